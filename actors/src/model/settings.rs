@@ -1,0 +1,18 @@
+//! Settings of the whole cluster: they live in the log, not in a file.
+
+use serde::{Deserialize, Serialize};
+
+/// The replicated settings. The files only seed them when the cluster is founded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// A standby further behind than so many bytes is no candidate (D1).
+    pub max_replication_lag: u64,
+    /// A standby that is not on the primary's timeline is no candidate (D1).
+    pub check_timeline: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { max_replication_lag: 1 << 20, check_timeline: true }
+    }
+}

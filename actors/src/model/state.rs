@@ -1,0 +1,417 @@
+//! The replicated state and its one transition.
+//!
+//! `apply` is deterministic: every node that applies the same entries holds the same state. It checks the ground of each proposal again,
+//! because between the decision and the commit the world may have moved (S1); a proposal whose ground has moved is ignored, with a reason.
+
+use super::{
+    Command, Endpoint, Epoch, Event, EventKind, Lsn, Member, NodeId, Proposal, RaftId, RequestId, Settings, SystemIdentifier, Term,
+    Timeline, WallClock,
+};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// How many lines of history the log keeps.
+const HISTORY_MAX: usize = 200;
+/// How many ended requests are remembered, so that their askers learn how they ended.
+const ENDINGS_MAX: usize = 32;
+
+/// What every member agrees on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterState {
+    /// The cluster's name.
+    pub cluster: String,
+    /// Who is in it.
+    pub members: BTreeMap<NodeId, Member>,
+    /// The identity of its database, once there is one (S11).
+    pub system_identifier: Option<SystemIdentifier>,
+    /// The last epoch that was appointed.
+    pub epoch: Epoch,
+    /// The primary of that epoch.
+    pub primary: Option<Primary>,
+    /// An operator holds everything but the fence.
+    pub paused: bool,
+    /// The switchover that is under way.
+    pub switchover: Option<Switchover>,
+    /// Settings of the whole cluster.
+    pub settings: Settings,
+    /// What happened, oldest first.
+    pub history: VecDeque<Event>,
+    /// How the last requests ended, oldest first.
+    pub endings: VecDeque<Ending>,
+}
+
+/// An appointment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Primary {
+    /// Who was appointed.
+    pub node: NodeId,
+    /// In which epoch.
+    pub epoch: Epoch,
+    /// When that was proposed.
+    pub appointed_at: WallClock,
+    /// Set when its database accepts writes.
+    pub promoted: Option<Promotion>,
+    /// Set when it will never again accept writes in this epoch.
+    pub released: Option<Release>,
+}
+
+/// The appointed node's database accepts writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promotion {
+    /// On this timeline.
+    pub timeline: Timeline,
+    /// Which began here.
+    pub lsn: Lsn,
+}
+
+/// The primary of an epoch stopped for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// The timeline it was on.
+    pub timeline: Timeline,
+    /// The end of its log after a clean stop.
+    pub final_lsn: Option<Lsn>,
+}
+
+/// A planned change of primary.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switchover {
+    /// The request.
+    pub id: RequestId,
+    /// The primary that steps down.
+    pub from: NodeId,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Who takes over.
+    pub to: NodeId,
+    /// When it was proposed.
+    pub begun_at: WallClock,
+}
+
+/// How a request ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// The request.
+    pub id: RequestId,
+    /// The primary before.
+    pub from: NodeId,
+    /// The primary after.
+    pub to: NodeId,
+    /// The epoch after.
+    pub epoch: Epoch,
+    /// The timeline after.
+    pub timeline: Timeline,
+    /// From the proposal that began it to the one that ended it.
+    pub duration_ms: u64,
+    /// None: it succeeded.
+    pub failure: Option<String>,
+}
+
+/// What became of a proposal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It changed the state.
+    Done,
+    /// Its ground had moved, or it said nothing new.
+    Ignored {
+        /// In words, for the log.
+        reason: String,
+    },
+}
+
+fn ignored(reason: &str) -> Applied {
+    Applied::Ignored { reason: reason.to_string() }
+}
+
+impl ClusterState {
+    /// The state at a cluster's birth.
+    #[must_use]
+    pub fn born(cluster: String, members: BTreeMap<NodeId, Member>, settings: Settings) -> Self {
+        Self {
+            cluster,
+            members,
+            system_identifier: None,
+            epoch: Epoch(0),
+            primary: None,
+            paused: false,
+            switchover: None,
+            settings,
+            history: VecDeque::new(),
+            endings: VecDeque::new(),
+        }
+    }
+
+    /// The node that may hold a lease: the primary of the current epoch, unless it is released.
+    #[must_use]
+    pub fn leaseholder(&self) -> Option<(NodeId, Epoch)> {
+        self.primary.as_ref().filter(|primary| primary.released.is_none()).map(|primary| (primary.node, primary.epoch))
+    }
+
+    /// The node that a Raft id belongs to.
+    #[must_use]
+    pub fn node_of(&self, raft_id: RaftId) -> Option<NodeId> {
+        self.members.values().find(|member| member.raft_id == raft_id).map(|member| member.node)
+    }
+
+    /// Nodes that run a database.
+    pub fn data_nodes(&self) -> impl Iterator<Item = &Member> {
+        self.members.values().filter(|member| !member.witness)
+    }
+
+    /// Applies the entry at `index` of `term`.
+    pub fn apply(&mut self, index: u64, term: Term, proposal: &Proposal) -> Applied {
+        if proposal.term.is_some_and(|decided_in| decided_in != term) {
+            return ignored("decided in an earlier term");
+        }
+        if proposal.basis != self.epoch && !matches!(proposal.command, Command::Pause { .. } | Command::Handover | Command::Describe { .. })
+        {
+            return ignored("decided upon an earlier epoch");
+        }
+        match self.transition(proposal) {
+            Ok(events) => {
+                for kind in events {
+                    self.remember(Event { index, at: proposal.at, epoch: self.epoch, kind });
+                }
+                Applied::Done
+            }
+            Err(applied) => applied,
+        }
+    }
+
+    /// A node that lost its log is a member again under a new Raft id. Travels with the configuration change itself.
+    pub fn replace_member(&mut self, index: u64, at: WallClock, node: NodeId, raft_id: RaftId) {
+        if let Some(member) = self.members.get_mut(&node) {
+            member.raft_id = raft_id;
+            self.remember(Event { index, at, epoch: self.epoch, kind: EventKind::MemberReplaced { node } });
+        }
+    }
+
+    fn transition(&mut self, proposal: &Proposal) -> Result<Vec<EventKind>, Applied> {
+        let mut events = Vec::new();
+        match &proposal.command {
+            Command::Appoint { node, why, lost_at_least } => {
+                let may = self.members.get(node).is_some_and(|member| !member.witness);
+                if !may {
+                    return Err(ignored("the node has no database in this cluster"));
+                }
+                let replaces = self.primary.as_ref().map(|primary| primary.node);
+                self.epoch = self.epoch.next();
+                self.primary = Some(Primary { node: *node, epoch: self.epoch, appointed_at: proposal.at, promoted: None, released: None });
+                events.push(EventKind::Appointed { node: *node, replaces, why: why.clone(), lost_at_least: *lost_at_least });
+                if let Some(switchover) = self.switchover.clone()
+                    && switchover.to != *node
+                {
+                    let failure = alloc::format!("{}: {}", why.rule, why.because);
+                    events.push(self.end_switchover(&switchover, *node, Timeline(0), proposal.at, Some(failure)));
+                }
+            }
+            Command::Founded { node, system_identifier } => {
+                self.require_holder(*node)?;
+                if self.system_identifier.is_some() {
+                    return Err(ignored("the cluster has its database already"));
+                }
+                self.system_identifier = Some(*system_identifier);
+                events.push(EventKind::Founded { node: *node, system_identifier: *system_identifier });
+            }
+            Command::Promoted { node, timeline, lsn } => {
+                self.require_holder(*node)?;
+                let promotion = Promotion { timeline: *timeline, lsn: *lsn };
+                let Some(primary) = self.primary.as_mut() else { return Err(ignored("there is no primary")) };
+                if primary.promoted == Some(promotion) {
+                    return Err(ignored("already known"));
+                }
+                primary.promoted = Some(promotion);
+                events.push(EventKind::Promoted { node: *node, timeline: *timeline, lsn: *lsn });
+                if let Some(switchover) = self.switchover.clone()
+                    && switchover.to == *node
+                {
+                    events.push(self.end_switchover(&switchover, *node, *timeline, proposal.at, None));
+                }
+            }
+            Command::Release { node, timeline, final_lsn, why } => {
+                self.require_holder(*node)?;
+                let Some(primary) = self.primary.as_mut() else { return Err(ignored("there is no primary")) };
+                primary.released = Some(Release { timeline: *timeline, final_lsn: *final_lsn });
+                events.push(EventKind::Released { node: *node, timeline: *timeline, final_lsn: *final_lsn, why: why.clone() });
+            }
+            Command::Pause { id, paused } => {
+                if self.endings.iter().any(|ending| ending.id == *id) {
+                    return Err(ignored("the request was carried out before"));
+                }
+                self.paused = *paused;
+                let (node, timeline) = self.primary.as_ref().map_or((proposal.by, Timeline(0)), |primary| {
+                    (primary.node, primary.promoted.map_or(Timeline(0), |promotion| promotion.timeline))
+                });
+                self.end(Ending { id: *id, from: node, to: node, epoch: self.epoch, timeline, duration_ms: 0, failure: None });
+                events.push(EventKind::Paused { paused: *paused });
+            }
+            Command::BeginSwitchover { id, to } => {
+                if self.endings.iter().any(|ending| ending.id == *id) {
+                    return Err(ignored("the request was carried out before"));
+                }
+                let Some((from, epoch)) = self.leaseholder() else { return Err(ignored("there is no primary to step down")) };
+                if self.switchover.is_some() {
+                    return Err(ignored("another switchover is under way"));
+                }
+                if from == *to || self.members.get(to).is_none_or(|member| member.witness) {
+                    return Err(ignored("the target cannot take over"));
+                }
+                self.switchover = Some(Switchover { id: *id, from, epoch, to: *to, begun_at: proposal.at });
+                events.push(EventKind::SwitchoverBegun { id: *id, from, to: *to });
+            }
+            Command::AbortSwitchover { id, reason } => {
+                let Some(switchover) = self.switchover.clone().filter(|switchover| switchover.id == *id) else {
+                    return Err(ignored("no such switchover is under way"));
+                };
+                let stays = self.primary.as_ref().map_or(switchover.from, |primary| primary.node);
+                events.push(self.end_switchover(&switchover, stays, Timeline(0), proposal.at, Some(reason.clone())));
+            }
+            Command::Handover => {}
+            Command::Describe { node, name, witch, database } => self.describe(*node, name, witch, database)?,
+        }
+        Ok(events)
+    }
+
+    fn describe(&mut self, node: NodeId, name: &str, witch: &Endpoint, database: &Endpoint) -> Result<(), Applied> {
+        let Some(member) = self.members.get_mut(&node) else { return Err(ignored("no such member")) };
+        if member.name == name && member.witch == *witch && member.database == *database {
+            return Err(ignored("already known"));
+        }
+        member.name = name.to_string();
+        member.witch = witch.clone();
+        member.database = database.clone();
+        Ok(())
+    }
+
+    fn require_holder(&self, node: NodeId) -> Result<(), Applied> {
+        match self.leaseholder() {
+            Some((holder, _)) if holder == node => Ok(()),
+            _ => Err(ignored("the node is not the unreleased primary")),
+        }
+    }
+
+    fn end_switchover(
+        &mut self,
+        switchover: &Switchover,
+        to: NodeId,
+        timeline: Timeline,
+        at: WallClock,
+        failure: Option<String>,
+    ) -> EventKind {
+        self.switchover = None;
+        let duration_ms = u64::try_from(at.since(switchover.begun_at).as_millis()).unwrap_or(u64::MAX);
+        self.end(Ending {
+            id: switchover.id,
+            from: switchover.from,
+            to,
+            epoch: self.epoch,
+            timeline,
+            duration_ms,
+            failure: failure.clone(),
+        });
+        EventKind::SwitchoverEnded { id: switchover.id, failure }
+    }
+
+    fn end(&mut self, ending: Ending) {
+        if self.endings.len() == ENDINGS_MAX {
+            self.endings.pop_front();
+        }
+        self.endings.push_back(ending);
+    }
+
+    fn remember(&mut self, event: Event) {
+        if self.history.len() == HISTORY_MAX {
+            self.history.pop_front();
+        }
+        self.history.push_back(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Why;
+
+    fn member(node: u64, witness: bool) -> (NodeId, Member) {
+        let endpoint = Endpoint { host: "h".into(), port: 1 };
+        let member =
+            Member { node: NodeId(node), raft_id: RaftId(node), name: "n".into(), witch: endpoint.clone(), database: endpoint, witness };
+        (NodeId(node), member)
+    }
+
+    fn state() -> ClusterState {
+        ClusterState::born("c".into(), [member(1, false), member(2, false), member(3, true)].into(), Settings::default())
+    }
+
+    fn propose(term: Option<u64>, basis: u64, command: Command) -> Proposal {
+        Proposal { by: NodeId(1), term: term.map(Term), basis: Epoch(basis), at: WallClock(7), command }
+    }
+
+    fn appoint(node: u64) -> Command {
+        Command::Appoint { node: NodeId(node), why: Why::default(), lost_at_least: None }
+    }
+
+    fn release(node: u64) -> Command {
+        Command::Release { node: NodeId(node), timeline: Timeline(1), final_lsn: Some(Lsn(9)), why: Why::default() }
+    }
+
+    fn is_ignored(applied: &Applied) -> bool {
+        matches!(applied, Applied::Ignored { .. })
+    }
+
+    #[test]
+    fn epochs_strictly_increase_and_a_stale_ground_is_ignored() {
+        let mut state = state();
+        assert_eq!(state.apply(1, Term(2), &propose(Some(2), 0, appoint(1))), Applied::Done);
+        assert_eq!(state.leaseholder(), Some((NodeId(1), Epoch(1))));
+        assert!(is_ignored(&state.apply(2, Term(2), &propose(Some(2), 0, appoint(2)))), "an earlier epoch");
+        assert!(is_ignored(&state.apply(3, Term(3), &propose(Some(2), 1, appoint(2)))), "an earlier term");
+        assert_eq!(state.apply(4, Term(3), &propose(Some(3), 1, appoint(2))), Applied::Done);
+        assert_eq!(state.leaseholder(), Some((NodeId(2), Epoch(2))));
+    }
+
+    #[test]
+    fn a_witness_or_a_stranger_is_never_appointed() {
+        let mut state = state();
+        for node in [3, 4] {
+            assert!(is_ignored(&state.apply(1, Term(1), &propose(Some(1), 0, appoint(node)))));
+        }
+        assert_eq!(state.epoch, Epoch(0));
+    }
+
+    #[test]
+    fn only_the_holder_releases_and_only_once() {
+        let mut state = state();
+        state.apply(1, Term(1), &propose(Some(1), 0, appoint(1)));
+        assert!(is_ignored(&state.apply(2, Term(1), &propose(None, 1, release(2)))));
+        assert_eq!(state.apply(3, Term(1), &propose(None, 1, release(1))), Applied::Done);
+        assert_eq!(state.leaseholder(), None);
+        assert!(is_ignored(&state.apply(4, Term(1), &propose(None, 1, release(1)))));
+    }
+
+    #[test]
+    fn a_switchover_ends_when_its_target_is_promoted() {
+        let mut state = state();
+        state.apply(1, Term(1), &propose(Some(1), 0, appoint(1)));
+        state.apply(2, Term(1), &propose(Some(1), 1, Command::BeginSwitchover { id: RequestId(5), to: NodeId(2) }));
+        assert!(state.switchover.is_some());
+        state.apply(3, Term(1), &propose(None, 1, release(1)));
+        state.apply(4, Term(1), &propose(Some(1), 1, appoint(2)));
+        assert!(state.switchover.is_some(), "appointed is not yet promoted");
+        state.apply(5, Term(1), &propose(None, 2, Command::Promoted { node: NodeId(2), timeline: Timeline(2), lsn: Lsn(9) }));
+        assert_eq!(state.switchover, None);
+        assert_eq!(state.endings.back().map(|ending| (ending.to, ending.failure.clone())), Some((NodeId(2), None)));
+    }
+
+    #[test]
+    fn appointing_anybody_else_ends_a_switchover_as_failed() {
+        let mut state = state();
+        state.apply(1, Term(1), &propose(Some(1), 0, appoint(1)));
+        state.apply(2, Term(1), &propose(Some(1), 1, Command::BeginSwitchover { id: RequestId(5), to: NodeId(2) }));
+        state.apply(3, Term(1), &propose(None, 1, release(1)));
+        state.apply(4, Term(1), &propose(Some(1), 1, appoint(1)));
+        assert!(state.endings.back().is_some_and(|ending| ending.failure.is_some()));
+    }
+}

@@ -1,0 +1,11 @@
+//! The database adapter: it makes the database of this node what the FSM orders it to be.
+//!
+//! Level-triggered: the order says what the database shall be, not what to do; the machine compares it with what it observes and plans one
+//! operation at a time. It never decides who is primary, and never starts a writable server without a lease: the guard, who is the
+//! server's parent, would refuse.
+//!
+//! Talks to: the FSM (orders down, reports up), the guard, and PostgreSQL.
+
+mod order;
+
+pub use order::{Order, Reported, Stopped, Upstream};

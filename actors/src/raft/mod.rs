@@ -1,0 +1,13 @@
+//! Consensus and the lease's other half.
+//!
+//! Owns the log, the membership, the links to the peers, and, in one machine, everything that S4 and S5 need in one step: the instants at
+//! which lease requests arrived, the grants, the Raft term and the proposals of appointments. It carries out decisions and never takes one:
+//! who shall be primary is the FSM's business, whether the time for it has come is answered here.
+//!
+//! Talks to: the FSM (facts up, orders down), and its counterparts on the peers.
+
+mod message;
+mod order;
+
+pub use message::{Introduction, LogEntry, PeerMessage, Phase, RaftMessage, SnapshotImage};
+pub use order::{Fact, Gate, Leadership, Order};

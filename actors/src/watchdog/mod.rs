@@ -1,0 +1,1 @@
+//! When a hardware watchdog may be petted (S7), as pure policy.
