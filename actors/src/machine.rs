@@ -12,11 +12,11 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// A pure decider.
-pub trait Machine {
+pub trait Machine: Send + 'static {
     /// Facts, named in the past tense. `Woken` is the alarm.
-    type Input: From<Woken>;
+    type Input: From<Woken> + Send + 'static;
     /// Orders, named as imperatives.
-    type Effect;
+    type Effect: Send + 'static;
 
     /// Takes in one fact at `now` and answers what is to be done. `now` never goes back.
     fn step(&mut self, now: Timestamp, input: Self::Input) -> Vec<Self::Effect>;

@@ -4,6 +4,7 @@
 
 use crate::fsm::{Refusal, Request};
 use crate::model::{ClusterState, LeaseGrant, LeaseRequest, Member, NodeId, Proposal, RaftId, Report, RequestId, Term};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum PeerMessage {
     /// Consensus itself.
-    Raft(RaftMessage),
+    Raft(Box<RaftMessage>),
     /// Who the sender is in Raft's terms: sent when a link comes up, and again while either side has no log.
     Introduction(Introduction),
     /// A node without a log asks the leader to take it in under a fresh Raft id (S13).

@@ -6,8 +6,10 @@
 //!
 //! Talks to: the FSM (facts up, orders down), and its counterparts on the peers.
 
+mod effect;
 mod message;
 mod order;
 
+pub use effect::{Batch, Effect, HardState, Identity, Input, Stored};
 pub use message::{Introduction, LogEntry, PeerMessage, Phase, RaftMessage, SnapshotImage};
 pub use order::{Fact, Gate, Leadership, Order};

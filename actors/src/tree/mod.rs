@@ -2,5 +2,20 @@
 //!
 //! The restart policy is pure; the rest is the only place besides the `actor.rs` files that knows the actor framework.
 
+pub mod restart;
+
+#[cfg(feature = "shell")]
+mod address;
 #[cfg(feature = "shell")]
 pub mod clock;
+#[cfg(feature = "shell")]
+mod shell;
+#[cfg(feature = "shell")]
+mod supervisor;
+
+#[cfg(feature = "shell")]
+pub use address::Address;
+#[cfg(feature = "shell")]
+pub use shell::{Hands, Parcel};
+#[cfg(feature = "shell")]
+pub use supervisor::{Child, GaveUp, Tree};
