@@ -6,6 +6,20 @@
 //!
 //! Talks to everybody; nobody talks past it.
 
+mod candidates;
+mod config;
+mod facts;
+mod founding;
+mod io;
+mod lease;
+mod machine;
 mod request;
+mod requests;
+mod rules;
+mod view;
 
+pub use config::Config;
+pub use io::{Effect, Input};
+pub use machine::Machine;
 pub use request::{Refusal, Request};
+pub use rules::document;
