@@ -6,6 +6,8 @@
 //!
 //! Talks to everybody; nobody talks past it.
 
+#[cfg(feature = "shell")]
+pub mod actor;
 mod candidates;
 mod config;
 mod facts;
