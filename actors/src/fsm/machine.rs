@@ -33,8 +33,10 @@ pub struct Machine {
     facts: Facts,
     keeper: Keeper,
     open: Open,
-    /// The order that is in force at the adapter.
-    ordered: Ordered,
+    /// The order that is in force at the adapter; None before the first of this life.
+    ordered: Option<Ordered>,
+    /// The number of the newest order.
+    order_number: u64,
     /// The epoch that this primary has decided to give up, how, and why.
     leaving: Option<(Epoch, Leaving, Why)>,
     /// What was decided last, by table, so that a decision is told once.
@@ -54,7 +56,6 @@ pub struct Machine {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Ordered {
-    number: u64,
     order: pg::Order,
     hurry: bool,
 }
@@ -65,14 +66,14 @@ impl Machine {
     pub fn new(config: Config, facts: Vec<Input>) -> Self {
         let keeper = Keeper::new(config.node, config.boot, config.timing);
         let started = config.started;
-        // Order numbers of an earlier life must not come again: reports echo them. A life lasts longer than a microsecond an order.
-        let ordered = Ordered { number: started.as_micros(), order: pg::Order::Watch, hurry: false };
         let mut machine = Self {
             config,
             facts: Facts::default(),
             keeper,
             open: Open::default(),
-            ordered,
+            ordered: None,
+            // Numbers of an earlier life must not come again: reports echo them. No life gives an order every microsecond.
+            order_number: started.as_micros(),
             leaving: None,
             node_rule: "",
             leader_rule: "",

@@ -87,18 +87,21 @@ impl Machine {
             state.switchover.is_some()
                 || state.primary.as_ref().is_some_and(|primary| primary.released.is_some() || primary.promoted.is_none())
         });
-        if self.ordered.order == order && self.ordered.hurry == hurry {
+        let newest = Some(Ordered { order: order.clone(), hurry });
+        if self.ordered == newest {
             return;
         }
-        let number = if self.ordered.order == order { self.ordered.number } else { self.ordered.number + 1 };
-        self.ordered = Ordered { number, order: order.clone(), hurry };
-        effects.push(Effect::Database { number, order, hurry });
+        if self.ordered.as_ref().is_none_or(|ordered| ordered.order != order) {
+            self.order_number += 1;
+        }
+        self.ordered = newest;
+        effects.push(Effect::Database { number: self.order_number, order, hurry });
     }
 
     /// The adapter's proof, made under the order in force, that no process of the server is left.
     fn proved_stopped(&self) -> Option<Stopped> {
-        let stops = matches!(self.ordered.order, Order::StepDown | Order::Stop | Order::Fence);
-        self.facts.own.as_ref().filter(|own| stops && own.order == self.ordered.number).and_then(|own| own.stopped)
+        let stops = self.ordered.as_ref().is_some_and(|ordered| matches!(ordered.order, Order::StepDown | Order::Stop | Order::Fence));
+        self.facts.own.as_ref().filter(|own| stops && own.order == self.order_number).and_then(|own| own.stopped)
     }
 
     /// Whether the primary gives up its epoch. A switchover can still be called off; a server that cannot go on is given up only while
@@ -172,7 +175,7 @@ impl Machine {
 
     fn tell_founded(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let Some((node, epoch)) = self.facts.holder() else { return };
-        let founded = self.facts.own.as_ref().filter(|own| own.order == self.ordered.number).and_then(|own| own.founded);
+        let founded = self.facts.own.as_ref().filter(|own| own.order == self.order_number).and_then(|own| own.founded);
         if let Some(system_identifier) = founded
             && self.due_again(now)
         {
@@ -182,7 +185,7 @@ impl Machine {
 
     fn tell_promoted(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let Some((node, epoch)) = self.facts.holder() else { return };
-        let own = self.facts.own.as_ref().filter(|own| own.order == self.ordered.number && own.database.server == Server::Primary);
+        let own = self.facts.own.as_ref().filter(|own| own.order == self.order_number && own.database.server == Server::Primary);
         let Some(promotion) = own.and_then(|own| own.promotion) else { return };
         let known = self.facts.state.as_ref().and_then(|state| state.primary.as_ref()).and_then(|primary| primary.promoted);
         if known != Some(promotion) && self.due_again(now) {

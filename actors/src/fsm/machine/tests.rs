@@ -120,7 +120,7 @@ impl Bench {
     }
 
     fn report_with(&mut self, database: Database, stopped: Option<Stopped>) {
-        let order = self.machine.ordered.number;
+        let order = self.machine.order_number;
         self.tell(Input::Reported(Box::new(Reported { order, database, founded: None, stopped, promotion: None })));
     }
 
@@ -151,7 +151,7 @@ impl Bench {
     }
 
     fn order(&self) -> &Order {
-        &self.machine.ordered.order
+        &self.machine.ordered.as_ref().expect("an order was given").order
     }
 
     fn proposals(&mut self) -> Vec<Proposal> {
@@ -348,7 +348,7 @@ fn a_stale_proof_of_a_stop_proves_nothing() {
     bench.observe(2, Health::Green, database(Server::Standby, 100), 1);
     bench.report(Database { deaths: 3, ..database(Server::Stopped, 100) });
     bench.effects.clear();
-    let order = bench.machine.ordered.number - 1;
+    let order = bench.machine.order_number - 1;
     let stopped = Some(Stopped { timeline: Timeline(1), final_lsn: None });
     let database = Database { deaths: 3, ..database(Server::Stopped, 100) };
     bench.tell(Input::Reported(Box::new(Reported { order, database, founded: None, stopped, promotion: None })));
@@ -501,5 +501,5 @@ fn a_new_life_knows_what_the_old_one_was_told() {
             promotion: None,
         })),
     );
-    assert_eq!(reborn.ordered.order, Order::Lead { epoch: Epoch(1) });
+    assert_eq!(reborn.ordered.map(|ordered| ordered.order), Some(Order::Lead { epoch: Epoch(1) }));
 }
