@@ -1,0 +1,5 @@
+//! The hands of the RaftActor.
+
+pub mod halt;
+pub mod log_thread;
+pub mod store;
