@@ -132,6 +132,9 @@ pub enum Failure {
         /// What is odd.
         detail: String,
     },
+    /// There is no connection.
+    #[error("it cannot be reached")]
+    Unreachable(#[source] io::Error),
     /// The connection broke, or the host has no randomness.
     #[error("the connection broke during the handshake")]
     Broken(#[from] io::Error),
@@ -152,6 +155,7 @@ impl Failure {
             Self::Refused { code, .. } => format!("refused_{code}"),
             Self::Silent { .. } => "silent".to_owned(),
             Self::Foreign { .. } => "foreign".to_owned(),
+            Self::Unreachable(_) => "unreachable".to_owned(),
             Self::Broken(_) => "broken".to_owned(),
         }
     }
