@@ -166,7 +166,11 @@ fn check_challenge(local: &Local, expected: NodeId, terms: &Terms, transcript: &
 ///
 /// # Errors
 /// See [`Failure`].
-pub async fn accept<S, T>(mut stream: S, local: &Local, admit: impl FnOnce(&Peer) -> Result<T, Refusal>) -> Result<(Link<S>, Peer, T), Failure>
+pub async fn accept<S, T>(
+    mut stream: S,
+    local: &Local,
+    admit: impl FnOnce(&Peer) -> Result<T, Refusal>,
+) -> Result<(Link<S>, Peer, T), Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

@@ -242,4 +242,4 @@ impl Drop for Seated {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -4,7 +4,6 @@ use slog::{Drain, KV, Key, Level, Logger, Never, OwnedKVList, Record, Serializer
 use std::fmt::{Arguments, Write};
 
 /// A logger for raft-rs, whose lines are tracing events of the target `raft_rs`.
-#[must_use]
 pub fn logger() -> Logger {
     Logger::root(ToTracing, o!())
 }

@@ -9,7 +9,9 @@ use std::net::IpAddr;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Two clusters.
-    #[error("the acceptor belongs to the cluster {acceptor:?} and the dialer to {dialer:?}: give both the same cluster.name, or correct [[peers]]")]
+    #[error(
+        "the acceptor belongs to the cluster {acceptor:?} and the dialer to {dialer:?}: give both the same cluster.name, or correct [[peers]]"
+    )]
     Cluster {
         /// The one.
         acceptor: String,
@@ -29,7 +31,9 @@ pub enum Refusal {
         node: NodeId,
     },
     /// The address is somebody else's.
-    #[error("the address of node {expected} is answered by node {found}: correct [[peers]] of the dialer, or cluster.node_id of the acceptor")]
+    #[error(
+        "the address of node {expected} is answered by node {found}: correct [[peers]] of the dialer, or cluster.node_id of the acceptor"
+    )]
     OtherNode {
         /// Who should answer.
         expected: NodeId,
@@ -50,7 +54,9 @@ pub enum Refusal {
         newcomer: Address,
     },
     /// Nobody knows it.
-    #[error("node {node} is neither a member of the cluster nor in [[peers]] of the acceptor: add it there, or correct its cluster.node_id")]
+    #[error(
+        "node {node} is neither a member of the cluster nor in [[peers]] of the acceptor: add it there, or correct its cluster.node_id"
+    )]
     Stranger {
         /// The id.
         node: NodeId,

@@ -19,7 +19,12 @@ pub(super) async fn serve(hub: Arc<Hub>, stream: TcpStream, remote: SocketAddr, 
         Ok((mut link, mut seated)) => {
             let end = hear(&hub, &mut link, &mut seated).await;
             if let Some(fault) = end {
-                hub.complain(&format!("node {} from {}", seated.node, remote.ip()), "foreign", true, &format!("its link is closed: {fault}"));
+                hub.complain(
+                    &format!("node {} from {}", seated.node, remote.ip()),
+                    "foreign",
+                    true,
+                    &format!("its link is closed: {fault}"),
+                );
             }
         }
         // Whoever it was, all that is known of it is where it came from.

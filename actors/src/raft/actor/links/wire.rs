@@ -144,14 +144,19 @@ mod tests {
         assert_eq!(decode(&[&frame[..], b"x"].concat()), Err(WireError::Trailing(1)));
         assert!(matches!(decode(&rmp_serde::to_vec(&("Nonsense", 1)).unwrap()), Err(WireError::Malformed(_))));
         // Claims of four GiB, and nesting without an end, cost nothing.
-        assert!(matches!(decode(&[0x81, 0xa6, b'R', b'e', b'p', b'o', b'r', b't', 0xdd, 0xff, 0xff, 0xff, 0xff]), Err(WireError::Malformed(_))));
+        assert!(matches!(
+            decode(&[0x81, 0xa6, b'R', b'e', b'p', b'o', b'r', b't', 0xdd, 0xff, 0xff, 0xff, 0xff]),
+            Err(WireError::Malformed(_))
+        ));
         assert!(matches!(decode(&vec![0x91; 1 << 20]), Err(WireError::Malformed(_))));
     }
 
     #[test]
     fn only_what_carries_the_log_waits_for_its_turn() {
         assert!(is_bulk(&raft(MessageType::MsgAppend, None)) && is_bulk(&raft(MessageType::MsgSnapshot, None)));
-        for kind in [MessageType::MsgHeartbeat, MessageType::MsgHeartbeatResponse, MessageType::MsgAppendResponse, MessageType::MsgRequestVote] {
+        for kind in
+            [MessageType::MsgHeartbeat, MessageType::MsgHeartbeatResponse, MessageType::MsgAppendResponse, MessageType::MsgRequestVote]
+        {
             assert!(!is_bulk(&raft(kind, None)));
         }
         assert!(!is_bulk(&PeerMessage::AskTestimony { term: Term(3) }));
