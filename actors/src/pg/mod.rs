@@ -9,6 +9,7 @@
 #[cfg(feature = "shell")]
 pub mod actor;
 pub mod ancestry;
+pub mod conf;
 pub mod config;
 pub mod control;
 mod order;
