@@ -6,6 +6,16 @@
 //!
 //! Talks to: the FSM (orders down, reports up), the guard, and PostgreSQL.
 
+#[cfg(feature = "shell")]
+pub mod actor;
+pub mod ancestry;
+pub mod conf;
+pub mod config;
+pub mod control;
 mod order;
+pub mod owned;
+pub mod quoting;
+pub mod wal;
 
+pub use config::{Secret, Settings};
 pub use order::{Order, Reported, Stopped, Upstream};
