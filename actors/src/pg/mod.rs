@@ -6,6 +6,20 @@
 //!
 //! Talks to: the FSM (orders down, reports up), the guard, and PostgreSQL.
 
+mod backoff;
+mod ladder;
+mod machine;
+mod observation;
+mod operation;
 mod order;
+pub mod plan;
+mod server;
+mod timing;
+mod trouble;
 
+pub use ladder::Rung;
+pub use machine::{Effect, Input, Machine};
+pub use observation::{Answer, Control, Life, Observation, Phase, Process, Sight, Stall, Stream};
+pub use operation::{Fork, Kind, Operation, Outcome};
 pub use order::{Order, Reported, Stopped, Upstream};
+pub use timing::Timing;
