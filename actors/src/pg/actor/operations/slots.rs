@@ -1,0 +1,1 @@
+//! Replication slots: which to make, to drop and to move.
