@@ -4,3 +4,8 @@
 //! daemon to do so. It never decides anything else, and never starts or promotes anything by itself.
 //!
 //! Talks to: the adapter and the lease keeper of this node's daemon, over `<cluster.data_dir>/guard.sock`.
+
+pub mod control_file;
+pub mod policy;
+pub mod wire;
+
