@@ -8,4 +8,3 @@
 pub mod control_file;
 pub mod policy;
 pub mod wire;
-

@@ -23,6 +23,8 @@ mod view;
 
 #[cfg(test)]
 mod transcripts;
+#[cfg(test)]
+mod world;
 
 /// Between two looks while something is expected to happen any instant.
 const LOOK_HURRIED: Duration = Duration::from_millis(20);
@@ -171,6 +173,8 @@ pub struct Machine {
     /// The row that holds, and since when.
     rule: Option<(&'static Rule, Timestamp)>,
     kill_again: Timestamp,
+    /// A kill was ordered since the last start: no end is a surprise.
+    killed: bool,
     probe: Probing,
     reported: Option<Reported>,
 }
@@ -241,6 +245,7 @@ impl Machine {
             checkpointed: false,
             rule: None,
             kill_again: Timestamp::default(),
+            killed: false,
             probe: Probing { number: 0, due: Timestamp::default(), counted_from: 1 },
             reported: None,
         }
@@ -316,6 +321,7 @@ impl Machine {
                 run.came_up |= observation.sight.is_some();
                 run.wrote |= observation.sight.as_ref().is_some_and(|sight| !sight.in_recovery);
             }
+            Process::Unsettled => {}
             _ if self.run.is_some() => self.died(now, false),
             _ => {}
         }
@@ -329,7 +335,7 @@ impl Machine {
         let Some(run) = self.run.take() else { return };
         self.last_dead = Some(run.life);
         self.doubt();
-        if !fenced && !run.is_ending() {
+        if !fenced && !self.killed && !run.is_ending() {
             self.count_death(now, run.came_up);
         }
     }
@@ -361,7 +367,7 @@ impl Machine {
         if self.last_dead == Some(life) {
             return;
         }
-        let surprising = self.run.as_ref().is_none_or(|run| run.life == life && !run.is_ending()) && !fenced;
+        let surprising = self.run.as_ref().is_none_or(|run| run.life == life && !run.is_ending()) && !fenced && !self.killed;
         if self.run.as_ref().is_some_and(|run| run.life == life) {
             self.died(now, fenced);
         } else if self.run.is_none() {
@@ -523,6 +529,10 @@ impl Machine {
         }
         match rule.then {
             Step::Rest | Step::Wait => {
+                if rule.then == Step::Rest {
+                    // Whatever was in the way, all is as it should be.
+                    self.failure = None;
+                }
                 if is_new {
                     effects.push(note(rule, false, if rule.then == Step::Rest { "rests".to_string() } else { "waits".to_string() }));
                 }
@@ -549,6 +559,7 @@ impl Machine {
     fn kill(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         effects.push(Effect::Kill);
         self.kill_again = now + KILL_AGAIN;
+        self.killed = true;
         if let Some(run) = &mut self.run {
             run.killed = true;
         }
@@ -571,6 +582,7 @@ impl Machine {
                     run.stop = Some(StopAsked { at, told: true, immediate: kind == Kind::StopImmediately });
                 }
             }
+            Kind::StartPrimary | Kind::StartStandby => self.killed = false,
             _ => {}
         }
         self.operations += 1;
@@ -604,14 +616,14 @@ impl Machine {
     }
 
     /// How long after the last look the next one is due.
-    fn pace(&self, now: Timestamp) -> Duration {
+    fn pace(&self) -> Duration {
         let brief = self.working.as_ref().is_some_and(|working| working.cancelled.is_some() || is_brief(working.operation.kind()));
         let waiting = self.rule.filter(|(rule, _)| matches!(rule.then, Step::Wait | Step::Kill));
         match waiting {
             _ if self.order.hurry => LOOK_HURRIED,
             _ if brief => LOOK_HURRIED,
             _ if self.working.is_some() => LOOK_IDLE,
-            Some((_, since)) if now.since(since) < HURRY_MAX => LOOK_HURRIED,
+            Some((_, since)) if self.looking.last_begun.since(since) < HURRY_MAX => LOOK_HURRIED,
             Some(_) => LOOK_PATIENT,
             None => LOOK_IDLE,
         }
@@ -623,7 +635,7 @@ impl Machine {
         }
         match self.looking.under_way {
             Some((begun, _)) => begun + LOOK_MAX,
-            None => self.looking.last_begun + self.pace(now),
+            None => self.looking.last_begun + self.pace(),
         }
     }
 
@@ -710,7 +722,7 @@ impl crate::machine::Machine for Machine {
     fn wake_at(&self) -> Option<Timestamp> {
         let look = match self.looking.under_way {
             Some((begun, _)) => begun + LOOK_MAX,
-            None => self.looking.last_begun + self.pace(self.looking.last_begun),
+            None => self.looking.last_begun + self.pace(),
         };
         let working = self.working.as_ref().map(|working| match working.cancelled {
             Some(at) => at + CANCEL_MAX,

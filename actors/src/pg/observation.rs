@@ -54,7 +54,9 @@ pub enum Process {
         /// A promotion has been asked of this one, at whatever time: it may turn into a primary at any instant.
         promoting: bool,
     },
-    /// Processes that a guard of ours left behind when it died.
+    /// The guard is starting or ending one: nothing certain can be said.
+    Unsettled,
+    /// Processes that a guard of ours left behind when it died, or nobody knows, since no guard can be asked.
     Orphaned,
     /// A server that no guard of ours started.
     Stranger {

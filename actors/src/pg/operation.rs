@@ -130,8 +130,8 @@ impl Kind {
             | Self::StopImmediately
             | Self::Compare => Duration::from_secs(15),
             Self::InitDb | Self::Adopt | Self::Clone => Duration::from_secs(120),
-            // Neither tells how far it is, and both may have to read much.
-            Self::Preserve | Self::Rewind => Duration::from_secs(1800),
+            // Both may have to read much before they say anything.
+            Self::Preserve | Self::Rewind => Duration::from_secs(600),
         }
     }
 }

@@ -17,6 +17,8 @@ pub struct View {
     pub server: Server,
     /// Its guard died and left processes behind.
     pub orphaned: bool,
+    /// The server says of itself that it accepts no writes.
+    pub in_recovery: bool,
     /// The database was last used as a primary, and nothing asks for it to be a standby.
     pub was_primary: bool,
     /// How far a stop has come.
@@ -287,7 +289,7 @@ pub static RULES: &[Rule] = &[
     },
     Rule {
         id: "pg-promote",
-        when: |v| v.wants(&[Wish::Lead]) && v.server == Server::Standby,
+        when: |v| v.wants(&[Wish::Lead]) && (v.server == Server::Standby || (v.server == Server::StartingPrimary && v.in_recovery)),
         then: Step::Begin(Kind::Promote),
         because: "this node is appointed and its server is ready",
     },

@@ -89,7 +89,9 @@ impl Run {
 pub(super) fn derive(seen: &Observation, run: Option<&Run>, starting: Option<Kind>, hang_after: u32) -> Server {
     match (seen.process, starting) {
         (Process::Stranger { .. }, _) => Server::Stranger,
-        (Process::Orphaned, _) => Server::Stopping,
+        (Process::Unsettled, Some(Kind::StartPrimary)) => Server::StartingPrimary,
+        (Process::Unsettled, Some(Kind::StartStandby)) => Server::StartingStandby,
+        (Process::Orphaned | Process::Unsettled, _) => Server::Stopping,
         (Process::Gone, Some(Kind::StartPrimary)) => Server::StartingPrimary,
         (Process::Gone, Some(Kind::StartStandby)) => Server::StartingStandby,
         (Process::Gone, _) => Server::Stopped,

@@ -40,6 +40,7 @@ impl Machine {
             ground: ground(&seen.directory, upstream),
             server,
             orphaned: seen.process == Process::Orphaned,
+            in_recovery: seen.sight.as_ref().is_some_and(|sight| sight.in_recovery),
             was_primary: was_primary(seen),
             stop: run.map_or(Stop::Unasked, |run| run.stop(now, self.timing.stop_timeout)),
             checkpointed: self.checkpointed,
