@@ -119,6 +119,11 @@ impl Reading {
         self.values.insert(path, value.kind);
     }
 
+    /// The first of these keys that somebody set, for a rule that binds them; if none is set, the first.
+    pub(crate) fn culprit<'a>(&self, keys: &[&'a str]) -> &'a str {
+        keys.iter().find(|key| self.is_set(key)).unwrap_or(&keys[0])
+    }
+
     /// How many tables the array of tables `name` has.
     pub(crate) fn tables(&mut self, name: &str) -> usize {
         let misplaced = |path: &&String| *path == name || path.starts_with(&format!("{name}."));
@@ -204,7 +209,7 @@ impl Reading {
         let flag = match self.ask(key) {
             None => None,
             Some(ValueKind::Boolean(flag)) => Some(flag),
-            Some(ValueKind::String(text)) if self.from_environment(key) => match text.as_str() {
+            Some(ValueKind::String(text)) if self.is_variable(key) => match text.as_str() {
                 "" => None,
                 "true" | "on" | "yes" | "1" => Some(true),
                 "false" | "off" | "no" | "0" => Some(false),
@@ -212,7 +217,7 @@ impl Reading {
             },
             Some(other) => self.wrong_type(key, "true or false", describe(&other)),
         };
-        self.settle(key, &flag.unwrap_or(false).to_string());
+        self.settle(key, flag.unwrap_or(false));
         flag.unwrap_or(false)
     }
 
@@ -229,7 +234,7 @@ impl Reading {
             legal
         });
         let number = number.unwrap_or(default);
-        self.settle(key, &number.into().to_string());
+        self.settle(key, number.into());
         number
     }
 
@@ -242,7 +247,7 @@ impl Reading {
     pub(crate) fn list(&mut self, key: &str) -> Option<Vec<String>> {
         let list = match self.ask(key) {
             None => None,
-            Some(ValueKind::String(text)) if self.from_environment(key) => {
+            Some(ValueKind::String(text)) if self.is_variable(key) => {
                 let separator = if text.contains('\n') { '\n' } else { ',' };
                 Some(text.split(separator).map(str::trim).filter(|text| !text.is_empty()).map(String::from).collect())
             }
@@ -258,7 +263,7 @@ impl Reading {
             }
             Some(other) => self.wrong_type(key, "a list of texts", describe(&other)),
         };
-        self.settle(key, &list.as_ref().map_or_else(|| "-".into(), |list| format!("{list:?}")));
+        self.settle(key, list.as_ref().map_or_else(|| "-".into(), |list| format!("{list:?}")));
         list
     }
 
@@ -357,15 +362,15 @@ impl Reading {
     fn raw_whole(&mut self, key: &str) -> Option<i64> {
         match self.ask(key)? {
             ValueKind::I64(number) => Some(number),
-            ValueKind::String(text) if self.from_environment(key) && text.is_empty() => None,
-            ValueKind::String(text) if self.from_environment(key) => {
+            ValueKind::String(text) if self.is_variable(key) && text.is_empty() => None,
+            ValueKind::String(text) if self.is_variable(key) => {
                 text.parse().ok().or_else(|| self.wrong_type(key, "a whole number", &format!("`{text}`")))
             }
             other => self.wrong_type(key, "a whole number", describe(&other)),
         }
     }
 
-    fn from_environment(&self, key: &str) -> bool {
+    fn is_variable(&self, key: &str) -> bool {
         self.variables.contains_key(key)
     }
 
