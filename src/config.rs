@@ -10,6 +10,7 @@ mod cluster;
 mod contact;
 mod database;
 mod fault;
+mod layers;
 mod lines;
 mod log;
 mod peers;
