@@ -23,7 +23,7 @@ const SWITCHOVER_DEADLINE: Duration = Duration::from_secs(30);
 /// The superuser that Witch and the test's clients use.
 const USER: &str = "witch";
 const PASSWORD: &str = "a database password";
-const TOKEN: &str = "a token that every node knows";
+const TOKEN: &str = "a-token-that-every-node-knows";
 
 /// How a cluster shall be.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ impl Builder {
         for (index, node) in nodes.iter().enumerate() {
             identity.own(&node.home)?;
             node.reconfigure(|config| {
-                describe(config, node, &nodes, self.network.as_ref());
+                describe(config, node, &nodes);
                 for (_, key, value) in self.settings.iter().filter(|(only, ..)| only.is_none_or(|only| only == index)) {
                     config.set(key, value.clone());
                 }
@@ -146,7 +146,7 @@ fn within_reach(mut programs: Programs, identity: &Identity, folder: &Path) -> R
 }
 
 /// Writes a node's view of the cluster, as an operator would.
-fn describe(config: &mut ConfigFile, node: &Node, nodes: &[Node], network: Option<&Network>) {
+fn describe(config: &mut ConfigFile, node: &Node, nodes: &[Node]) {
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let number = |node: &Node| i64::try_from(node.id.0).expect("a cluster has few nodes");
     config
@@ -172,10 +172,6 @@ fn describe(config: &mut ConfigFile, node: &Node, nodes: &[Node], network: Optio
         .set("postgres.parameters.unix_socket_directories", text(&node.home.join("sockets")))
         // Six servers and a build share a test machine.
         .set("postgres.parameters.shared_buffers", "16MB");
-    if let Some(network) = network {
-        let lines = ["all", "replication"].map(|database| format!("host {database} all {} scram-sha-256", network.subnet()));
-        config.set("postgres.pg_hba", lines.into_iter().collect::<Value>());
-    }
     for peer in nodes.iter().filter(|peer| peer.id != node.id) {
         config.peer([
             ("node_id", number(peer).into()),
@@ -340,6 +336,18 @@ impl Cluster {
             }
             sleep(LOOK_AGAIN).await;
         }
+    }
+
+    /// Looks again and again for a while, and fails at the first look that shows the condition broken.
+    pub async fn holds_for(&self, what: &str, period: Duration, mut condition: impl AsyncFnMut() -> Result<()>) -> Result<()> {
+        let end = Instant::now() + period;
+        while Instant::now() < end {
+            if let Err(error) = condition().await {
+                bail!("this did not hold for {period:?}: {what}\nbecause: {error:#}\n{}", self.describe().await);
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
     }
 
     /// Everything that helps to understand a failure.

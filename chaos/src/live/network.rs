@@ -69,9 +69,8 @@ impl Network {
         Ok(network)
     }
 
-    /// All addresses, in the form that `pg_hba.conf` takes.
-    #[must_use]
-    pub fn subnet(&self) -> String {
+    /// All addresses.
+    fn subnet(&self) -> String {
         format!("10.211.{}.0/24", self.subnet)
     }
 

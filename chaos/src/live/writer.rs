@@ -48,7 +48,6 @@ impl Writer {
     }
 
     /// What it remembers so far.
-    #[must_use]
     pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
         lock(&self.ledger)
     }
