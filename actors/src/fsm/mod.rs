@@ -6,6 +6,22 @@
 //!
 //! Talks to everybody; nobody talks past it.
 
+#[cfg(feature = "shell")]
+pub mod actor;
+mod candidates;
+mod config;
+mod facts;
+mod founding;
+mod io;
+mod lease;
+mod machine;
 mod request;
+mod requests;
+mod rules;
+mod view;
 
+pub use config::Config;
+pub use io::{Effect, Input};
+pub use machine::Machine;
 pub use request::{Refusal, Request};
+pub use rules::document;

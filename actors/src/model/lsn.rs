@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn an_lsn_reads_back_what_it_prints() {
         for text in ["0/0", "0/3000148", "16/B374D848", "FFFFFFFF/FFFFFFFF"] {
-            assert_eq!(text.parse::<Lsn>().map(|lsn| format!("{lsn}")), Ok(format!("{text}")));
+            assert_eq!(text.parse::<Lsn>().map(|lsn| format!("{lsn}")), Ok(text.to_string()));
         }
         for text in ["", "/", "0", "0/", "1/100000000", "x/1", "0/1/2"] {
             assert!(text.parse::<Lsn>().is_err(), "{text}");

@@ -4,8 +4,8 @@
 //! because between the decision and the commit the world may have moved (S1); a proposal whose ground has moved is ignored, with a reason.
 
 use super::{
-    Command, Endpoint, Epoch, Event, EventKind, Lsn, Member, NodeId, Proposal, RaftId, RequestId, Settings, SystemIdentifier, Term,
-    Timeline, WallClock,
+    Command, Endpoint, Epoch, Event, EventKind, Lsn, Member, NodeId, Position, Proposal, RaftId, RequestId, Settings, SystemIdentifier,
+    Term, Timeline, WallClock,
 };
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 const HISTORY_MAX: usize = 200;
 /// How many ended requests are remembered, so that their askers learn how they ended.
 const ENDINGS_MAX: usize = 32;
+/// How many promotions are remembered. A database that is further behind than that is cloned anew.
+const LINEAGE_MAX: usize = 64;
 
 /// What every member agrees on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +32,8 @@ pub struct ClusterState {
     pub epoch: Epoch,
     /// The primary of that epoch.
     pub primary: Option<Primary>,
+    /// The promotions of the past, oldest first: where each timeline of this database began.
+    pub lineage: VecDeque<Promotion>,
     /// An operator holds everything but the fence.
     pub paused: bool,
     /// The switchover that is under way.
@@ -135,6 +139,7 @@ impl ClusterState {
             system_identifier: None,
             epoch: Epoch(0),
             primary: None,
+            lineage: VecDeque::new(),
             paused: false,
             switchover: None,
             settings,
@@ -153,6 +158,13 @@ impl ClusterState {
     #[must_use]
     pub fn node_of(&self, raft_id: RaftId) -> Option<NodeId> {
         self.members.values().find(|member| member.raft_id == raft_id).map(|member| member.node)
+    }
+
+    /// Whether a database that is at `position` has only written what the committed history has, too: for every promotion to a later
+    /// timeline, it stopped before that timeline began.
+    #[must_use]
+    pub fn is_prefix(&self, position: Position) -> bool {
+        self.lineage.iter().filter(|promotion| promotion.timeline > position.timeline).all(|promotion| position.lsn <= promotion.lsn)
     }
 
     /// Nodes that run a database.
@@ -223,6 +235,7 @@ impl ClusterState {
                     return Err(ignored("already known"));
                 }
                 primary.promoted = Some(promotion);
+                push_bounded(&mut self.lineage, promotion, LINEAGE_MAX);
                 events.push(EventKind::Promoted { node: *node, timeline: *timeline, lsn: *lsn });
                 if let Some(switchover) = self.switchover.clone()
                     && switchover.to == *node
@@ -315,18 +328,19 @@ impl ClusterState {
     }
 
     fn end(&mut self, ending: Ending) {
-        if self.endings.len() == ENDINGS_MAX {
-            self.endings.pop_front();
-        }
-        self.endings.push_back(ending);
+        push_bounded(&mut self.endings, ending, ENDINGS_MAX);
     }
 
     fn remember(&mut self, event: Event) {
-        if self.history.len() == HISTORY_MAX {
-            self.history.pop_front();
-        }
-        self.history.push_back(event);
+        push_bounded(&mut self.history, event, HISTORY_MAX);
     }
+}
+
+fn push_bounded<T>(queue: &mut VecDeque<T>, item: T, max: usize) {
+    if queue.len() >= max {
+        queue.pop_front();
+    }
+    queue.push_back(item);
 }
 
 #[cfg(test)]

@@ -18,4 +18,4 @@ pub use address::Address;
 #[cfg(feature = "shell")]
 pub use shell::{Hands, Parcel};
 #[cfg(feature = "shell")]
-pub use supervisor::{Child, GaveUp, Tree};
+pub use supervisor::{Child, GaveUp, Life, Tree};

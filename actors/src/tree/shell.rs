@@ -48,6 +48,8 @@ pub(super) struct Carried<M: Machine, H> {
     clock: Clock,
     address: Address<M::Input>,
     alarm: Alarm,
+    /// Told before anything that arrives.
+    facts: Vec<M::Input>,
 }
 
 /// What a shell starts with.
@@ -55,6 +57,7 @@ pub(super) struct Start<M: Machine, H> {
     pub(super) name: &'static str,
     pub(super) machine: M,
     pub(super) hands: H,
+    pub(super) facts: Vec<M::Input>,
     pub(super) clock: Clock,
     pub(super) address: Address<M::Input>,
 }
@@ -84,12 +87,15 @@ where
     type Arguments = Start<M, H>;
 
     async fn pre_start(&self, _: ActorRef<Self::Msg>, start: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
-        let Start { name, machine, hands, clock, address } = start;
-        Ok(Carried { name, machine, hands, clock, address, alarm: Alarm::default() })
+        let Start { name, machine, hands, facts, clock, address } = start;
+        Ok(Carried { name, machine, hands, clock, address, alarm: Alarm::default(), facts })
     }
 
     async fn post_start(&self, myself: ActorRef<Self::Msg>, carried: &mut Self::State) -> Result<(), ActorProcessingErr> {
         carried.address.move_in(myself.clone());
+        for fact in std::mem::take(&mut carried.facts) {
+            carried.step(&myself, fact)?;
+        }
         carried.step(&myself, Woken.into())
     }
 

@@ -13,6 +13,17 @@ use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, Supervisio
 use std::error::Error;
 use tokio::sync::mpsc;
 
+/// One life of an actor.
+#[derive(Debug)]
+pub struct Life<M: Machine, H> {
+    /// What decides.
+    pub machine: M,
+    /// What acts.
+    pub hands: H,
+    /// What earlier lives were told and this one must know: its first facts.
+    pub facts: Vec<M::Input>,
+}
+
 type Starter = Box<dyn Fn(ActorCell) -> BoxFuture<'static, Result<ActorCell, String>> + Send + Sync>;
 
 /// How to start a child, again and again.
@@ -33,14 +44,14 @@ impl Child {
     where
         M: Machine,
         H: Hands<M>,
-        F: Fn() -> Result<(M, H), Box<dyn Error + Send + Sync>> + Send + Sync + 'static,
+        F: Fn() -> Result<Life<M, H>, Box<dyn Error + Send + Sync>> + Send + Sync + 'static,
     {
         let start = Box::new(move |supervisor: ActorCell| -> BoxFuture<'static, Result<ActorCell, String>> {
             let made = make();
             let address = address.clone();
             Box::pin(async move {
-                let (machine, hands) = made.map_err(|error| error.to_string())?;
-                let start = Start { name, machine, hands, clock, address };
+                let Life { machine, hands, facts } = made.map_err(|error| error.to_string())?;
+                let start = Start { name, machine, hands, facts, clock, address };
                 let (actor, _) =
                     Actor::spawn_linked(None, Shell::<M, H>::new(), start, supervisor).await.map_err(|error| error.to_string())?;
                 Ok(actor.get_cell())

@@ -1,0 +1,93 @@
+//! Who may become primary (D1): every node passes or fails each rule by name, so that the answer to "why not?" is the same everywhere.
+
+use super::Refusal;
+use super::facts::Facts;
+use crate::model::{ClusterState, Database, Directory, Lsn, NodeId, Position, Report, Server};
+use alloc::format;
+use alloc::string::String;
+use core::cmp::Reverse;
+
+/// A node that may be appointed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) node: NodeId,
+    pub(super) position: Position,
+    pub(super) priority: u32,
+    /// It may still receive more.
+    pub(super) streaming: bool,
+}
+
+fn refuse<T>(rule: &str, reason: String) -> Result<T, Refusal> {
+    Err(Refusal { rule: String::from(rule), reason })
+}
+
+/// What a member is called.
+pub(super) fn name(state: &ClusterState, node: NodeId) -> String {
+    state.members.get(&node).map_or_else(|| format!("node {node}"), |member| member.name.clone())
+}
+
+/// Whether `node` may be appointed instead of the present primary.
+pub(super) fn judge(facts: &Facts, state: &ClusterState, node: NodeId) -> Result<Candidate, Refusal> {
+    let called = name(state, node);
+    let Some(member) = state.members.get(&node) else {
+        return refuse("candidate-is-a-member", format!("{called} is no member of {}", state.cluster));
+    };
+    if member.witness {
+        return refuse("candidate-has-a-database", format!("{called} is a witness: it votes and has no database"));
+    }
+    let Some(report) = facts.fresh(node) else {
+        return refuse(
+            "candidate-is-reachable",
+            format!("{called} does not report; see whether its daemon runs and the network to it works"),
+        );
+    };
+    judge_report(facts, state, &called, report)
+}
+
+fn judge_report(facts: &Facts, state: &ClusterState, called: &str, report: &Report) -> Result<Candidate, Refusal> {
+    if report.stopping {
+        return refuse("candidate-stays", format!("{called} is being stopped"));
+    }
+    if report.tags.nofailover {
+        return refuse("candidate-is-not-tagged", format!("{called} is tagged nofailover in its witch.toml"));
+    }
+    let Some(database) = report.database.as_ref().filter(|database| is_ours(state, database)) else {
+        return refuse("candidate-has-our-database", format!("{called} has no usable copy of this cluster's database"));
+    };
+    if database.server != Server::Standby {
+        return refuse("candidate-answers", format!("the database of {called} is no running standby; it is {:?}", database.server));
+    }
+    let Some(position) = database.position else {
+        return refuse("candidate-knows-its-position", format!("{called} has not told how far its database is"));
+    };
+    if state.settings.check_timeline && !state.is_prefix(position) {
+        let at = format!("timeline {} at {}", position.timeline, position.lsn);
+        return refuse("candidate-did-not-diverge", format!("{called} is on {at}, which is not part of the cluster's history"));
+    }
+    let lag = written(facts, state).map_or(0, |written| written.ahead_of(position.lsn));
+    if lag > state.settings.max_replication_lag {
+        let limit = state.settings.max_replication_lag;
+        return refuse("candidate-is-close", format!("{called} is {lag} bytes behind, more than max_replication_lag = {limit} allows"));
+    }
+    Ok(Candidate { node: report.node, position, priority: report.tags.failover_priority, streaming: database.streaming })
+}
+
+/// How far the primary of the present epoch is known to have written.
+pub(super) fn written(facts: &Facts, state: &ClusterState) -> Option<Lsn> {
+    facts.written.filter(|(epoch, _)| *epoch == state.epoch).map(|(_, lsn)| lsn)
+}
+
+/// Whether that is the database of this cluster (S11).
+pub(super) fn is_ours(state: &ClusterState, database: &Database) -> bool {
+    matches!(&database.directory, Directory::Database { system_identifier, .. } if state.system_identifier == Some(*system_identifier))
+}
+
+/// Everybody but `not` who may be appointed: the best known position wins, among equals the priority, then the lowest node id.
+pub(super) fn best(facts: &Facts, state: &ClusterState, not: Option<NodeId>) -> Option<Candidate> {
+    all(facts, state, not).max_by_key(|candidate| (candidate.position.lsn, candidate.priority, Reverse(candidate.node)))
+}
+
+/// Everybody but `not` who may be appointed.
+pub(super) fn all<'a>(facts: &'a Facts, state: &'a ClusterState, not: Option<NodeId>) -> impl Iterator<Item = Candidate> + 'a {
+    state.data_nodes().filter(move |member| Some(member.node) != not).filter_map(|member| judge(facts, state, member.node).ok())
+}

@@ -1,0 +1,139 @@
+//! What the machine knows: the last word of everybody, folded.
+
+use crate::machine::Timestamp;
+use crate::model::{ClusterState, Epoch, Health, LeaseRequest, Lsn, NodeId, Report, Server};
+use crate::pg::Reported;
+use crate::raft::Leadership;
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use core::time::Duration;
+
+/// A node that has just started may hold an old log. It believes what the log says of others only after it has known a leader for so long:
+/// by then it has caught up.
+const SETTLING: Duration = Duration::from_millis(500);
+
+/// Everything that was told, newest of each kind.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Facts {
+    pub(super) state: Option<ClusterState>,
+    pub(super) leadership: Leadership,
+    pub(super) own: Option<Reported>,
+    pub(super) peers: BTreeMap<NodeId, Peer>,
+    /// How far the primary of that epoch is known to have written.
+    pub(super) written: Option<(Epoch, Lsn)>,
+    /// The guard was asked what it holds.
+    pub(super) guard_found: bool,
+    pub(super) stopping: bool,
+    led_since: Option<Timestamp>,
+    settled: bool,
+    /// When the state first showed the primary of this epoch as released.
+    released: Option<(Epoch, Timestamp)>,
+    /// When the switchover of this epoch was first seen.
+    switching: Option<(Epoch, Timestamp)>,
+}
+
+/// A peer as its probe sees it.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    pub(super) health: Health,
+    pub(super) report: Option<Box<Report>>,
+    pub(super) heard_at: Timestamp,
+}
+
+impl Facts {
+    pub(super) fn committed(&mut self, now: Timestamp, state: ClusterState) {
+        if self.written.is_some_and(|(epoch, _)| epoch != state.epoch) {
+            self.written = None;
+        }
+        if let Some(primary) = &state.primary {
+            if let Some(promotion) = primary.promoted {
+                self.wrote(primary.epoch, promotion.lsn);
+            }
+            if let Some(release) = primary.released {
+                if self.released.is_none_or(|(epoch, _)| epoch != primary.epoch) {
+                    self.released = Some((primary.epoch, now));
+                }
+                if let Some(lsn) = release.final_lsn {
+                    self.wrote(primary.epoch, lsn);
+                }
+            }
+        }
+        match &state.switchover {
+            Some(switchover) if self.switching.is_none_or(|(epoch, _)| epoch != switchover.epoch) => {
+                self.switching = Some((switchover.epoch, now));
+            }
+            Some(_) => {}
+            None => self.switching = None,
+        }
+        self.state = Some(state);
+    }
+
+    pub(super) fn led(&mut self, now: Timestamp, leadership: Leadership) {
+        match (leadership.leader, self.led_since) {
+            (Some(_), None) => self.led_since = Some(now),
+            (None, _) => self.led_since = None,
+            (Some(_), Some(_)) => {}
+        }
+        self.leadership = leadership;
+    }
+
+    pub(super) fn observed(&mut self, now: Timestamp, node: NodeId, health: Health, report: Option<Box<Report>>) {
+        let epoch = self.state.as_ref().and_then(ClusterState::leaseholder).filter(|(holder, _)| *holder == node).map(|(_, epoch)| epoch);
+        if let (Some(epoch), Some(report)) = (epoch, &report)
+            && report.epoch == epoch
+            && let Some(database) = &report.database
+            && database.server == Server::Primary
+            && let Some(position) = database.position
+        {
+            self.wrote(epoch, position.lsn);
+        }
+        let news = report.as_ref().map(|report| (report.boot, report.seq));
+        let before = self.peers.get(&node);
+        let heard_at = match before {
+            Some(peer) if peer.report.as_ref().map(|report| (report.boot, report.seq)) == news => peer.heard_at,
+            _ => now,
+        };
+        self.peers.insert(node, Peer { health, report, heard_at });
+    }
+
+    pub(super) fn lease_requested(&mut self, request: &LeaseRequest) {
+        if let Some(position) = request.position
+            && self.state.as_ref().and_then(ClusterState::leaseholder) == Some((request.node, request.epoch))
+        {
+            self.wrote(request.epoch, position.lsn);
+        }
+    }
+
+    fn wrote(&mut self, epoch: Epoch, lsn: Lsn) {
+        match &mut self.written {
+            Some((of, furthest)) if *of == epoch => *furthest = lsn.max(*furthest),
+            written => *written = Some((epoch, lsn)),
+        }
+    }
+
+    /// Whether what the log says of others may be acted upon. Once true it stays true.
+    pub(super) fn settle(&mut self, now: Timestamp) -> bool {
+        self.settled |= self.led_since.is_some_and(|since| now.since(since) >= SETTLING);
+        self.settled
+    }
+
+    pub(super) fn holder(&self) -> Option<(NodeId, Epoch)> {
+        self.state.as_ref().and_then(ClusterState::leaseholder)
+    }
+
+    /// How long ago the state first showed the present primary as released.
+    pub(super) fn released_for(&self, now: Timestamp) -> Duration {
+        self.released.map_or(Duration::ZERO, |(_, at)| now.since(at))
+    }
+
+    /// How long ago the switchover that is under way was first seen.
+    pub(super) fn switching_for(&self, now: Timestamp) -> Duration {
+        self.switching.map_or(Duration::ZERO, |(_, at)| now.since(at))
+    }
+
+    /// The last report of a node, if it is fresh enough to act upon.
+    pub(super) fn fresh(&self, node: NodeId) -> Option<&Report> {
+        let peer = self.peers.get(&node).filter(|peer| peer.health != Health::Red)?;
+        peer.report.as_deref()
+    }
+}

@@ -1,0 +1,270 @@
+//! From the views, through the tables, to the orders.
+
+use super::{Machine, Ordered, REPROPOSE};
+use crate::fsm::candidates::{best, name, written};
+use crate::fsm::founding::{Founding, founder};
+use crate::fsm::io::Effect;
+use crate::fsm::requests::{check, is_taken};
+use crate::fsm::rules::leader::Action as LeaderAction;
+use crate::fsm::rules::node::{Action, Leaving};
+use crate::fsm::rules::{first, leader, node};
+use crate::fsm::{Request, view};
+use crate::machine::Timestamp;
+use crate::model::{ClusterState, Command, Directory, Epoch, NodeId, Proposal, RequestId, Server, Why};
+use crate::pg::{Order, Stopped, Upstream};
+use crate::raft;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+impl Machine {
+    /// Asks for the lease when that is due. An appointed node asks even without a database: it is answered, and can found one.
+    pub(super) fn keep_lease(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let Some((node, epoch)) = self.facts.holder() else { return };
+        if node != self.config.node || self.keeper.due_at(now) > now {
+            return;
+        }
+        let database = self.facts.own.as_ref().map(|own| &own.database);
+        let position = database.filter(|database| database.server == Server::Primary).and_then(|database| database.position);
+        if let Some(request) = self.keeper.ask(now, epoch, position) {
+            effects.push(Effect::Raft(raft::Order::RequestLease(request)));
+        }
+    }
+
+    pub(super) fn decide_for_node(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if self.config.witness || self.exiting {
+            return;
+        }
+        self.reconsider_leaving();
+        let leaving = self.leaving.as_ref().map_or(Leaving::No, |(_, leaving, _)| *leaving);
+        let stopped = self.proved_stopped();
+        let view = view::of_node(&self.facts, &self.config, &self.keeper, now, leaving, stopped.is_some());
+        let rule = first(node::RULES, &view);
+        if rule.id != self.node_rule {
+            self.node_rule = rule.id;
+            let what = format!("{:?}", rule.then);
+            effects.push(self.remember(now, what, rule.why()));
+        }
+        match rule.then {
+            Action::Watch => self.order(Order::Watch, effects),
+            Action::Found => {
+                self.order(Order::Found, effects);
+                self.tell_founded(now, effects);
+            }
+            Action::Lead => {
+                if let Some((_, epoch)) = self.facts.holder() {
+                    self.order(Order::Lead { epoch }, effects);
+                    self.tell_promoted(now, effects);
+                }
+            }
+            Action::StandAlone => self.order(Order::StandAlone, effects),
+            Action::Follow => {
+                if let Some(upstream) = self.upstream(now) {
+                    self.order(Order::Follow(upstream), effects);
+                }
+            }
+            Action::StepDown => self.order(Order::StepDown, effects),
+            Action::Stop => self.order(Order::Stop, effects),
+            Action::Fence => self.order(Order::Fence, effects),
+            Action::RecordRelease => {
+                if let Some((_, epoch)) = self.facts.holder()
+                    && self.due_again(now)
+                {
+                    effects.push(Effect::RecordRelease { epoch });
+                }
+            }
+            Action::ProposeRelease => self.tell_release(now, effects),
+            Action::Exit => {
+                self.exiting = true;
+                effects.push(Effect::Exit);
+            }
+        }
+    }
+
+    /// The same order twice changes nothing, so it is told once.
+    fn order(&mut self, order: Order, effects: &mut Vec<Effect>) {
+        let hurry = self.facts.state.as_ref().is_some_and(|state| {
+            state.switchover.is_some()
+                || state.primary.as_ref().is_some_and(|primary| primary.released.is_some() || primary.promoted.is_none())
+        });
+        let newest = Some(Ordered { order: order.clone(), hurry });
+        if self.ordered == newest {
+            return;
+        }
+        if self.ordered.as_ref().is_none_or(|ordered| ordered.order != order) {
+            self.order_number += 1;
+        }
+        self.ordered = newest;
+        effects.push(Effect::Database { number: self.order_number, order, hurry });
+    }
+
+    /// The adapter's proof, made under the order in force, that no process of the server is left.
+    fn proved_stopped(&self) -> Option<Stopped> {
+        let stops = self.ordered.as_ref().is_some_and(|ordered| matches!(ordered.order, Order::StepDown | Order::Stop | Order::Fence));
+        self.facts.own.as_ref().filter(|own| stops && own.order == self.order_number).and_then(|own| own.stopped)
+    }
+
+    /// Whether the primary gives up its epoch. A switchover can still be called off; a server that cannot go on is given up only while
+    /// somebody else may take over; what is on disk stays.
+    fn reconsider_leaving(&mut self) {
+        let mine = self.facts.holder().filter(|(node, _)| *node == self.config.node).map(|(_, epoch)| epoch);
+        let (Some(epoch), Some(state)) = (mine, self.facts.state.as_ref()) else {
+            self.leaving = None;
+            return;
+        };
+        let successor = best(&self.facts, state, Some(self.config.node)).is_some();
+        if state.switchover.as_ref().is_some_and(|switchover| switchover.epoch == epoch) {
+            let why =
+                Why { rule: String::from("step-down-for-switchover"), because: String::from("an operator asked for another primary") };
+            self.leaving = Some((epoch, Leaving::InOrder, why));
+            return;
+        }
+        if self.leaving.as_ref().is_some_and(|(of, how, _)| *of == epoch && *how == Leaving::AtOnce) && successor && !state.paused {
+            return;
+        }
+        let failing = if successor && !state.paused { self.failing(state) } else { None };
+        self.leaving = failing.map(|why| (epoch, Leaving::AtOnce, why));
+    }
+
+    /// Why the server of this primary cannot go on, if that is so.
+    fn failing(&self, state: &ClusterState) -> Option<Why> {
+        let database = &self.facts.own.as_ref()?.database;
+        let why = |rule: &str, because: String| Some(Why { rule: String::from(rule), because });
+        if database.server == Server::Hung {
+            return why("server-hangs", String::from("the server does not answer on new connections, and a candidate can take over"));
+        }
+        if database.deaths > self.config.restarts_in_place {
+            return why("server-dies-again-and-again", format!("the server died {} times within ten minutes", database.deaths));
+        }
+        if database.overdue {
+            return why("start-is-overdue", String::from("the server is not writable within start_timeout_ms"));
+        }
+        let lost = state.system_identifier.is_some() && matches!(database.directory, Directory::Empty | Directory::Unfinished);
+        if lost && database.server == Server::Stopped {
+            return why("database-is-lost", String::from("the data directory of the primary is empty"));
+        }
+        None
+    }
+
+    fn upstream(&mut self, now: Timestamp) -> Option<Upstream> {
+        let settled = self.facts.settle(now);
+        let state = self.facts.state.as_ref()?;
+        let primary = state.primary.as_ref()?;
+        Some(Upstream {
+            node: primary.node,
+            epoch: primary.epoch,
+            database: state.members.get(&primary.node)?.database.clone(),
+            system_identifier: state.system_identifier?,
+            promotion: primary.promoted.filter(|_| settled),
+        })
+    }
+
+    fn due_again(&mut self, now: Timestamp) -> bool {
+        let due = self.proposed_at.is_none_or(|at| now.since(at) >= REPROPOSE);
+        if due {
+            self.proposed_at = Some(now);
+        }
+        due
+    }
+
+    fn propose(&self, now: Timestamp, basis: Epoch, decided: bool, command: Command) -> Effect {
+        let term = decided.then_some(self.facts.leadership.term);
+        let at = self.config.wall(now);
+        Effect::Raft(raft::Order::Propose(Proposal { by: self.config.node, term, basis, at, command }))
+    }
+
+    fn tell_founded(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let Some((node, epoch)) = self.facts.holder() else { return };
+        let founded = self.facts.own.as_ref().filter(|own| own.order == self.order_number).and_then(|own| own.founded);
+        if let Some(system_identifier) = founded
+            && self.due_again(now)
+        {
+            effects.push(self.propose(now, epoch, false, Command::Founded { node, system_identifier }));
+        }
+    }
+
+    fn tell_promoted(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let Some((node, epoch)) = self.facts.holder() else { return };
+        let own = self.facts.own.as_ref().filter(|own| own.order == self.order_number && own.database.server == Server::Primary);
+        let Some(promotion) = own.and_then(|own| own.promotion) else { return };
+        let known = self.facts.state.as_ref().and_then(|state| state.primary.as_ref()).and_then(|primary| primary.promoted);
+        if known != Some(promotion) && self.due_again(now) {
+            let command = Command::Promoted { node, timeline: promotion.timeline, lsn: promotion.lsn };
+            effects.push(self.propose(now, epoch, false, command));
+        }
+    }
+
+    /// S8: only after every process of the epoch is gone, or the server proved read-only, and after it is on disk.
+    fn tell_release(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let Some((node, epoch)) = self.facts.holder() else { return };
+        if !self.due_again(now) {
+            return;
+        }
+        let own = self.facts.own.as_ref();
+        let position = own.and_then(|own| own.database.position);
+        let stopped = own.and_then(|own| own.stopped);
+        let timeline = stopped.map(|stopped| stopped.timeline).or(position.map(|position| position.timeline)).unwrap_or_default();
+        let why = match &self.leaving {
+            Some((of, _, why)) if *of == epoch => why.clone(),
+            _ => Why { rule: String::from("release-at-the-end"), because: String::from("the node was told to end") },
+        };
+        let final_lsn = stopped.and_then(|stopped| stopped.final_lsn);
+        effects.push(self.propose(now, epoch, false, Command::Release { node, timeline, final_lsn, why }));
+    }
+
+    pub(super) fn decide_as_leader(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let Some(state) = self.facts.state.as_ref().filter(|_| self.facts.leadership.ready) else {
+            self.leader_rule = "";
+            return;
+        };
+        let view = view::of_leader(&self.facts, &self.config, state, now);
+        let rule = first(leader::RULES, &view);
+        let old = state.primary.as_ref().map(|primary| primary.node);
+        let chosen = match rule.then {
+            LeaderAction::Wait | LeaderAction::AbortSwitchover => None,
+            LeaderAction::AppointFounder => match founder(&self.facts, state) {
+                Founding::Chosen(node) => Some(node),
+                Founding::Waiting(_) | Founding::Refused(_) => None,
+            },
+            LeaderAction::AppointTarget => state.switchover.as_ref().map(|switchover| switchover.to),
+            LeaderAction::AppointBest => best(&self.facts, state, old).map(|candidate| candidate.node),
+            LeaderAction::AppointOld => old,
+        };
+        let appointment = chosen.map(|node| (node, format!("Appoint {}", name(state, node)), self.loss(state, node)));
+        let (basis, switchover) = (state.epoch, state.switchover.as_ref().map(|switchover| switchover.id));
+        if self.leader_rule != rule.id && appointment.is_none() && view.in_charge {
+            effects.push(self.remember(now, format!("{:?}", rule.then), rule.why()));
+        }
+        self.leader_rule = rule.id;
+        if let Some((node, what, lost_at_least)) = appointment
+            && self.appointed_at.is_none_or(|at| now.since(at) >= REPROPOSE)
+        {
+            self.appointed_at = Some(now);
+            effects.push(self.remember(now, what, rule.why()));
+            effects.push(self.propose(now, basis, true, Command::Appoint { node, why: rule.why(), lost_at_least }));
+        }
+        if let (LeaderAction::AbortSwitchover, Some(id)) = (rule.then, switchover)
+            && self.due_again(now)
+        {
+            effects.push(self.propose(now, basis, true, Command::AbortSwitchover { id, reason: String::from(rule.because) }));
+        }
+    }
+
+    /// How much the old primary is known to have written that `node` does not have (D3).
+    fn loss(&self, state: &ClusterState, node: NodeId) -> Option<u64> {
+        let position = self.facts.fresh(node).and_then(|report| report.database.as_ref()).and_then(|database| database.position);
+        Some(written(&self.facts, state)?.ahead_of(position?.lsn))
+    }
+
+    /// The leader answers an operator's request, brought by `origin`.
+    pub(super) fn answer(&mut self, now: Timestamp, origin: NodeId, id: RequestId, request: &Request) -> Vec<Effect> {
+        let Some(state) = self.facts.state.as_ref() else { return Vec::new() };
+        if is_taken(state, id) || !self.facts.leadership.ready || self.facts.leadership.appointing {
+            return Vec::new();
+        }
+        match check(&self.facts, state, id, request) {
+            Ok(command) => alloc::vec![self.propose(now, state.epoch, true, command)],
+            Err(refusal) => alloc::vec![Effect::Raft(raft::Order::Refuse { to: origin, id, refusal })],
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What others are told of this node: the report for its peers, the status for everybody who looks, the pulse for the watchdog.
+
+use super::{Machine, STAMP};
+use crate::fsm::candidates::{is_ours, name, written};
+use crate::fsm::founding::{Founding, founder};
+use crate::fsm::io::Effect;
+use crate::machine::Timestamp;
+use crate::model::{ClusterState, Database, Health, LeaseStatus, MemberStatus, NodeId, Report, Role, Server, Status};
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+impl Machine {
+    pub(super) fn publish(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.report(now, effects);
+        if self.news || self.stamped_at.is_none_or(|at| now.since(at) >= STAMP) {
+            self.news = false;
+            self.stamped_at = Some(now);
+            effects.push(Effect::Publish(Box::new(self.status(now))));
+            effects.push(Effect::Pulse);
+        }
+    }
+
+    /// Peers are told of every change; the probes see to it that a burst of changes becomes one message.
+    fn report(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let report = Report {
+            node: self.config.node,
+            boot: self.config.boot,
+            seq: self.report_seq,
+            epoch: self.facts.state.as_ref().map(|state| state.epoch).unwrap_or_default(),
+            stopping: self.facts.stopping,
+            tags: self.config.tags.clone(),
+            database: self.facts.own.as_ref().map(|own| own.database.clone()),
+        };
+        if self.report.as_ref().is_some_and(|before| *before == report) {
+            return;
+        }
+        let report = Report { seq: self.report_seq + 1, ..report };
+        self.report_seq = report.seq;
+        self.facts.observed(now, self.config.node, Health::Green, Some(Box::new(report.clone())));
+        self.report = Some(report.clone());
+        effects.push(Effect::Report(Box::new(report)));
+    }
+
+    fn status(&self, now: Timestamp) -> Status {
+        let facts = &self.facts;
+        let state = facts.state.as_ref();
+        let held = self.keeper.held();
+        let leads = self.keeper.held_until(now, facts.holder()).is_some();
+        let database = facts.own.as_ref().map(|own| own.database.clone());
+        let server = database.as_ref().map(|database| database.server);
+        let streaming = database.as_ref().is_some_and(|database| database.server == Server::Standby && database.streaming);
+        Status {
+            at: now,
+            node: self.config.node,
+            name: self.config.name.clone(),
+            role: self.role_here(leads, database.as_ref()),
+            writable: leads && server == Some(Server::Primary),
+            readable: streaming && !self.config.tags.noloadbalance,
+            database,
+            lease: LeaseStatus { epoch: held.map(|(epoch, _)| epoch), end: held.map(|(_, end)| end) },
+            term: facts.leadership.term,
+            leader: facts.leadership.leader,
+            members: state.map(|state| self.members(now, state)).unwrap_or_default(),
+            state: facts.state.clone(),
+            decisions: self.decisions.iter().cloned().collect(),
+            waiting_for: self.waiting_for(),
+        }
+    }
+
+    fn role_here(&self, leads: bool, database: Option<&Database>) -> Role {
+        match database {
+            _ if self.config.witness => Role::Witness,
+            Some(database) if leads && database.server == Server::Primary => Role::Primary,
+            Some(database) => self.facts.state.as_ref().map_or(Role::Unknown, |state| role(state, database)),
+            None => Role::Unknown,
+        }
+    }
+
+    fn members(&self, now: Timestamp, state: &ClusterState) -> Vec<MemberStatus> {
+        let furthest = written(&self.facts, state);
+        state
+            .members
+            .values()
+            .map(|member| {
+                let peer = self.facts.peers.get(&member.node);
+                let report = peer.and_then(|peer| peer.report.as_deref().cloned());
+                let database = report.as_ref().and_then(|report| report.database.as_ref());
+                let leads = state.leaseholder().is_some_and(|(node, _)| node == member.node);
+                let role = match database {
+                    _ if member.witness => Role::Witness,
+                    Some(database) if leads && database.server == Server::Primary => Role::Primary,
+                    Some(database) => role(state, database),
+                    None => Role::Unknown,
+                };
+                let position = database.and_then(|database| database.position);
+                MemberStatus {
+                    node: member.node,
+                    name: member.name.clone(),
+                    health: peer.map_or(Health::Red, |peer| peer.health),
+                    role,
+                    report_age_ms: peer.map(|peer| self.age_ms(now, member.node, peer.heard_at)),
+                    lag_bytes: furthest.zip(position).map(|(furthest, position)| furthest.ahead_of(position.lsn)),
+                    report,
+                }
+            })
+            .collect()
+    }
+
+    fn age_ms(&self, now: Timestamp, node: NodeId, heard_at: Timestamp) -> u64 {
+        if node == self.config.node { 0 } else { u64::try_from(now.since(heard_at).as_millis()).unwrap_or(u64::MAX) }
+    }
+
+    /// Why the node is not doing what a user would expect.
+    fn waiting_for(&self) -> Option<String> {
+        let facts = &self.facts;
+        let Some(state) = facts.state.as_ref() else {
+            return Some(String::from("the cluster to be born: every node of the file must be reachable for that, once"));
+        };
+        if facts.leadership.leader.is_none() {
+            return Some(String::from("a Raft leader: a majority of the nodes must reach each other"));
+        }
+        if let Some(trouble) = facts.own.as_ref().and_then(|own| own.database.trouble.as_ref()) {
+            return Some(trouble.clone());
+        }
+        if state.system_identifier.is_none() {
+            return match founder(facts, state) {
+                Founding::Waiting(text) | Founding::Refused(text) => Some(text),
+                Founding::Chosen(node) => Some(alloc::format!("{} to make the database", name(state, node))),
+            };
+        }
+        (state.paused && state.leaseholder().is_none()).then(|| "failover is paused; `witch resume` lets it go on".to_string())
+    }
+}
+
+fn role(state: &ClusterState, database: &Database) -> Role {
+    if is_ours(state, database) || state.system_identifier.is_none() { Role::Standby } else { Role::Unknown }
+}

@@ -1,0 +1,129 @@
+//! From facts to the two small views that the tables look at.
+
+use super::candidates::{all, best, is_ours, judge};
+use super::config::Config;
+use super::facts::Facts;
+use super::founding::{Founding, founder};
+use super::lease::Keeper;
+use super::rules::leader::{self, Candidate, Switching};
+use super::rules::node::{self, Appointment, Lease, Leaving, Local};
+use crate::machine::Timestamp;
+use crate::model::{ClusterState, Database, Directory, NodeId, Server};
+use crate::raft::Gate;
+use core::time::Duration;
+
+/// After a release, candidates that still stream are given so long to tell their last position.
+const POSITIONS_MAX: Duration = Duration::from_millis(500);
+
+/// What the node table looks at.
+pub(super) fn of_node(facts: &Facts, config: &Config, keeper: &Keeper, now: Timestamp, leaving: Leaving, proved_gone: bool) -> node::View {
+    let state = facts.state.as_ref();
+    let holder = facts.holder();
+    let lease = match (keeper.held_until(now, holder), facts.guard_found) {
+        (Some(_), _) => Lease::Held,
+        (None, true) => Lease::Missing,
+        (None, false) => Lease::Unknown,
+    };
+    let recorded = holder.is_some_and(|(node, epoch)| node == config.node && epoch <= keeper.released());
+    node::View {
+        appointment: appointment(state, config.node),
+        lease,
+        local: facts.own.as_ref().map_or(Local::Unknown, |own| local(state, &own.database)),
+        leaving: if recorded { Leaving::Recorded } else { leaving },
+        proved_gone,
+        founded: state.is_some_and(|state| state.system_identifier.is_some()),
+        stopping: facts.stopping,
+        paused: state.is_some_and(|state| state.paused),
+        patient: now.since(config.started) < config.patience,
+        switching: state.is_some_and(|state| state.switchover.is_some()),
+    }
+}
+
+fn appointment(state: Option<&ClusterState>, me: NodeId) -> Appointment {
+    let Some(state) = state else { return Appointment::Unknown };
+    match &state.primary {
+        None => Appointment::Nobody,
+        Some(primary) => match (primary.node == me, primary.released.is_some(), primary.promoted.is_some()) {
+            (true, false, _) => Appointment::Mine,
+            (true, true, _) => Appointment::MineReleased,
+            (false, true, _) => Appointment::Nobody,
+            (false, false, true) => Appointment::Other,
+            (false, false, false) => Appointment::OtherPending,
+        },
+    }
+}
+
+fn local(state: Option<&ClusterState>, database: &Database) -> Local {
+    if database.server == Server::Stranger {
+        return Local::Stranger;
+    }
+    let founded = state.and_then(|state| state.system_identifier);
+    match &database.directory {
+        Directory::Unusable { .. } if database.server == Server::Stopped => return Local::Unusable,
+        Directory::Database { system_identifier, .. } if founded.is_some_and(|ours| ours != *system_identifier) => return Local::Foreign,
+        Directory::Empty | Directory::Unfinished if database.server == Server::Stopped => return Local::Bare,
+        _ => {}
+    }
+    match database.server {
+        Server::Stopped => Local::Stopped,
+        Server::StartingStandby | Server::Standby => Local::Standby,
+        Server::StartingPrimary | Server::Primary => Local::Leading,
+        Server::Stopping => Local::Stopping,
+        Server::Hung => Local::Hung,
+        Server::Stranger => Local::Stranger,
+    }
+}
+
+/// What the leader table looks at.
+pub(super) fn of_leader(facts: &Facts, config: &Config, state: &ClusterState, now: Timestamp) -> leader::View {
+    let old = state.primary.as_ref().map(|primary| primary.node);
+    leader::View {
+        in_charge: facts.leadership.ready && !facts.leadership.appointing,
+        gate: facts.leadership.gate,
+        paused: state.paused,
+        founding: match (state.system_identifier, founder(facts, state)) {
+            (Some(_), _) => leader::Founding::Done,
+            (None, Founding::Waiting(_)) => leader::Founding::Waiting,
+            (None, Founding::Chosen(_)) => leader::Founding::Chosen,
+            (None, Founding::Refused(_)) => leader::Founding::Refused,
+        },
+        switching: switching(facts, config, state, now),
+        candidate: candidate(facts, state, old, now),
+        old_is_well: old.is_some_and(|node| is_well(facts, state, node)),
+    }
+}
+
+fn switching(facts: &Facts, config: &Config, state: &ClusterState, now: Timestamp) -> Switching {
+    let Some(switchover) = &state.switchover else { return Switching::No };
+    let Some(primary) = &state.primary else { return Switching::No };
+    if primary.epoch != switchover.epoch {
+        return Switching::Appointed;
+    }
+    let Some(release) = primary.released else {
+        let overdue = facts.switching_for(now) > config.step_down_max;
+        return if overdue { Switching::Overdue } else { Switching::Running };
+    };
+    let Some(final_lsn) = release.final_lsn else { return Switching::TargetLate };
+    let ready = judge(facts, state, switchover.to).is_ok_and(|target| target.position.lsn >= final_lsn);
+    match (ready, facts.released_for(now) > config.catch_up_max) {
+        (true, _) => Switching::TargetReady,
+        (false, false) => Switching::TargetPending,
+        (false, true) => Switching::TargetLate,
+    }
+}
+
+fn candidate(facts: &Facts, state: &ClusterState, old: Option<NodeId>, now: Timestamp) -> Candidate {
+    if best(facts, state, old).is_none() {
+        return Candidate::None;
+    }
+    let released = facts.leadership.gate == Gate::Released && state.primary.is_some();
+    let moving = released && facts.released_for(now) < POSITIONS_MAX && all(facts, state, old).any(|candidate| candidate.streaming);
+    if moving { Candidate::Moving } else { Candidate::Settled }
+}
+
+/// Whether the old primary could lead again.
+fn is_well(facts: &Facts, state: &ClusterState, node: NodeId) -> bool {
+    facts.fresh(node).filter(|report| !report.stopping).and_then(|report| report.database.as_ref()).is_some_and(|database| {
+        is_ours(state, database) && database.server.is_harmless() && database.position.is_none_or(|position| state.is_prefix(position))
+    })
+}
