@@ -1,1 +1,61 @@
-fn main() {}
+//! `witch`: the life of the process.
+//!
+//! Reads the command line, runs one command, tells a failure once with its whole cause, and ends with a code that means something.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod client;
+mod commands;
+mod config;
+mod daemon;
+mod exit;
+mod logging;
+mod view;
+
+use cli::{Cli, Command};
+use config::{Config, Source, Surroundings};
+use exit::{Exit, Failure};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::of_process();
+    let source = Source::new(cli.config);
+    match carry_out(cli.command.unwrap_or(Command::Run), &source) {
+        Ok(()) => Exit::Done.into(),
+        Err(Failure { exit, cause }) => {
+            eprintln!("witch: {cause:#}");
+            exit.into()
+        }
+    }
+}
+
+fn carry_out(command: Command, source: &Source) -> Result<(), Failure> {
+    match command {
+        Command::Run => run(source),
+        Command::Guard(args) => Err(anyhow::anyhow!("this build of witch has no guard in it: {args:?}").into()),
+        Command::Demo(args) => Err(anyhow::anyhow!("this build of witch has no demo in it: {args:?}").into()),
+        Command::CheckConfig(args) => commands::check_config(&args, source),
+        Command::Status(args) => block_on(commands::status(&args, source)),
+        Command::Switchover(args) => block_on(commands::switchover(&args, source)),
+        Command::Pause(args) => block_on(commands::pause(&args, source)),
+        Command::Resume(args) => block_on(commands::resume(&args, source)),
+        Command::History(args) => block_on(commands::history(&args, source)),
+    }
+}
+
+/// Runs the daemon; the warnings of its configuration are the first lines of its log.
+fn run(source: &Source) -> Result<(), Failure> {
+    let mut loaded = Config::load(source, &Surroundings::of_process())?;
+    loaded.config.find_programs(&source.path)?;
+    logging::set_up(&loaded.config.log)?;
+    for warning in &loaded.warnings {
+        tracing::warn!(key = warning.key, fix = warning.fix, "{}", warning.rule);
+    }
+    daemon::run(loaded.config, &source.path)
+}
+
+/// A command needs one thread.
+fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| anyhow::Error::new(error).context("cannot start the runtime"))?.block_on(command)
+}

@@ -1,0 +1,59 @@
+//! `witch check-config`.
+
+use super::{print, print_json};
+use crate::cli::CheckConfigArgs;
+use crate::config::{Config, Fault, Invalid, Loaded, Place, Source, Surroundings};
+use crate::exit::Failure;
+use crate::view;
+
+/// Tells what is in force, or everything that is wrong.
+pub(crate) fn check_config(args: &CheckConfigArgs, source: &Source) -> Result<(), Failure> {
+    let checked = Config::load(source, &Surroundings::of_process()).and_then(|mut loaded| {
+        loaded.config.find_programs(&source.path)?;
+        Ok(loaded)
+    });
+    if args.json {
+        print_json(&as_json(&checked))?;
+        return checked.map(drop).map_err(Failure::from);
+    }
+    let Loaded { config, warnings, settings } = checked?;
+    let file = source.path.display().to_string();
+    for warning in &warnings {
+        eprintln!("warning:\n{}", warning.told_of(&file));
+    }
+    let (cluster, nodes) = (&config.cluster, config.peers.len() + 1);
+    let programs = config.postgres.bin_dir.as_deref().map_or_else(String::new, |folder| folder.display().to_string());
+    print(&format!(
+        "OK: {file} is node {} ({}) of {nodes} in cluster {}, at {}, its database at {}, with the programs of {programs}\n\n{}",
+        cluster.node,
+        cluster.node_name,
+        cluster.name,
+        cluster.advertised(),
+        config.database_advertised,
+        view::settings::render(&settings)
+    ))
+}
+
+fn as_json(checked: &Result<Loaded, Invalid>) -> serde_json::Value {
+    let faults = |faults: &[Fault]| {
+        let fault =
+            |fault: &Fault| serde_json::json!({ "key": fault.key, "from": place(&fault.place), "rule": fault.rule, "fix": fault.fix });
+        faults.iter().map(fault).collect::<Vec<_>>()
+    };
+    match checked {
+        Err(invalid) => serde_json::json!({ "ok": false, "errors": faults(&invalid.faults) }),
+        Ok(loaded) => {
+            let setting = |setting: &crate::config::Setting| serde_json::json!({ "key": setting.key, "value": setting.value, "from": place(&setting.place) });
+            let settings = loaded.settings.iter().map(setting).collect::<Vec<_>>();
+            serde_json::json!({ "ok": true, "warnings": faults(&loaded.warnings), "settings": settings })
+        }
+    }
+}
+
+fn place(place: &Place) -> serde_json::Value {
+    match place {
+        Place::Line(line) => serde_json::json!({ "line": line }),
+        Place::Variable(name) => serde_json::json!({ "variable": name }),
+        Place::Nowhere => serde_json::Value::Null,
+    }
+}

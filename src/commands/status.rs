@@ -1,0 +1,68 @@
+//! `witch status`.
+
+use super::{client, or_tell_as_json, print, print_json};
+use crate::cli::StatusArgs;
+use crate::client::{Client, Error, Request};
+use crate::config::Source;
+use crate::exit::Failure;
+use crate::view;
+use actors::model::{NodeId, Status};
+use std::io::IsTerminal;
+use std::time::Duration;
+
+/// How often `--watch` looks.
+const PERIOD: Duration = Duration::from_secs(1);
+/// Moves to the upper left corner and clears what is below.
+const CLEAR: &str = "\x1b[H\x1b[J";
+
+/// Shows the members, once or for ever.
+pub(crate) async fn status(args: &StatusArgs, source: &Source) -> Result<(), Failure> {
+    let client = client(&args.reach, source, false)?;
+    if !args.watch {
+        return show(&client, args.reach.json).await;
+    }
+    let redraw = std::io::stdout().is_terminal() && !args.reach.json;
+    loop {
+        match picture(&client, args.reach.json).await {
+            Ok(text) if redraw => print(&format!("{CLEAR}{text}"))?,
+            Ok(text) => print(&format!("{text}\n"))?,
+            // While one watches, a cluster that does not answer is a sight like any other.
+            Err(error) if redraw => print(&format!("{CLEAR}{error}\n"))?,
+            Err(error) => eprintln!("witch: {error}"),
+        }
+        tokio::time::sleep(PERIOD).await;
+    }
+}
+
+async fn show(client: &Client, json: bool) -> Result<(), Failure> {
+    if json {
+        let reply = or_tell_as_json(client.ask(&Request::Cluster).await, json)?;
+        return print_json(&reply.parse::<serde_json::Value>()?);
+    }
+    print(&picture(client, json).await?)
+}
+
+async fn picture(client: &Client, json: bool) -> Result<String, Error> {
+    if json {
+        return Ok(client.ask(&Request::Cluster).await?.parse::<serde_json::Value>()?.to_string());
+    }
+    let status = client.ask(&Request::Node).await?.parse::<Status>()?;
+    let lease_left = lease_left(&status).await;
+    Ok(view::members::render(&status, lease_left))
+}
+
+/// Only the primary knows how long its lease lasts, because it is told on its own clock.
+async fn lease_left(status: &Status) -> Option<Duration> {
+    let state = status.state.as_ref()?;
+    let primary = state.primary.as_ref()?.node;
+    if primary == status.node {
+        return left(status, primary);
+    }
+    let client = Client { nodes: vec![state.members.get(&primary)?.witch.clone()], token: None };
+    let its_own = client.ask(&Request::Node).await.ok()?.parse::<Status>().ok()?;
+    left(&its_own, primary)
+}
+
+fn left(status: &Status, primary: NodeId) -> Option<Duration> {
+    status.lease.end.filter(|_| status.node == primary).map(|end| end.since(status.at))
+}

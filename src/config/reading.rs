@@ -1,0 +1,411 @@
+//! Reads single values, and notes everything that is wrong with them instead of stopping at the first.
+//!
+//! The file lies below, the environment above it. Whatever a section asks for is thereby known: what stands in the file and was never
+//! asked for is an unknown key. So there is no list of keys beside the code that reads them.
+
+use super::Surroundings;
+use super::fault::{Fault, Place};
+use super::lines::{Lines, lines_of};
+use super::secret::Secret;
+use config::{Environment, FileFormat, Source, Value, ValueKind};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The longest time that any key may name.
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// The layers of a configuration while it is read.
+pub(crate) struct Reading {
+    /// Each value by its path, such as `raft.heartbeat_ms` or `peers[0].host`.
+    values: BTreeMap<String, ValueKind>,
+    lines: Lines,
+    /// The environment variable behind a path.
+    variables: BTreeMap<String, String>,
+    asked: BTreeSet<String>,
+    /// Relative paths of secrets start here.
+    folder: PathBuf,
+    /// What makes the configuration unusable.
+    pub(crate) faults: Vec<Fault>,
+    /// What is doubtful.
+    pub(crate) warnings: Vec<Fault>,
+    /// What is in force, as far as it may be shown.
+    pub(crate) settings: Vec<Setting>,
+}
+
+/// A value in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// As `section.key`.
+    pub(crate) key: String,
+    /// Secrets are `***`.
+    pub(crate) value: String,
+    /// Where it was set; nowhere for a default.
+    pub(crate) place: Place,
+}
+
+impl Reading {
+    /// Layers `text`, which lies in `folder`, and the environment.
+    pub(crate) fn new(text: &str, folder: &Path, surroundings: &Surroundings) -> Self {
+        let mut reading = Self {
+            values: BTreeMap::new(),
+            lines: Lines::new(),
+            variables: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            folder: folder.to_path_buf(),
+            faults: Vec::new(),
+            warnings: Vec::new(),
+            settings: Vec::new(),
+        };
+        reading.take_file(text);
+        reading.take_environment(surroundings);
+        reading
+    }
+
+    fn take_file(&mut self, text: &str) {
+        match lines_of(text) {
+            Ok(lines) => self.lines = lines,
+            Err(fault) => return self.faults.push(fault),
+        }
+        match config::File::from_str(text, FileFormat::Toml).collect() {
+            Ok(table) => table.into_iter().for_each(|(key, value)| flatten(key, value, &mut self.values)),
+            Err(error) => self.faults.push(Fault {
+                place: Place::Nowhere,
+                key: String::new(),
+                rule: format!("the file is not TOML: {error}"),
+                fix: "correct the syntax".into(),
+            }),
+        }
+    }
+
+    fn take_environment(&mut self, surroundings: &Surroundings) {
+        for name in surroundings.variables.keys() {
+            let path = name.trim_start_matches("WITCH_").to_lowercase().replace("__", ".");
+            self.variables.insert(path, name.clone());
+        }
+        let environment = Environment::with_prefix("WITCH")
+            .prefix_separator("_")
+            .separator("__")
+            .source(Some(surroundings.variables.clone().into_iter().collect()));
+        let values = environment.collect().expect("every variable is Unicode: others are not taken in");
+        let (peers, others): (Vec<_>, Vec<_>) = values.into_iter().partition(|(path, _)| path.starts_with("peers."));
+        self.values.extend(others.into_iter().map(|(path, value)| (path, value.kind)));
+        peers.into_iter().for_each(|(path, value)| self.take_peer_variable(&path, value));
+    }
+
+    /// `WITCH_PEERS__2__HOST` is the host of the peer whose `node_id` is 2, whether or not the file names that peer.
+    fn take_peer_variable(&mut self, path: &str, value: Value) {
+        let name = self.variables.remove(path).unwrap_or_default();
+        let parts = path.split('.').collect::<Vec<_>>();
+        let (Some(id), Some(key), 3) = (parts.get(1).and_then(|id| id.parse::<i64>().ok()), parts.get(2), parts.len()) else {
+            return self.faults.push(Fault {
+                place: Place::Variable(name),
+                key: "peers".into(),
+                rule: "is not named WITCH_PEERS__<node_id>__<KEY>".into(),
+                fix: "name it for example WITCH_PEERS__2__HOST".into(),
+            });
+        };
+        let count = self.count("peers");
+        let same = |index: &usize| self.values.get(&format!("peers[{index}].node_id")) == Some(&ValueKind::I64(id));
+        let index = (0..count).find(same).unwrap_or_else(|| {
+            self.values.insert(format!("peers[{count}].node_id"), ValueKind::I64(id));
+            self.variables.insert(format!("peers[{count}]"), name.clone());
+            count
+        });
+        let path = format!("peers[{index}].{key}");
+        self.variables.insert(path.clone(), name);
+        self.values.insert(path, value.kind);
+    }
+
+    /// How many tables the array of tables `name` has.
+    pub(crate) fn tables(&mut self, name: &str) -> usize {
+        let misplaced = |path: &&String| *path == name || path.starts_with(&format!("{name}."));
+        let misplaced = self.values.keys().filter(misplaced).cloned().collect::<Vec<_>>();
+        let empty = self.values.get(name) == Some(&ValueKind::Array(Vec::new()));
+        self.asked.extend(misplaced.iter().cloned());
+        if !misplaced.is_empty() && !empty {
+            self.fault(name, "is a list of sections", format!("write [[{name}]], in double brackets, above each of them"));
+        }
+        self.count(name)
+    }
+
+    fn count(&self, name: &str) -> usize {
+        (0..).take_while(|index| self.values.keys().any(|path| path.starts_with(&format!("{name}[{index}]")))).count()
+    }
+
+    /// Whether anything stands there, right or wrong.
+    pub(crate) fn is_set(&self, key: &str) -> bool {
+        self.values.contains_key(key)
+    }
+
+    /// Where the key stands; for a missing key, where its section begins.
+    pub(crate) fn place(&self, key: &str) -> Place {
+        if let Some(name) = self.variables.get(key) {
+            return Place::Variable(name.clone());
+        }
+        let section = key.rsplit_once('.').map_or("", |(section, _)| section);
+        if let Some(line) = self.lines.get(key).or_else(|| self.lines.get(section)) {
+            return Place::Line(*line);
+        }
+        self.variables.get(section).map_or(Place::Nowhere, |name| Place::Variable(name.clone()))
+    }
+
+    /// Notes that `key` breaks a rule.
+    pub(crate) fn fault(&mut self, key: &str, rule: impl Into<String>, fix: impl Into<String>) {
+        let fault = Fault { place: self.place(key), key: key.to_string(), rule: rule.into(), fix: fix.into() };
+        self.faults.push(fault);
+    }
+
+    /// Notes that `key` is legal, and yet hardly what somebody wants.
+    pub(crate) fn warn(&mut self, key: &str, rule: impl Into<String>, fix: impl Into<String>) {
+        let warning = Fault { place: self.place(key), key: key.to_string(), rule: rule.into(), fix: fix.into() };
+        self.warnings.push(warning);
+    }
+
+    /// Text; empty text is as good as none.
+    pub(crate) fn text(&mut self, key: &str) -> Option<String> {
+        let text = self.raw_text(key).filter(|text| !text.is_empty());
+        self.settle(key, text.as_deref().unwrap_or("-"));
+        text
+    }
+
+    /// Text, or the default.
+    pub(crate) fn text_or(&mut self, key: &str, default: &str) -> String {
+        let text = self.raw_text(key).filter(|text| !text.is_empty()).unwrap_or_else(|| default.to_string());
+        self.settle(key, &text);
+        text
+    }
+
+    /// Text that must be there.
+    pub(crate) fn required(&mut self, key: &str, fix: &str) -> String {
+        let wrong_already = self.faults.len();
+        let text = self.text(key);
+        if text.is_none() && self.faults.len() == wrong_already {
+            self.fault(key, "is not set", fix);
+        }
+        text.unwrap_or_default()
+    }
+
+    /// One of these words; the first is the default.
+    pub(crate) fn choice(&mut self, key: &str, words: &[&'static str]) -> &'static str {
+        let default = words[0];
+        let text = self.text_or(key, default);
+        words.iter().find(|word| **word == text).copied().unwrap_or_else(|| {
+            let quoted = words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ");
+            self.fault(key, format!("`{text}` is not among its values"), format!("set it to {quoted}"));
+            default
+        })
+    }
+
+    /// True or false; false if it is not set.
+    pub(crate) fn flag(&mut self, key: &str) -> bool {
+        let flag = match self.ask(key) {
+            None => None,
+            Some(ValueKind::Boolean(flag)) => Some(flag),
+            Some(ValueKind::String(text)) if self.from_environment(key) => match text.as_str() {
+                "" => None,
+                "true" | "on" | "yes" | "1" => Some(true),
+                "false" | "off" | "no" | "0" => Some(false),
+                _ => self.wrong_type(key, "true or false", &format!("`{text}`")),
+            },
+            Some(other) => self.wrong_type(key, "true or false", describe(&other)),
+        };
+        self.settle(key, &flag.unwrap_or(false).to_string());
+        flag.unwrap_or(false)
+    }
+
+    /// A whole number within a range.
+    pub(crate) fn whole<N: TryFrom<u64> + Into<u64> + Copy>(&mut self, key: &str, default: N, range: RangeInclusive<u64>) -> N {
+        let number = self.raw_whole(key).and_then(|number| {
+            let legal = u64::try_from(number).ok().filter(|number| range.contains(number)).and_then(|number| N::try_from(number).ok());
+            if legal.is_none() {
+                let (least, most) = range.clone().into_inner();
+                let fix =
+                    if most >= i64::MAX as u64 { format!("set it to at least {least}") } else { format!("set it to {least} ... {most}") };
+                self.fault(key, format!("{number} is out of range"), fix);
+            }
+            legal
+        });
+        let number = number.unwrap_or(default);
+        self.settle(key, &number.into().to_string());
+        number
+    }
+
+    /// A time in milliseconds, at least one.
+    pub(crate) fn millis(&mut self, key: &str, default: u64) -> Duration {
+        Duration::from_millis(self.whole(key, default, 1..=DAY_MS))
+    }
+
+    /// A list of texts. In the environment it is split at line ends, if there are any, and at commas otherwise.
+    pub(crate) fn list(&mut self, key: &str) -> Option<Vec<String>> {
+        let list = match self.ask(key) {
+            None => None,
+            Some(ValueKind::String(text)) if self.from_environment(key) => {
+                let separator = if text.contains('\n') { '\n' } else { ',' };
+                Some(text.split(separator).map(str::trim).filter(|text| !text.is_empty()).map(String::from).collect())
+            }
+            Some(ValueKind::Array(values)) => {
+                let texts = values.into_iter().map(|value| match value.kind {
+                    ValueKind::String(text) => Ok(text),
+                    other => Err(describe(&other)),
+                });
+                match texts.collect::<Result<Vec<_>, _>>() {
+                    Ok(texts) => Some(texts),
+                    Err(other) => self.wrong_type(key, "a list of texts", &format!("a list with {other} in it")),
+                }
+            }
+            Some(other) => self.wrong_type(key, "a list of texts", describe(&other)),
+        };
+        self.settle(key, &list.as_ref().map_or_else(|| "-".into(), |list| format!("{list:?}")));
+        list
+    }
+
+    /// A secret, given by its key or by the file that `<key>_file` names, of which a trailing line end is cut off.
+    pub(crate) fn secret(&mut self, key: &str) -> Option<Secret> {
+        let by_file = format!("{key}_file");
+        let text = self.raw_text(key).filter(|text| !text.is_empty());
+        let file = self.raw_text(&by_file).filter(|file| !file.is_empty());
+        if text.is_some() {
+            self.settle(key, "***");
+        } else if let Some(file) = &file {
+            self.settle(&by_file, file);
+        } else {
+            self.settle(key, "-");
+        }
+        match (text, file) {
+            (Some(_), Some(_)) => {
+                self.fault(&by_file, format!("{key} is set as well"), "keep one of the two");
+                None
+            }
+            (Some(text), None) => Some(Secret::new(text)),
+            (None, Some(file)) => self.secret_in(&by_file, &file),
+            (None, None) => None,
+        }
+    }
+
+    fn secret_in(&mut self, key: &str, file: &str) -> Option<Secret> {
+        let path = self.folder.join(file);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                let text = text.trim_end_matches(['\n', '\r']);
+                if text.is_empty() {
+                    self.fault(key, format!("{} is empty", path.display()), "write the secret into it");
+                }
+                (!text.is_empty()).then(|| Secret::new(text.to_string()))
+            }
+            Err(error) => {
+                let fix = "name a file that the user who runs witch can read";
+                self.fault(key, format!("cannot read {}: {error}", path.display()), fix);
+                None
+            }
+        }
+    }
+
+    /// Values under `section` whose names nobody knows beforehand, as the texts that PostgreSQL's files would have.
+    pub(crate) fn free(&mut self, section: &str) -> BTreeMap<String, String> {
+        let prefix = format!("{section}.");
+        let keys = self.values.keys().filter(|key| key.starts_with(&prefix)).cloned().collect::<Vec<_>>();
+        let mut found = BTreeMap::new();
+        for key in keys {
+            let text = match self.ask(&key) {
+                Some(ValueKind::String(text)) => Some(text),
+                Some(ValueKind::I64(number)) => Some(number.to_string()),
+                Some(ValueKind::Float(number)) => Some(number.to_string()),
+                Some(ValueKind::Boolean(flag)) => Some(if flag { "on".into() } else { "off".into() }),
+                Some(other) => self.wrong_type(&key, "a text, a number, true or false", describe(&other)),
+                None => None,
+            };
+            if let Some(text) = text {
+                self.settle(&key, &text);
+                found.insert(key[prefix.len()..].to_string(), text);
+            }
+        }
+        found
+    }
+
+    /// Makes a fault of every key that nobody asked for, with the nearest known one.
+    pub(crate) fn refuse_unknown_keys(&mut self) {
+        let unknown = self.values.keys().filter(|key| !self.asked.contains(*key)).cloned().collect::<Vec<_>>();
+        for key in unknown {
+            if self.asked.iter().any(|asked| asked.starts_with(&format!("{key}."))) {
+                if !matches!(self.values[&key], ValueKind::Table(_)) {
+                    self.fault(&key, "is a section and not a value", format!("write [{key}] on a line of its own"));
+                }
+                continue;
+            }
+            let likeness = |asked: &&String| (strsim::jaro_winkler(&key, asked) * 1000.0).round() as u64;
+            let nearest = self.asked.iter().max_by_key(likeness).filter(|asked| likeness(asked) > 850);
+            let fix = nearest.map_or_else(|| "remove it".into(), |nearest| format!("did you mean `{nearest}`? Otherwise remove it"));
+            self.fault(&key, "there is no such key", fix);
+        }
+    }
+
+    fn ask(&mut self, key: &str) -> Option<ValueKind> {
+        self.asked.insert(key.to_string());
+        self.values.get(key).cloned()
+    }
+
+    fn raw_text(&mut self, key: &str) -> Option<String> {
+        match self.ask(key)? {
+            ValueKind::String(text) => Some(text),
+            other => self.wrong_type(key, "text in quotes", describe(&other)),
+        }
+    }
+
+    fn raw_whole(&mut self, key: &str) -> Option<i64> {
+        match self.ask(key)? {
+            ValueKind::I64(number) => Some(number),
+            ValueKind::String(text) if self.from_environment(key) && text.is_empty() => None,
+            ValueKind::String(text) if self.from_environment(key) => {
+                text.parse().ok().or_else(|| self.wrong_type(key, "a whole number", &format!("`{text}`")))
+            }
+            other => self.wrong_type(key, "a whole number", describe(&other)),
+        }
+    }
+
+    fn from_environment(&self, key: &str) -> bool {
+        self.variables.contains_key(key)
+    }
+
+    fn wrong_type<T>(&mut self, key: &str, wanted: &str, found: &str) -> Option<T> {
+        self.fault(key, format!("must be {wanted}, and is {found}"), format!("set it to {wanted}"));
+        None
+    }
+
+    /// Notes what is in force, unless `key` was read before.
+    fn settle(&mut self, key: &str, shown: impl Display) {
+        if self.settings.iter().all(|setting| setting.key != key) {
+            let place = if self.is_set(key) { self.place(key) } else { Place::Nowhere };
+            self.settings.push(Setting { key: key.to_string(), value: shown.to_string(), place });
+        }
+    }
+}
+
+/// Turns nested tables into paths. An array is taken apart only if it is one of tables.
+fn flatten(path: String, value: Value, into: &mut BTreeMap<String, ValueKind>) {
+    match value.kind {
+        ValueKind::Table(table) if !table.is_empty() => {
+            table.into_iter().for_each(|(key, value)| flatten(format!("{path}.{key}"), value, into));
+        }
+        ValueKind::Array(values) if values.iter().any(|value| matches!(value.kind, ValueKind::Table(_))) => {
+            values.into_iter().enumerate().for_each(|(index, value)| flatten(format!("{path}[{index}]"), value, into));
+        }
+        kind => {
+            into.insert(path, kind);
+        }
+    }
+}
+
+fn describe(kind: &ValueKind) -> &'static str {
+    match kind {
+        ValueKind::Nil => "nothing",
+        ValueKind::Boolean(_) => "true or false",
+        ValueKind::I64(_) | ValueKind::I128(_) | ValueKind::U64(_) | ValueKind::U128(_) => "a whole number",
+        ValueKind::Float(_) => "a fraction",
+        ValueKind::String(_) => "text",
+        ValueKind::Table(_) => "a table",
+        ValueKind::Array(_) => "a list",
+    }
+}
