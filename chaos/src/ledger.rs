@@ -97,6 +97,13 @@ impl Ledger {
         self.gaps().filter(|outage| outage.until > instant).max_by_key(Outage::duration)
     }
 
+    /// The gap before the first write of a kind.
+    #[must_use]
+    pub fn outage_before(&self, wanted: impl Fn(&Acknowledgement) -> bool) -> Option<Outage> {
+        let first = self.writes.iter().position(|write| wanted(&write.acknowledgement))?;
+        self.gaps().nth(first.checked_sub(1)?)
+    }
+
     fn gaps(&self) -> impl Iterator<Item = Outage> + '_ {
         self.writes.windows(2).map(|pair| Outage {
             from: pair[0].acknowledgement.ended,
@@ -169,6 +176,7 @@ mod tests {
         assert_eq!(ledger.longest_outage_since(at(905)).map(|outage| outage.duration()), Some(Duration::from_millis(90)));
         assert_eq!(ledger.longest_outage_since(at(1000)), None);
         assert_eq!(ledger.first_begun_after(at(905)).map(|write| write.id), Some(3));
+        assert_eq!(ledger.outage_before(|write| write.node == NodeId(2)).map(|outage| outage.duration()), Some(Duration::from_millis(90)));
         assert_eq!(ledger.count_between(at(900), at(1000)), 2);
     }
 

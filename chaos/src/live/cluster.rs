@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -33,6 +33,8 @@ pub struct Builder {
     /// A key and its value, on one node (from 0) or on all.
     settings: Vec<(Option<usize>, String, Value)>,
     network: Option<Network>,
+    within: Option<PathBuf>,
+    keep: bool,
 }
 
 impl Builder {
@@ -70,10 +72,24 @@ impl Builder {
         self
     }
 
+    /// Puts the cluster's folder into this one instead of the folder for temporary files.
+    #[must_use]
+    pub fn within(mut self, folder: Option<PathBuf>) -> Self {
+        self.within = folder;
+        self
+    }
+
+    /// Leaves the files behind for whoever wants to look at them.
+    #[must_use]
+    pub const fn keep(mut self, keep: bool) -> Self {
+        self.keep = keep;
+        self
+    }
+
     /// Makes folders and files, and starts nothing.
     pub fn prepare(self) -> Result<Cluster> {
         let identity = Identity::choose()?;
-        let scratch = Scratch::create()?;
+        let scratch = Scratch::create(self.within.as_deref(), self.keep)?;
         let programs = within_reach(self.programs, &identity, scratch.path())?;
         let mut nodes = Vec::new();
         for index in 0..self.nodes {
@@ -198,7 +214,7 @@ impl Cluster {
     /// Describes one that does not exist yet.
     #[must_use]
     pub const fn builder(programs: Programs) -> Builder {
-        Builder { programs, nodes: 3, settings: Vec::new(), network: None }
+        Builder { programs, nodes: 3, settings: Vec::new(), network: None, within: None, keep: false }
     }
 
     /// All nodes.

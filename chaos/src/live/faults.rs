@@ -32,9 +32,10 @@ impl Fault {
         matches!(self, Self::Crash | Self::Switchover)
     }
 
-    /// Does it to a node, and says at which instant.
+    /// Does it to a node, and says at which instant: for a switchover when it was asked for, for all else when it was done, so that
+    /// whatever begins later has met the fault.
     pub async fn inflict(self, cluster: &Cluster, node: usize) -> Result<Timestamp> {
-        let at = super::now();
+        let begun = super::now();
         match self {
             Self::Crash => cluster.node(node).kill_server()?,
             Self::Kill => cluster.node(node).kill_node()?,
@@ -43,9 +44,10 @@ impl Fault {
             Self::Switchover => {
                 let answer = cluster.switchover(node, None).await?;
                 ensure!(answer.status == 200, "the switchover was refused: {}", answer.body);
+                return Ok(begun);
             }
         }
-        Ok(at)
+        Ok(super::now())
     }
 
     /// Undoes what an operator, a boot or an electrician would undo; the rest is Witch's business.

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -195,7 +196,8 @@ impl Node {
         let log = File::options().create(true).append(true).open(self.log_path()).context("cannot open the daemon's log")?;
         let config = self.config_path();
         let mut command = self.witch(&["--config", &config.to_string_lossy(), "run"]);
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        // A group of its own: a Ctrl-C at the terminal is for us and not for it.
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
         *daemon = Some(command.spawn().with_context(|| format!("cannot start {}", self.programs.witch.display()))?);
         Ok(())
     }

@@ -10,23 +10,26 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const PREFIX: &str = "witch-live-";
+/// Those that somebody wanted to keep are not swept.
+const PREFIX_KEPT: &str = "witch-kept-";
 
 /// A folder of our own; it and every process that lives in it are gone after the drop.
 #[derive(Debug)]
 pub(super) struct Scratch {
     path: PathBuf,
+    keep: bool,
 }
 
 impl Scratch {
-    /// Makes the folder, and sweeps away those of processes that are gone.
-    pub(super) fn create() -> Result<Self> {
+    /// Makes the folder, and sweeps away those of processes that are gone. `keep` leaves the files, never the processes.
+    pub(super) fn create(within: Option<&Path>, keep: bool) -> Result<Self> {
         sweep();
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("{PREFIX}{}-{}", Pid::this(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = env::temp_dir().join(name);
+        let name = format!("{}{}-{}", if keep { PREFIX_KEPT } else { PREFIX }, Pid::this(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = within.map_or_else(env::temp_dir, Path::to_owned).join(name);
         fs::create_dir(&path).with_context(|| format!("cannot make the folder {}", path.display()))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).context("cannot open our folder to the servers' user")?;
-        Ok(Self { path })
+        Ok(Self { path, keep })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -36,12 +39,15 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        clear(&self.path);
+        end(&self.path);
+        if !self.keep {
+            remove(&self.path);
+        }
     }
 }
 
-/// Ends everything that was started in or from `folder`, and removes it.
-fn clear(folder: &Path) {
+/// Ends everything that was started in or from `folder`.
+fn end(folder: &Path) {
     // A guard or a daemon may start one more process between the look and the kill, so look until nobody is left.
     for _ in 0..100 {
         let mut left = process::witches_of(folder);
@@ -54,10 +60,11 @@ fn clear(folder: &Path) {
         }
         std::thread::yield_now();
     }
-    if env::var_os("WITCH_KEEP").is_none() {
-        // What cannot be removed now is swept by the next run.
-        drop(fs::remove_dir_all(folder));
-    }
+}
+
+/// What cannot be removed now is swept by the next run.
+fn remove(folder: &Path) {
+    drop(fs::remove_dir_all(folder));
 }
 
 fn sweep() {
@@ -65,7 +72,8 @@ fn sweep() {
         let name = entry.file_name();
         let owner = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next()?.parse().ok());
         if owner.is_some_and(|owner| !process::is_alive(Pid::from_raw(owner))) {
-            clear(&entry.path());
+            end(&entry.path());
+            remove(&entry.path());
         }
     }
 }
