@@ -8,6 +8,7 @@ mod client;
 mod commands;
 mod config;
 mod daemon;
+mod demo;
 mod exit;
 mod logging;
 mod view;
@@ -33,7 +34,7 @@ fn carry_out(command: Command, source: &Source) -> Result<(), Failure> {
     match command {
         Command::Run => run(source),
         Command::Guard(args) => Err(anyhow::anyhow!("this build of witch has no guard in it: {args:?}").into()),
-        Command::Demo(args) => Err(anyhow::anyhow!("this build of witch has no demo in it: {args:?}").into()),
+        Command::Demo(args) => block_on(demo::run(&args)),
         Command::CheckConfig(args) => commands::check_config(&args, source),
         Command::Status(args) => block_on(commands::status(&args, source)),
         Command::Switchover(args) => block_on(commands::switchover(&args, source)),

@@ -1,0 +1,73 @@
+//! Processes as `/proc` shows them: who belongs to which node, and signals to them.
+
+use nix::sys::signal::{Signal, kill};
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// A process id.
+pub type Pid = nix::unistd::Pid;
+
+/// Sends a signal; whether somebody was there to get it.
+pub(super) fn signal(pid: Pid, signal: Signal) -> bool {
+    kill(pid, signal).is_ok()
+}
+
+/// Whether the process exists and is more than a zombie.
+pub(super) fn is_alive(pid: Pid) -> bool {
+    state(pid).is_some_and(|state| state != 'Z' && state != 'X')
+}
+
+/// The letter that `ps` shows.
+fn state(pid: Pid) -> Option<char> {
+    stat_fields(pid)?.first()?.chars().next()
+}
+
+/// The fields of `/proc/PID/stat` from the state on; the name before them may hold blanks and parentheses.
+pub(super) fn stat_fields(pid: Pid) -> Option<Vec<String>> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    Some(stat.rsplit_once(')')?.1.split_whitespace().map(str::to_owned).collect())
+}
+
+/// The parent of a process.
+pub(super) fn parent(pid: Pid) -> Option<Pid> {
+    stat_fields(pid)?.get(1)?.parse().ok().map(Pid::from_raw)
+}
+
+/// Every process of this machine.
+fn all() -> impl Iterator<Item = Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Pid::from_raw))
+}
+
+/// The working directory; a folder that was deleted keeps its name with a remark behind it.
+fn working_directory(pid: Pid) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/cwd")).ok()
+}
+
+/// Every living process whose working directory is `folder` or lies below it: PostgreSQL's processes all sit in their data directory.
+pub(super) fn working_in(folder: &Path) -> Vec<Pid> {
+    all().filter(|&pid| working_directory(pid).is_some_and(|directory| directory.starts_with(folder)) && is_alive(pid)).collect()
+}
+
+/// Every living `witch` that was given a path in `folder`: its configuration, or the socket of a guard. A person who reads a log there is none.
+pub(super) fn witches_of(folder: &Path) -> Vec<Pid> {
+    all()
+        .filter(|&pid| {
+            let words = arguments(pid);
+            let is_witch = words.first().is_some_and(|program| program.file_name() == Some(OsStr::new("witch")));
+            is_witch && words.iter().any(|word| word.starts_with(folder)) && is_alive(pid)
+        })
+        .collect()
+}
+
+/// Whether one of the words of the command line is `word`.
+pub(super) fn was_given(pid: Pid, word: &str) -> bool {
+    arguments(pid).iter().any(|argument| argument == Path::new(word))
+}
+
+fn arguments(pid: Pid) -> Vec<PathBuf> {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.split(|&byte| byte == 0).map(|word| PathBuf::from(OsStr::from_bytes(word))).collect()
+}
