@@ -2,18 +2,20 @@
 
 use super::{Config, Effect, Input, Observed, Opinion, Probe};
 use crate::machine::Timestamp;
-use crate::model::NodeId;
+use crate::model::{NodeId, Report};
 use crate::raft::PeerMessage;
 use crate::tree::clock::Clock;
-use crate::tree::{Address, Child, Hands};
+use crate::tree::{Address, Child, Hands, Life};
 use futures::future::BoxFuture;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the probes of a node are wired to. None of the first two may wait.
+/// What the probes of a node are wired to. Only `ask_database` may wait.
 #[derive(Clone)]
 pub struct Wires {
+    /// Our own newest report: a probe that is restarted must not fall silent.
+    pub newest: Arc<dyn Fn() -> Option<Report> + Send + Sync>,
     /// Puts a message on the link to a peer, or drops it.
     pub send: Arc<dyn Fn(NodeId, PeerMessage) + Send + Sync>,
     /// Tells the FSM.
@@ -32,7 +34,9 @@ impl std::fmt::Debug for Wires {
 #[must_use]
 pub fn child(peer: NodeId, config: Config, clock: Clock, address: Address<Input>, wires: Wires) -> Child {
     Child::new("probe", clock, address, move || {
-        Ok((Probe::new(peer, config), ProbeHands { peer, timeout: config.timeout, wires: wires.clone() }))
+        let hands = ProbeHands { peer, timeout: config.timeout, wires: wires.clone() };
+        let facts = (wires.newest)().map(Input::Reported).into_iter().collect();
+        Ok(Life { machine: Probe::new(peer, config), hands, facts })
     })
 }
 
@@ -64,7 +68,7 @@ impl Hands<Probe> for ProbeHands {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Boot, Epoch, Health, Report, Tags};
+    use crate::model::{Boot, Epoch, Health, Tags};
     use crate::tree::Tree;
     use crate::tree::restart::RestartPolicy;
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -95,6 +99,7 @@ mod tests {
         let wires = |other: Address<Input>| {
             let (seen, connected) = (seen.clone(), Arc::clone(&connected));
             Wires {
+                newest: Arc::new(|| None),
                 send: Arc::new(move |_, message| {
                     if let PeerMessage::Report(report) = message
                         && connected.load(Ordering::SeqCst)

@@ -104,10 +104,7 @@ impl Host {
         let watcher = self.connect().await.expect("a connection");
         let busy = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND (query LIKE 'DO %' OR query LIKE '%600%')
                     AND pid <> pg_backend_pid()";
-        until("two backends are busy", async || {
-            watcher.query_one(busy, &[]).await.is_ok_and(|row| row.get::<_, i64>(0) == 2)
-        })
-        .await;
+        until("two backends are busy", async || watcher.query_one(busy, &[]).await.is_ok_and(|row| row.get::<_, i64>(0) == 2)).await;
         sessions
     }
 

@@ -82,7 +82,8 @@ fn main() -> ExitCode {
 }
 
 fn as_postgres(words: &[&str]) -> ExitCode {
-    let user = User::from_name("postgres").expect("the users can be listed").expect("there is a user `postgres`, who comes with PostgreSQL");
+    let user =
+        User::from_name("postgres").expect("the users can be listed").expect("there is a user `postgres`, who comes with PostgreSQL");
     let status = Command::new("/proc/self/exe")
         .args(words)
         .uid(user.uid.as_raw())

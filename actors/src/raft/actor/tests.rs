@@ -94,7 +94,8 @@ async fn the_actor_persists_links_tells_and_halts_and_finds_all_of_it_again_afte
         let acknowledge = acknowledge.clone();
         let (writer, stored) = log.begin_life(Arc::new(move |number| _ = acknowledge.tell(Input::Persisted { number })))?;
         let script = Script { born: stored.identity.is_some(), begun: false };
-        Ok((script, RaftHands::new(writer, shared.clone(), Arc::clone(&fsm), halt.clone())))
+        let hands = RaftHands::new(writer, shared.clone(), Arc::clone(&fsm), halt.clone());
+        Ok(crate::tree::Life { machine: script, hands, facts: Vec::new() })
     });
     let _tree = Tree::start(Clock::Boot, RestartPolicy::default(), vec![child]).await.unwrap();
     told(&mut facts, 0, None).await;
