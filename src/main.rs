@@ -33,7 +33,7 @@ fn main() -> ExitCode {
 fn carry_out(command: Command, source: &Source) -> Result<(), Failure> {
     match command {
         Command::Run => run(source),
-        Command::Guard(args) => Err(anyhow::anyhow!("this build of witch has no guard in it: {args:?}").into()),
+        Command::Guard(args) => guard(args),
         Command::Demo(args) => block_on(demo::run(&args)),
         Command::CheckConfig(args) => commands::check_config(&args, source),
         Command::Status(args) => block_on(commands::status(&args, source)),
@@ -42,6 +42,14 @@ fn carry_out(command: Command, source: &Source) -> Result<(), Failure> {
         Command::Resume(args) => block_on(commands::resume(&args, source)),
         Command::History(args) => block_on(commands::history(&args, source)),
     }
+}
+
+/// Is the guard. Nothing else has run in this process: the guard closes inherited files, and its children die with this thread.
+fn guard(args: cli::GuardArgs) -> Result<(), Failure> {
+    let cli::GuardArgs { socket, pgdata, kill_margin_ms, lock } = args;
+    let kill_margin = std::time::Duration::from_millis(kill_margin_ms);
+    let arguments = actors::guard::Arguments { socket, pgdata, kill_margin, lock };
+    Ok(actors::guard::run(arguments).map_err(anyhow::Error::from)?)
 }
 
 /// Runs the daemon; the warnings of its configuration are the first lines of its log.

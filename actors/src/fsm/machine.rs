@@ -19,6 +19,8 @@ use core::time::Duration;
 
 /// The status is stamped at least this often: whoever reads it can tell a living machine from a wedged one.
 const STAMP: Duration = Duration::from_millis(250);
+/// A report that says nothing new is made so often.
+const REPORT: Duration = Duration::from_secs(1);
 /// While something is under way the machine looks again after this time, whether or not anything was told.
 const BUSY: Duration = Duration::from_millis(50);
 /// A proposal that has not shown in the state is made again after this time.
@@ -47,6 +49,7 @@ pub struct Machine {
     appointed_at: Option<Timestamp>,
     report: Option<Report>,
     report_seq: u64,
+    reported_at: Option<Timestamp>,
     /// Something worth showing has changed since the status was published.
     news: bool,
     stamped_at: Option<Timestamp>,
@@ -82,6 +85,7 @@ impl Machine {
             appointed_at: None,
             report: None,
             report_seq: 0,
+            reported_at: None,
             news: true,
             stamped_at: None,
             exiting: false,

@@ -1,6 +1,6 @@
 //! What others are told of this node: the report for its peers, the status for everybody who looks, the pulse for the watchdog.
 
-use super::{Machine, STAMP};
+use super::{Machine, REPORT, STAMP};
 use crate::fsm::candidates::{is_ours, name, written};
 use crate::fsm::founding::{Founding, founder};
 use crate::fsm::io::Effect;
@@ -21,7 +21,7 @@ impl Machine {
         }
     }
 
-    /// Peers are told of every change; the probes see to it that a burst of changes becomes one message.
+    /// Peers are told of every change, and now and then that nothing has changed; the probes see to it that a burst becomes one message.
     fn report(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let report = Report {
             node: self.config.node,
@@ -32,9 +32,11 @@ impl Machine {
             tags: self.config.tags.clone(),
             database: self.facts.own.as_ref().map(|own| own.database.clone()),
         };
-        if self.report.as_ref().is_some_and(|before| *before == report) {
+        let told_lately = self.reported_at.is_some_and(|at| now.since(at) < REPORT);
+        if told_lately && self.report.as_ref().is_some_and(|before| *before == report) {
             return;
         }
+        self.reported_at = Some(now);
         let report = Report { seq: self.report_seq + 1, ..report };
         self.report_seq = report.seq;
         self.facts.observed(now, self.config.node, Health::Green, Some(Box::new(report.clone())));

@@ -1,0 +1,401 @@
+//! Opening and wiring.
+
+use super::parts;
+use crate::config::Config;
+use crate::exit::{Exit, Failure};
+use actors::fsm::actor::{Board, Released, Wiring};
+use actors::machine::Timestamp;
+use actors::model::{Boot, NodeId, Report, Status};
+use actors::pg::actor::operations::{Answer, Installation, Site, Whom, probe_fresh};
+use actors::pg::actor::{PgHands, Surroundings, Tether};
+use actors::raft::actor::RaftHands;
+use actors::raft::actor::halt::Halt;
+use actors::raft::actor::links::{Links, Routes};
+use actors::raft::actor::log_thread::LogThread;
+use actors::raft::actor::store::Store;
+use actors::tree::clock::{Clock, boottime};
+use actors::tree::restart::RestartPolicy;
+use actors::tree::{Address, Child, GaveUp, Life, Tree};
+use actors::{api, fsm, pg, probe, raft};
+use anyhow::{Context, anyhow};
+use rand::Rng;
+use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// The guard answers a new end of the lease within microseconds; one that needs longer is stopped, and the lease does not count.
+const GUARD_ANSWER_MAX: Duration = Duration::from_millis(500);
+/// A node that ends waits for its guard no longer than this.
+const GUARD_FAREWELL_MAX: Duration = Duration::from_secs(2);
+
+/// A running node.
+#[derive(Debug)]
+pub(super) struct Node {
+    tree: Tree,
+    board: Board,
+    tether: Tether,
+    links: Links,
+    exit: mpsc::Receiver<()>,
+    halted: mpsc::Receiver<String>,
+    _api_stop: watch::Sender<bool>,
+}
+
+/// The addresses of a node's actors.
+#[derive(Clone, Debug)]
+struct Addresses {
+    fsm: Address<fsm::Input>,
+    raft: Address<raft::Input>,
+    pg: Address<pg::Input>,
+    probes: Arc<BTreeMap<NodeId, Address<probe::Input>>>,
+}
+
+/// The newest of what an actor was told, for its next life.
+type Newest<T> = Arc<Mutex<Option<T>>>;
+
+fn read<T: Clone>(newest: &Newest<T>) -> Option<T> {
+    newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+fn write<T>(newest: &Newest<T>, value: T) {
+    *newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+}
+
+impl Node {
+    /// Opens everything that can fail first, then starts the tree.
+    pub(super) async fn start(config: Config) -> Result<Self, Failure> {
+        let folder = config.cluster.data_dir.clone();
+        make_folder(&folder)?;
+        let usage = |error: anyhow::Error| Failure { exit: Exit::Usage, cause: error };
+        let api_config = parts::api(&config);
+        let listener = api::listen(&api_config).await.map_err(|error| usage(error.into()))?;
+        let (store, _) = Store::open(&folder, config.cluster.node, &config.cluster.name)
+            .map_err(|error| Failure { exit: Exit::LogLost, cause: error.into() })?;
+        let released = Released::new(&folder);
+        let last_released = released.read().map_err(|error| Failure { exit: Exit::LogLost, cause: error.into() })?;
+        let installation = Installation::discover(config.postgres.bin_dir.as_deref()).await.map_err(|error| usage(error.into()))?;
+        let site = Site { settings: parts::postgres(&config), installation };
+        refuse_faults(&site.settings)?;
+
+        let (halt, halted) = Halt::channel();
+        let log = LogThread::start(store, halt.clone()).context("cannot start the thread that writes the log")?;
+        let addresses = Addresses {
+            fsm: Address::vacant(),
+            raft: Address::vacant(),
+            pg: Address::vacant(),
+            probes: Arc::new(config.peers.iter().map(|peer| (peer.node, Address::vacant())).collect()),
+        };
+        let board = Board::new(addresses.fsm.clone());
+        board.tell(fsm::Input::ReleaseRecorded { epoch: last_released });
+        let tether = Tether::start(parts::guard(&config), addresses.pg.clone(), {
+            let board = board.clone();
+            Arc::new(move |lease| board.tell(fsm::Input::GuardFound { lease }))
+        });
+        let links = Links::start(parts::local(&config, Boot(random())), &parts::members(&config), routes(&addresses));
+        let (status, published) = watch::channel(None);
+        let (pulse, _) = watch::channel(Timestamp::default());
+        let (exit, exited) = mpsc::channel(1);
+        let (stop_api, stopping_api) = watch::channel(false);
+        let answers = api::Answers::new();
+        let report: Newest<Report> = Arc::default();
+        let order: Newest<fsm::actor::DatabaseOrder> = Arc::default();
+
+        let wiring = Wiring {
+            raft: addresses.raft.clone(),
+            database: {
+                let (order, adapter) = (Arc::clone(&order), addresses.pg.clone());
+                Arc::new(move |newest: fsm::actor::DatabaseOrder| {
+                    write(&order, newest.clone());
+                    adapter.tell(ordered(newest));
+                })
+            },
+            guard_lease: guard_lease(&tether, &board),
+            record_release: record_release(&tether, &board, released, halt.clone()),
+            report: {
+                let (newest, probes) = (Arc::clone(&report), Arc::clone(&addresses.probes));
+                Arc::new(move |report: Report| {
+                    write(&newest, report.clone());
+                    for probe in probes.values() {
+                        probe.tell(probe::Input::Reported(report.clone()));
+                    }
+                })
+            },
+            refuse: {
+                let answers = answers.clone();
+                Arc::new(move |(id, refusal)| answers.refuse(id, refusal))
+            },
+            status,
+            pulse,
+            exit,
+        };
+        let wires = api::Wires {
+            clock: Clock::Boot,
+            status: published.clone(),
+            ask: {
+                let board = board.clone();
+                Arc::new(move |id, request| board.tell(fsm::Input::Requested { id, request }))
+            },
+            answers,
+            peer_link: {
+                let links = links.clone();
+                Arc::new(move |stream, remote| links.accept(stream, remote))
+            },
+        };
+        let surroundings = Surroundings {
+            site: site.clone(),
+            tether: tether.clone(),
+            data_nodes: data_nodes(published),
+            report: {
+                let board = board.clone();
+                Arc::new(move |reported| board.tell(fsm::Input::Reported(Box::new(reported))))
+            },
+        };
+        let config = Arc::new(config);
+        let mut children = vec![
+            raft_child(&config, &addresses, &log, &links, &board, &halt),
+            fsm_child(&config, &addresses, &board, &wiring),
+            pg_child(&config, &addresses, &order, surroundings),
+        ];
+        children.extend(probe_children(&config, &addresses, &board, &links, &report, &site));
+        children.push(api::child(listener, api_config, wires, stopping_api));
+        let tree = Tree::start(Clock::Boot, RestartPolicy::default(), children)
+            .await
+            .map_err(|gave_up| Failure { exit: Exit::RestartIntensity, cause: gave_up.into() })?;
+        Ok(Self { tree, board, tether, links, exit: exited, halted, _api_stop: stop_api })
+    }
+
+    /// Tells the node to end, and to take its database along.
+    pub(super) fn stop(&self) {
+        self.board.tell(fsm::Input::Stopped);
+    }
+
+    /// Everything that had to be done before the end is done.
+    pub(super) async fn done(&mut self) {
+        if self.exit.recv().await.is_none() {
+            std::future::pending().await
+        }
+    }
+
+    /// A part said why it cannot go on.
+    pub(super) async fn halted(&mut self) -> String {
+        match self.halted.recv().await {
+            Some(reason) => reason,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// An actor died too often.
+    pub(super) async fn gave_up(&mut self) -> GaveUp {
+        self.tree.gave_up().await
+    }
+
+    /// No server is left, so no guard is needed.
+    pub(super) async fn dismiss_guard(&self) {
+        self.links.close();
+        if let Some(guard) = self.tether.client()
+            && let Err(error) = guard.quit(GUARD_FAREWELL_MAX).await
+        {
+            tracing::warn!(%error, "the guard stays");
+        }
+    }
+
+    /// The last resort of a stop that took too long.
+    pub(super) async fn kill_server(&self) {
+        if let Some(guard) = self.tether.client()
+            && let Err(error) = guard.kill(GUARD_FAREWELL_MAX).await
+        {
+            tracing::error!(%error, "the server could not be killed; the guard ends it if it is writable when the lease ends");
+        }
+    }
+}
+
+fn random() -> u64 {
+    // At most 63 bits and never zero, so that every reader and every store can hold it.
+    rand::rng().random_range(1..=i64::MAX.unsigned_abs())
+}
+
+/// Witch's own folder: made if it is missing, and nobody else's.
+fn make_folder(folder: &Path) -> Result<(), Failure> {
+    let usage = |cause: anyhow::Error| Failure { exit: Exit::Usage, cause };
+    let path = folder.display();
+    let owner = nix::unistd::geteuid();
+    if let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(folder) {
+        let fix = format!("make it with `install -d -m 700 -o {owner} {path}`, or set cluster.data_dir to another folder");
+        return Err(usage(anyhow!("cannot make Witch's own folder {path}: {error}; {fix}")));
+    }
+    let metadata = folder.metadata().with_context(|| format!("cannot look at {path}")).map_err(usage)?;
+    if metadata.uid() != owner.as_raw() {
+        let fix = format!("`chown -R {owner} {path}`");
+        return Err(usage(anyhow!("Witch's own folder {path} belongs to user {}, and witch runs as user {owner}: {fix}", metadata.uid())));
+    }
+    if metadata.mode() & 0o077 != 0 {
+        return Err(usage(anyhow!("Witch's own folder {path} is open to other users, and holds secrets: `chmod 700 {path}`")));
+    }
+    Ok(())
+}
+
+fn refuse_faults(settings: &pg::Settings) -> Result<(), Failure> {
+    match settings.faults() {
+        faults if faults.is_empty() => Ok(()),
+        faults => Err(Failure { exit: Exit::Usage, cause: anyhow!(faults.join("\n")) }),
+    }
+}
+
+fn ordered(order: fsm::actor::DatabaseOrder) -> pg::Input {
+    let fsm::actor::DatabaseOrder { number, order, hurry } = order;
+    pg::Input::Ordered { number, order, hurry }
+}
+
+/// Everything that arrives on a link goes to consensus, but reports go to the probes; both hear whether a link is up.
+fn routes(addresses: &Addresses) -> Routes {
+    let (raft, probes) = (addresses.raft.clone(), Arc::clone(&addresses.probes));
+    let machine = Arc::new(move |input: raft::Input| {
+        let linked = match &input {
+            raft::Input::Linked { node } => Some((*node, probe::Input::Linked)),
+            raft::Input::Unlinked { node } => Some((*node, probe::Input::Unlinked)),
+            _ => None,
+        };
+        if let Some((node, fact)) = linked
+            && let Some(probe) = probes.get(&node)
+        {
+            probe.tell(fact);
+        }
+        raft.tell(input);
+    });
+    let probes = Arc::clone(&addresses.probes);
+    let report = Arc::new(move |node: NodeId, report: Report| {
+        if let Some(probe) = probes.get(&node) {
+            probe.tell(probe::Input::Heard(report));
+        }
+    });
+    Routes { machine, report }
+}
+
+/// S3: a lease counts once the guard has acknowledged its end.
+fn guard_lease(tether: &Tether, board: &Board) -> fsm::actor::Tell<(actors::model::Epoch, Timestamp)> {
+    let (tether, board) = (tether.clone(), board.clone());
+    Arc::new(move |(epoch, end)| {
+        let (client, board) = (tether.client(), board.clone());
+        tokio::spawn(async move {
+            let Some(guard) = client else { return };
+            match guard.lease(epoch, end, GUARD_ANSWER_MAX).await {
+                Ok(end) => board.tell(fsm::Input::LeaseGuarded { epoch, end }),
+                Err(error) => tracing::warn!(%error, %epoch, "the guard did not take the lease, so it does not count"),
+            }
+        });
+    })
+}
+
+/// S8: on disk first, then the guard drops the lease, then it is told.
+fn record_release(tether: &Tether, board: &Board, released: Released, halt: Halt) -> fsm::actor::Tell<actors::model::Epoch> {
+    let (tether, board) = (tether.clone(), board.clone());
+    Arc::new(move |epoch| {
+        let (client, board, released, halt) = (tether.client(), board.clone(), released.clone(), halt.clone());
+        tokio::spawn(async move {
+            match tokio::task::spawn_blocking(move || released.write(epoch)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return halt.order(format!("{:#}", anyhow::Error::from(error))),
+                Err(error) => return tracing::error!(%error, "recording a release died; it is tried again"),
+            }
+            // Without a guard there is no lease that it could drop: a new one knows of none.
+            if let Some(guard) = client
+                && let Err(error) = guard.drop_lease(epoch, GUARD_ANSWER_MAX).await
+            {
+                return tracing::warn!(%error, %epoch, "the guard did not drop the lease; it is tried again");
+            }
+            board.tell(fsm::Input::ReleaseRecorded { epoch });
+        });
+    })
+}
+
+fn data_nodes(status: watch::Receiver<Option<Arc<Status>>>) -> Arc<dyn Fn() -> std::collections::BTreeSet<NodeId> + Send + Sync> {
+    Arc::new(move || {
+        let status = status.borrow();
+        let state = status.as_ref().and_then(|status| status.state.as_ref());
+        state.map(|state| state.data_nodes().map(|member| member.node).collect()).unwrap_or_default()
+    })
+}
+
+fn raft_child(config: &Arc<Config>, addresses: &Addresses, log: &LogThread, links: &Links, board: &Board, halt: &Halt) -> Child {
+    let (config, log, links, board, halt) = (Arc::clone(config), log.clone(), links.clone(), board.clone(), halt.clone());
+    let address = addresses.raft.clone();
+    Child::new("raft", Clock::Boot, address.clone(), move || {
+        let persisted = {
+            let raft = address.clone();
+            Arc::new(move |number| {
+                raft.tell(raft::Input::Persisted { number });
+            })
+        };
+        let (writer, stored) = log.begin_life(persisted)?;
+        let machine = raft::Machine::new(parts::raft(&config, random()), &stored, boottime())?;
+        let board = board.clone();
+        let hands = RaftHands::new(writer, links.clone(), Arc::new(move |fact| board.tell(fsm::Input::Raft(fact))), halt.clone());
+        Ok(Life { machine, hands, facts: Vec::new() })
+    })
+}
+
+fn fsm_child(config: &Arc<Config>, addresses: &Addresses, board: &Board, wiring: &Wiring) -> Child {
+    let (config, board, wiring) = (Arc::clone(config), board.clone(), wiring.clone());
+    Child::new("fsm", Clock::Boot, addresses.fsm.clone(), move || {
+        let machine = fsm::Machine::new(parts::fsm(&config, Boot(random()), boottime()), board.facts());
+        Ok(Life { machine, hands: wiring.clone(), facts: Vec::new() })
+    })
+}
+
+fn pg_child(config: &Arc<Config>, addresses: &Addresses, order: &Newest<fsm::actor::DatabaseOrder>, surroundings: Surroundings) -> Child {
+    let (timing, order) = (parts::timing(config), Arc::clone(order));
+    Child::new("pg", Clock::Boot, addresses.pg.clone(), move || {
+        let facts = read(&order).map(ordered).into_iter().collect();
+        Ok(Life { machine: pg::Machine::new(timing), hands: PgHands::new(surroundings.clone()), facts })
+    })
+}
+
+fn probe_children(
+    config: &Arc<Config>,
+    addresses: &Addresses,
+    board: &Board,
+    links: &Links,
+    report: &Newest<Report>,
+    site: &Site,
+) -> Vec<Child> {
+    let databases: Arc<BTreeMap<_, _>> = Arc::new(config.peers.iter().map(|peer| (peer.node, peer.database.clone())).collect());
+    let (timeout, probe) = (config.failover.health_check_timeout, parts::probe(config));
+    let wires = probe::Wires {
+        newest: {
+            let report = Arc::clone(report);
+            Arc::new(move || read(&report))
+        },
+        send: {
+            let links = links.clone();
+            Arc::new(move |node, message| {
+                // Dropped: the next report says more.
+                let _ = links.send(node, &message);
+            })
+        },
+        observed: {
+            let board = board.clone();
+            Arc::new(move |observed: probe::Observed| {
+                let probe::Observed { peer, health, report, .. } = observed;
+                board.tell(fsm::Input::Observed { peer, health, report: report.map(Box::new) });
+            })
+        },
+        ask_database: {
+            let site = site.clone();
+            Arc::new(move |node| {
+                let (site, databases) = (site.clone(), Arc::clone(&databases));
+                Box::pin(async move {
+                    match databases.get(&node) {
+                        Some(database) => !matches!(probe_fresh(&site, Whom::Remote(database), timeout).await, Answer::Miss(_)),
+                        None => false,
+                    }
+                })
+            })
+        },
+    };
+    let child =
+        |(node, address): (&NodeId, &Address<probe::Input>)| probe::child(*node, probe, Clock::Boot, address.clone(), wires.clone());
+    addresses.probes.iter().map(child).collect()
+}
