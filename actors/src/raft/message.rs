@@ -3,7 +3,7 @@
 //! Links authenticate *nodes*; a Raft id is a claim of the node's log that the machine checks.
 
 use crate::fsm::{Refusal, Request};
-use crate::model::{ClusterState, LeaseGrant, LeaseRequest, Member, NodeId, Proposal, RaftId, Report, RequestId, Term};
+use crate::model::{ClusterState, LeaseGrant, LeaseRequest, Member, NodeId, Proposal, RaftId, Report, RequestId, Settings, Term};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -82,13 +82,18 @@ pub struct Introduction {
     pub members: Vec<Member>,
     /// The cluster's name.
     pub cluster: String,
-    /// The last term of its log.
+    /// The settings that its file would begin a cluster with; they must agree before a birth.
+    pub settings: Settings,
+    /// The term that it has durably.
     pub term: Term,
     /// The last index that it has durably.
     pub last_index: u64,
+    /// How far it has applied its log: as of there its `members` are.
+    pub applied: u64,
     /// Who leads, as far as it knows: a joiner asks there.
     pub leader: Option<NodeId>,
-    /// A born node introduces itself with the state's digest of its birth, so that two clusters of one name are told apart.
+    /// The digest of the birth of its cluster, so that two clusters of one name are told apart. A prepared node names the birth that it
+    /// would take part in, as far as it sees; one that joins, that of the cluster it joins.
     pub birth: Option<u64>,
 }
 

@@ -8,10 +8,27 @@
 
 #[cfg(feature = "shell")]
 pub mod actor;
+mod birth;
+mod config;
+mod disk;
+mod draw;
 mod effect;
+mod grant;
+mod log;
+mod machine;
 mod message;
+mod notes;
 mod order;
+mod peers;
+mod screen;
+mod testimony;
+#[cfg(test)]
+mod tests;
+mod wire;
 
+pub use config::Config;
 pub use effect::{Batch, Effect, HardState, Identity, Input, Stored};
+pub use log::Unusable;
+pub use machine::Machine;
 pub use message::{Introduction, LogEntry, PeerMessage, Phase, RaftMessage, SnapshotImage};
 pub use order::{Fact, Gate, Leadership, Order};

@@ -1,0 +1,92 @@
+//! S1-S5 and S12 under everything at once: clocks at the edge of rho, crashes, cuts, pauses, stragglers, slow disks, handovers, releases.
+//! The world checks after every grant that no two leases are valid in the same instant of true time, and for every appointment that none was
+//! valid when it was proposed.
+
+use super::world::{Network, World};
+use crate::model::NodeId;
+use crate::raft::Order;
+use core::time::Duration;
+
+#[test]
+fn three_nodes_elect_commit_and_grant() {
+    let mut world = World::founded(1, 3);
+    world.run_until(5, "somebody holds a lease", |world| world.lease_holder().is_some());
+    let grants = world.grants;
+    world.run(Duration::from_secs(10));
+    assert!(world.grants >= grants + 15, "renewed twice a second: {}", world.grants - grants);
+    assert_eq!(world.appointments.len(), 1, "a healthy primary is never replaced");
+}
+
+fn chaos(seed: u64, nodes: u64, seconds: u64) -> World {
+    let mut world = World::new(seed, nodes);
+    world.drift();
+    world.network = match world.dice.below(3) {
+        0 => Network { delay: (100, 1000), straggle: (0, 0), loss: 0 },
+        1 => Network { delay: (100, 20_000), straggle: (20, 2_000_000), loss: 100 },
+        _ => Network { delay: (500, 50_000), straggle: (5, 4_000_000), loss: 20 },
+    };
+    for node in world.nodes() {
+        world.start(node);
+        world.host_mut(node.0).disk_delay =
+            [(100, 1000), (1000, 200_000), (100, 3_000_000)][usize::try_from(world.dice.below(3)).unwrap_or(0)];
+    }
+    let end = seconds * 1_000_000;
+    while world.now < end {
+        let pause = world.dice.between(50, 2500);
+        world.run(Duration::from_millis(pause));
+        mischief(&mut world, nodes);
+    }
+    world
+}
+
+fn mischief(world: &mut World, nodes: u64) {
+    // Mostly against those who matter.
+    let anybody = NodeId(world.dice.between(1, nodes));
+    let node = match world.dice.below(3) {
+        0 => world.leader().unwrap_or(anybody),
+        1 => world.lease_holder().unwrap_or(anybody),
+        _ => anybody,
+    };
+    match world.dice.below(12) {
+        0 | 1 => world.crash(node),
+        2 => world.isolate(node),
+        3 => {
+            let peer = NodeId(world.dice.between(1, nodes));
+            world.cuts.insert((node, peer));
+        }
+        4 => {
+            let until = world.now + world.dice.between(100_000, 6_000_000);
+            world.freeze(node, until);
+        }
+        5 => {
+            if let Some(leader) = world.leader() {
+                world.order(leader, Order::HandOver);
+            }
+        }
+        6 => world.host_mut(node.0).holder.stopping = true,
+        7 | 8 => world.heal(),
+        _ => {
+            for node in world.nodes() {
+                if world.hosts[&node].machine.is_none() {
+                    world.start(node);
+                }
+            }
+        }
+    }
+}
+
+fn seeds() -> u64 {
+    std::env::var("RAFT_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60)
+}
+
+#[test]
+fn no_two_leases_are_ever_valid_at_once() {
+    let (mut appointments, mut grants) = (0, 0);
+    for seed in 0..seeds() {
+        let world = chaos(seed, if seed % 4 == 3 { 5 } else { 3 }, 40);
+        appointments += world.appointments.len();
+        grants += world.grants;
+    }
+    assert!(appointments > 3 * usize::try_from(seeds()).unwrap_or(0), "the story is worth telling: {appointments} appointments");
+    assert!(grants > 20 * seeds(), "{grants} grants");
+}
