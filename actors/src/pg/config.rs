@@ -119,6 +119,11 @@ impl Settings {
                 faults.push(format!("{key}: `{name}` cannot be a role of PostgreSQL; use 1 to 63 bytes without control characters"));
             }
         }
+        for (key, password) in [("database.password", &self.password), ("postgres.replication_password", &self.replication_password)] {
+            if password.as_ref().is_some_and(|password| password.reveal().chars().any(char::is_control)) {
+                faults.push(format!("{key}: a password with control characters does not fit into a passfile; choose another"));
+            }
+        }
         if self.user == self.replication_user && self.password != self.replication_password {
             faults.push(format!(
                 "postgres.replication_password: `{}` is also database.user, so both passwords must be the same; or name another role",
@@ -149,14 +154,10 @@ impl Settings {
             }
         }
         for argument in &self.initdb {
-            if let Some(option) = owned::initdb_conflict(argument) {
-                faults.push(format!("postgres.initdb: `{option}` belongs to Witch; remove it"));
-            }
+            faults.extend(owned::initdb_fault(argument));
         }
         for (name, value) in &self.parameters {
-            if let Some(fault) = owned::parameter_fault(OWNED, name, value) {
-                faults.push(fault);
-            }
+            faults.extend(owned::parameter_fault(OWNED, name, value));
         }
         faults
     }

@@ -4,7 +4,7 @@
 //! `postgresql.conf` includes last; `postgresql.auto.conf` would override them, so they are stripped from there.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 
 /// A setting that Witch has a say in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,7 @@ const fn at_reload(name: &'static str, value: Value, because: &'static str) -> O
 
 /// The table.
 pub static OWNED: &[Owned] = &[
+    at_start("data_directory", Value::Key("postgres.data_dir"), "a configuration file must not lead the server elsewhere"),
     at_start("listen_addresses", Value::Key("postgres.listen"), "peers reach the database where the members' records say"),
     at_start("port", Value::Key("database.port"), "peers reach the database where the members' records say"),
     at_start("unix_socket_directories", Value::Key("postgres.socket_dir"), "Witch speaks to its own server over this socket"),
@@ -151,12 +152,17 @@ fn megabytes(text: &str) -> Option<u64> {
     })
 }
 
-/// The option of `initdb` in `argument` that Witch must choose itself. None: the argument is the user's.
-pub(super) fn initdb_conflict(argument: &str) -> Option<String> {
-    const LONG: [&str; 7] = ["--pgdata", "--username", "--pwfile", "--pwprompt", "--auth", "--auth-host", "--auth-local"];
+/// What is wrong with an argument for `initdb`. None: nothing.
+pub(super) fn initdb_fault(argument: &str) -> Option<String> {
+    const LONG: [&str; 9] =
+        ["--pgdata", "--username", "--pwfile", "--pwprompt", "--auth", "--auth-host", "--auth-local", "--no-data-checksums", "--show"];
     const SHORT: [&str; 4] = ["-D", "-U", "-W", "-A"];
     let name = argument.split('=').next().unwrap_or_default();
-    let long = LONG.contains(&name) || name == "--no-data-checksums" || name == "--show";
-    let short = SHORT.iter().any(|option| argument.starts_with(option));
-    (long || short || !argument.starts_with('-')).then(|| argument.to_string())
+    if !argument.starts_with('-') {
+        return Some(format!(
+            "postgres.initdb: `{argument}` would name a data directory; write an option with its value as one word, `--option=value`"
+        ));
+    }
+    let chosen = LONG.contains(&name) || SHORT.iter().any(|option| !argument.starts_with("--") && argument.starts_with(option));
+    chosen.then(|| format!("postgres.initdb: `{argument}` is for Witch to choose; remove it"))
 }

@@ -70,3 +70,38 @@ impl Geometry {
 pub fn history_file_name(timeline: Timeline) -> String {
     format!("{:08X}.history", timeline.0)
 }
+
+/// A record of the log, as `pg_waldump` tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Where it begins.
+    pub start: Lsn,
+    /// Its bytes, without what aligns the next one.
+    pub length: u64,
+    /// It ends its segment: nothing follows in there.
+    pub switches: bool,
+}
+
+impl Record {
+    /// Reads a line such as `rmgr: XLOG  len (rec/tot):  114/  114, tx: 0, lsn: 0/01545B38, prev 0/01545B00, desc: CHECKPOINT_SHUTDOWN ...`.
+    /// None: the line is about something else.
+    #[must_use]
+    pub fn parse(line: &str) -> Option<Self> {
+        let rest = line.strip_prefix("rmgr: ")?;
+        let (_, rest) = rest.split_once("len (rec/tot):")?;
+        let (lengths, rest) = rest.split_once(',')?;
+        let (_, total) = lengths.split_once('/')?;
+        let (_, rest) = rest.split_once("lsn: ")?;
+        let (start, rest) = rest.split_once(',')?;
+        let (_, description) = rest.split_once("desc: ")?;
+        let switches = description.split_whitespace().next() == Some("SWITCH");
+        Some(Self { start: start.trim().parse().ok()?, length: total.trim().parse().ok()?, switches })
+    }
+
+    /// Where the next record would begin.
+    #[must_use]
+    pub const fn end(self, geometry: Geometry) -> Lsn {
+        let end = geometry.end_of_record(self.start, self.length);
+        if self.switches { Lsn(end.0.next_multiple_of(geometry.segment)) } else { end }
+    }
+}

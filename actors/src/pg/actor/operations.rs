@@ -5,6 +5,7 @@
 //!
 //! Dropping a function's future ends what it was doing, with every process that it started.
 
+mod clearing;
 mod clone;
 mod configuration;
 mod connection;
@@ -26,13 +27,13 @@ mod slots;
 pub use clone::{Progress, basebackup, discard_previous};
 pub use configuration::{follow, server_arguments, set_standby_signal, write_configuration};
 pub use connection::Whom;
-pub use directory::{Stranger, create, foreign_server, inspect_directory};
+pub use directory::{Stranger, control_head, create, foreign_server, inspect_directory};
 pub use diverged::{Preserved, preserve_diverged};
 pub use failure::Failure;
 pub use founding::{adopt, initdb};
 pub use installation::{Installation, NotInstalled};
 pub use marker::{Marker, Unfinished, marker};
-pub use position::{EndOfWal, control_head, controldata, end_of_wal, own_ancestry, promotion, relate};
+pub use position::{EndOfWal, controldata, end_of_wal, own_ancestry, promotion, relate};
 pub use probe::{Answer, probe_fresh};
 pub use rewind::{checkpoint_remote, rewind, upstream_ancestry};
 pub use session::{Observation, Receiver, Session};
@@ -67,5 +68,17 @@ impl Site {
         let mut elsewhere = self.clone();
         elsewhere.settings.data_dir = data_dir.to_string_lossy().into_owned();
         elsewhere
+    }
+}
+
+/// Does what may wait for a disk on a thread that may wait: the runtime's own thread carries the lease.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only the end of the runtime cancels it, and with that ends whoever waits here.
+            Err(_) => std::future::pending().await,
+        },
     }
 }

@@ -38,7 +38,7 @@ impl OperationLock {
     }
 
     /// The same lock for a program to hold.
-    pub(super) fn share(&self) -> Result<File, Failure> {
-        Ok(self.0.try_clone().map_err(failing("share", "operation.lock".as_ref()))?)
+    pub(super) fn share(&self) -> std::io::Result<File> {
+        self.0.try_clone()
     }
 }

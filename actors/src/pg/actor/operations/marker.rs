@@ -3,8 +3,9 @@
 //! It is durable before the first file is touched, and gone only after the last one is durable. `PG_VERSION` says nothing of the kind:
 //! it is among the first files of a copy.
 
-use super::Site;
 use super::durable::{FileFailure, read_if_exists, remove_if_exists, replace, sync_parent};
+use super::{Failure, Site, blocking};
+use crate::tree::clock::wall;
 use std::path::PathBuf;
 
 /// What has not ended.
@@ -47,7 +48,12 @@ fn path(site: &Site) -> PathBuf {
 ///
 /// # Errors
 /// The file is there and cannot be read.
-pub fn marker(site: &Site) -> Result<Option<Marker>, FileFailure> {
+pub async fn marker(site: &Site) -> Result<Option<Marker>, Failure> {
+    let site = site.clone();
+    Ok(blocking(move || read(&site)).await?)
+}
+
+pub(super) fn read(site: &Site) -> Result<Option<Marker>, FileFailure> {
     let Some(text) = read_if_exists(&path(site))? else { return Ok(None) };
     let mut words = text.split_whitespace();
     let word = words.next().unwrap_or_default();
@@ -55,11 +61,13 @@ pub fn marker(site: &Site) -> Result<Option<Marker>, FileFailure> {
     Ok(Some(Marker { what, since: words.next().and_then(|since| since.parse().ok()) }))
 }
 
-pub(super) fn set(site: &Site, what: Unfinished) -> Result<(), FileFailure> {
-    replace(&path(site), &format!("{} {}\n", what.word(), crate::tree::clock::wall().0), 0o600)
+pub(super) async fn set(site: &Site, what: Unfinished) -> Result<(), FileFailure> {
+    let path = path(site);
+    let text = format!("{} {}\n", what.word(), wall().0);
+    blocking(move || replace(&path, &text, 0o600)).await
 }
 
-pub(super) fn clear(site: &Site) -> Result<(), FileFailure> {
+pub(super) async fn clear(site: &Site) -> Result<(), FileFailure> {
     let path = path(site);
-    if remove_if_exists(&path)? { sync_parent(&path) } else { Ok(()) }
+    blocking(move || if remove_if_exists(&path)? { sync_parent(&path) } else { Ok(()) }).await
 }

@@ -1,7 +1,9 @@
 //! Whether a server answers at all.
 
-use super::{Site, Whom};
+use super::Site;
+use super::connection::{Connection, SqlFailure, Whom};
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// What a new connection with `SELECT 1` showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +16,17 @@ pub enum Answer {
     Miss(String),
 }
 
-/// Opens a *new* connection and runs `SELECT 1`, both within one deadline.
+/// Opens a *new* connection and runs `SELECT 1`, both within one deadline. An old connection would prove little: its backend may go on
+/// answering when the server accepts nobody any more.
 pub async fn probe_fresh(site: &Site, whom: Whom<'_>, within: Duration) -> Answer {
-    let _ = (site, whom, within);
-    unimplemented!()
+    let ask = async {
+        let mut connection = Connection::open(site, whom, within).await?;
+        connection.ask("answer SELECT 1", "SELECT 1", within).await
+    };
+    match timeout(within, ask).await {
+        Err(_) => Answer::Miss(format!("no answer within {} ms", within.as_millis())),
+        Ok(Ok(_)) => Answer::Ok,
+        Ok(Err(SqlFailure::Refused { state, .. })) => Answer::Sql(state.code().to_owned()),
+        Ok(Err(failure)) => Answer::Miss(failure.to_string()),
+    }
 }

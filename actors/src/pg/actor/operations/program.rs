@@ -79,7 +79,7 @@ pub(super) struct Program {
 enum Input {
     Nothing,
     /// Held open, never read: a lock that lives as long as any process of the program.
-    Held(File),
+    Held(std::io::Result<File>),
     Text(String),
 }
 
@@ -114,7 +114,7 @@ impl Program {
     }
 
     /// The program and its children hold this file open as long as they live.
-    pub(super) fn holding(mut self, lock: File) -> Self {
+    pub(super) fn holding(mut self, lock: std::io::Result<File>) -> Self {
         self.input = Input::Held(lock);
         self
     }
@@ -127,13 +127,14 @@ impl Program {
 
     /// Runs it and hands over each line that it says.
     pub(super) async fn run(mut self, mut hear: impl FnMut(Stream, &str) + Send) -> Result<(), ProgramFailure> {
+        let start = |source| ProgramFailure::Start { program: self.path.display().to_string(), source };
         let text = match self.input {
             Input::Nothing => {
                 self.command.stdin(Stdio::null());
                 None
             }
             Input::Held(lock) => {
-                self.command.stdin(Stdio::from(lock));
+                self.command.stdin(Stdio::from(lock.map_err(start)?));
                 None
             }
             Input::Text(text) => {
@@ -142,7 +143,6 @@ impl Program {
             }
         };
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let start = |source| ProgramFailure::Start { program: self.path.display().to_string(), source };
         let mut running = Running(self.command.spawn().map_err(start)?);
         // The command holds a copy of the lock.
         drop(self.command);
