@@ -124,9 +124,11 @@ impl Kind {
             Self::StartPrimary | Self::StartStandby | Self::Promote | Self::Aim | Self::Tend | Self::StopFast | Self::StopImmediately => {
                 Duration::from_secs(20)
             }
-            Self::InitDb | Self::Adopt | Self::Clone => Duration::from_secs(120),
+            // A founding, or a copy that waits for the primary's checkpoint, may be silent for long.
+            Self::InitDb | Self::Adopt | Self::Clone => Duration::from_secs(660),
             // These may have to read much before they say anything.
-            Self::Compare | Self::Preserve | Self::Rewind => Duration::from_secs(600),
+            Self::Compare | Self::Preserve => Duration::from_secs(600),
+            Self::Rewind => Duration::from_secs(1900),
         }
     }
 }

@@ -47,24 +47,17 @@ pub(super) enum NotStarted {
 /// Configures and starts the server.
 pub(super) async fn start(shop: &Shop, what: Start) -> Result<Outcome, NotStarted> {
     let client = shop.surroundings.tether.client().ok_or(NotStarted::Unguarded)?;
-    let site = shop.site().clone();
+    let site = shop.site();
     let (as_primary, upstream) = match what {
         Start::Primary(epoch) => (Some(epoch), None),
         Start::Standby(upstream) => (None, upstream),
     };
-    prepare(site, upstream, as_primary.is_none()).await?;
+    write_configuration(site, upstream.as_ref()).await?;
+    set_standby_signal(site, as_primary.is_none()).await?;
     shop.log().begin_anew();
-    let pid = client.start(launch(shop.site(), as_primary), START_MAX).await?;
-    std::fs::write(pid_file(shop.site()), pid.to_string()).map_err(NotStarted::Note)?;
+    let pid = client.start(launch(site, as_primary), START_MAX).await?;
+    std::fs::write(pid_file(site), pid.to_string()).map_err(NotStarted::Note)?;
     Ok(Outcome::Started(Life(pid)))
-}
-
-async fn prepare(site: Site, upstream: Option<Endpoint>, standby: bool) -> Result<(), Failure> {
-    let written = tokio::task::spawn_blocking(move || {
-        write_configuration(&site, upstream.as_ref())?;
-        set_standby_signal(&site, standby)
-    });
-    written.await.expect("it does not panic, and nobody cancels it")
 }
 
 fn launch(site: &Site, as_primary: Option<Epoch>) -> Launch {

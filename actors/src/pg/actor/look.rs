@@ -28,8 +28,7 @@ impl Shop {
     /// Takes a look.
     pub(super) async fn look(&self) -> Observation {
         let process = self.process().await;
-        let site = self.site().clone();
-        let on_disk = tokio::task::spawn_blocking(move || OnDisk::read(&site)).await.expect("it does not panic, and nobody cancels it");
+        let on_disk = OnDisk::read(self.site()).await;
         let mut known = self.known.lock().await;
         let sight = match process {
             Process::Running { life, .. } => known.sight(self.site(), life).await,
@@ -126,9 +125,7 @@ impl Known {
     /// Where a primary's timeline began: that never changes.
     async fn began(&mut self, site: &Site, timeline: Timeline) -> Option<Promotion> {
         if self.began.is_none_or(|began| began.timeline != timeline) {
-            let site = site.clone();
-            let read = tokio::task::spawn_blocking(move || promotion(&site, timeline)).await;
-            self.began = read.expect("it does not panic, and nobody cancels it").ok();
+            self.began = promotion(site, timeline).await.ok();
         }
         self.began
     }
@@ -153,13 +150,14 @@ struct OnDisk {
 }
 
 impl OnDisk {
-    fn read(site: &Site) -> Self {
+    async fn read(site: &Site) -> Self {
         let data_dir = site.data_dir();
+        let written = tokio::fs::metadata(data_dir.join("global/pg_control")).await;
         Self {
-            directory: inspect_directory(site),
-            control: control_head(site),
-            control_written: std::fs::metadata(data_dir.join("global/pg_control")).and_then(|file| file.modified()).ok(),
-            standby_signal: data_dir.join("standby.signal").exists(),
+            directory: inspect_directory(site).await,
+            control: control_head(site).await,
+            control_written: written.and_then(|file| file.modified()).ok(),
+            standby_signal: tokio::fs::try_exists(data_dir.join("standby.signal")).await.unwrap_or(false),
         }
     }
 }

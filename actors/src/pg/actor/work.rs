@@ -121,10 +121,10 @@ async fn compare(shop: &Shop, upstream: &Upstream) -> Result<(Relation, EndOfWal
     if let Ok(mut session) = session(shop).await {
         let at = session.observe(BRIEF).await?.position;
         let end = EndOfWal { timeline: at.timeline, lsn: at.lsn, clean: false };
-        return Ok((own_ancestry(shop.site(), at.timeline)?.relate(at.lsn, &primary), end));
+        return Ok((own_ancestry(shop.site(), at.timeline).await?.relate(at.lsn, &primary), end));
     }
     let end = end_of_wal(shop.site(), READ_LOG_MAX).await?;
-    Ok((relate(shop.site(), end, &primary)?, end))
+    Ok((relate(shop.site(), end, &primary).await?, end))
 }
 
 async fn preserve(shop: &Shop, upstream: &Upstream) -> Result<(), Failure> {
