@@ -1,3 +1,185 @@
-//! The adapter's door to the world.
+//! The adapter's door to the world: the hands of its machine.
+//!
+//! Nothing here decides. An operation runs as a task of its own, whose end, good or bad, is told to the machine as one more fact; a cancelled
+//! one is gone, with every process that it started, before its end is told. When the actor dies its tasks end with it, and the server runs on:
+//! it is the guard's child.
 
 pub mod operations;
+
+mod launch;
+mod look;
+mod residents;
+mod server_log;
+mod tether;
+mod work;
+
+pub use tether::Tether;
+
+use super::{Answer, Effect, Input, Life, Machine, Operation, Outcome, Reported};
+use crate::guard;
+use crate::machine::Timestamp;
+use crate::model::NodeId;
+use crate::tree::{Address, Hands};
+use look::Known;
+use operations::{Site, Whom, probe_fresh};
+use server_log::ServerLog;
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// A guard that answers at all ends a server within this time; else the sweep does.
+const KILL_MAX: Duration = Duration::from_secs(2);
+/// What the sweep gets.
+const SWEEP_MAX: Duration = Duration::from_secs(10);
+
+/// What the hands need to know of their surroundings.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The PostgreSQL of this node.
+    pub site: Site,
+    /// The guard.
+    pub tether: Tether,
+    /// Every node with a database, as the cluster's state names them: each has a slot here.
+    pub data_nodes: Arc<dyn Fn() -> BTreeSet<NodeId> + Send + Sync>,
+    /// Whom to tell.
+    pub report: Arc<dyn Fn(Reported) + Send + Sync>,
+}
+
+impl fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Surroundings").field("site", &self.site).field("tether", &self.tether).finish_non_exhaustive()
+    }
+}
+
+/// The hands of the adapter's machine.
+#[derive(Debug)]
+pub struct PgHands {
+    shop: Arc<Shop>,
+    work: Option<(u64, JoinHandle<()>)>,
+    look: Option<JoinHandle<()>>,
+}
+
+/// What the tasks share.
+#[derive(Debug)]
+struct Shop {
+    surroundings: Surroundings,
+    log: Mutex<ServerLog>,
+    known: tokio::sync::Mutex<Known>,
+}
+
+impl Shop {
+    fn site(&self) -> &Site {
+        &self.surroundings.site
+    }
+
+    fn log(&self) -> std::sync::MutexGuard<'_, ServerLog> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PgHands {
+    /// Hands for one life of the actor.
+    #[must_use]
+    pub fn new(surroundings: Surroundings) -> Self {
+        let log = ServerLog::from_its_end(launch::log_file(&surroundings.site));
+        Self { shop: Arc::new(Shop { surroundings, log: Mutex::new(log), known: tokio::sync::Mutex::default() }), work: None, look: None }
+    }
+
+    fn begin(&mut self, id: u64, operation: Operation, me: &Address<Input>) {
+        let (shop, me) = (Arc::clone(&self.shop), me.clone());
+        let task = tokio::spawn(async move {
+            let progress = work::throttled(id, me.clone());
+            let outcome = work::carry_out(&shop, operation, &progress).await;
+            me.tell(Input::Finished { id, outcome });
+        });
+        self.work = Some((id, task));
+    }
+
+    fn cancel(&mut self, id: u64, me: &Address<Input>) {
+        let Some((_, task)) = self.work.take_if(|(working, _)| *working == id) else { return };
+        task.abort();
+        let me = me.clone();
+        tokio::spawn(async move {
+            // It is over when the task is, and no sooner. If it had come to its end by itself, that was told before.
+            let _ = task.await;
+            me.tell(Input::Finished { id, outcome: Outcome::Cancelled });
+        });
+    }
+
+    fn look(&mut self, number: u64, me: &Address<Input>) {
+        if let Some(look) = self.look.take() {
+            look.abort();
+        }
+        let (shop, me) = (Arc::clone(&self.shop), me.clone());
+        self.look = Some(tokio::spawn(async move {
+            let observation = Box::new(shop.look().await);
+            me.tell(Input::Observed { number, observation });
+        }));
+    }
+
+    fn probe(&self, number: u64, within: Duration, me: &Address<Input>) {
+        let (shop, me) = (Arc::clone(&self.shop), me.clone());
+        tokio::spawn(async move {
+            let answer = match probe_fresh(shop.site(), Whom::Local, within).await {
+                operations::Answer::Ok => Answer::Served,
+                operations::Answer::Sql(_) => Answer::Refused,
+                operations::Answer::Miss(_) => Answer::Silent,
+            };
+            me.tell(Input::Probed { number, answer });
+        });
+    }
+
+    /// By the guard if it can, and by our own hand if not (S6). It outlives the actor: a kill that was ordered is carried out.
+    fn kill(&self) {
+        let shop = Arc::clone(&self.shop);
+        tokio::spawn(async move {
+            if let Some(client) = shop.surroundings.tether.client()
+                && client.kill(KILL_MAX).await.is_ok()
+                && residents::of(&shop.site().data_dir()).is_empty()
+            {
+                return;
+            }
+            let options = shop.surroundings.tether.options();
+            if let Err(error) = guard::sweep(&options.arguments.pgdata, &options.arguments.lock, SWEEP_MAX).await {
+                tracing::error!(%error, "the server cannot be killed");
+            }
+        });
+    }
+}
+
+impl Drop for PgHands {
+    fn drop(&mut self) {
+        if let Some((_, task)) = self.work.take() {
+            task.abort();
+        }
+        if let Some(look) = self.look.take() {
+            look.abort();
+        }
+    }
+}
+
+impl Hands<Machine> for PgHands {
+    fn perform(&mut self, _: Timestamp, effect: Effect, me: &Address<Input>) -> Result<(), Box<dyn Error + Send + Sync>> {
+        match effect {
+            Effect::Begin { id, operation } => self.begin(id, operation, me),
+            Effect::Cancel { id } => self.cancel(id, me),
+            Effect::Kill => self.kill(),
+            Effect::Look { number } => self.look(number, me),
+            Effect::Probe { number, timeout } => self.probe(number, timeout, me),
+            Effect::Report(report) => (self.shop.surroundings.report)(report),
+            Effect::Note { warning: true, rule, because, text } => tracing::warn!(rule, because, "database: {text}"),
+            Effect::Note { warning: false, rule, because, text } => tracing::info!(rule, because, "database: {text}"),
+        }
+        Ok(())
+    }
+}
+
+/// A guard's word on how a server ended, as a fact for the machine. None: it ended before it had a process of its own.
+fn exit_fact(exit: guard::wire::Exit) -> Option<Input> {
+    use guard::wire::ExitCause;
+    let fenced = matches!(exit.cause, ExitCause::LeaseOver | ExitCause::NoLease);
+    exit.pid.map(|pid| Input::ServerExited { life: Life(pid), fenced })
+}

@@ -121,17 +121,14 @@ impl Kind {
     pub const fn patience(self, stop_timeout: Duration) -> Duration {
         match self {
             Self::Checkpoint => stop_timeout,
-            Self::StartPrimary
-            | Self::StartStandby
-            | Self::Promote
-            | Self::Aim
-            | Self::Tend
-            | Self::StopFast
-            | Self::StopImmediately
-            | Self::Compare => Duration::from_secs(15),
-            Self::InitDb | Self::Adopt | Self::Clone => Duration::from_secs(120),
-            // Both may have to read much before they say anything.
-            Self::Preserve | Self::Rewind => Duration::from_secs(600),
+            Self::StartPrimary | Self::StartStandby | Self::Promote | Self::Aim | Self::Tend | Self::StopFast | Self::StopImmediately => {
+                Duration::from_secs(20)
+            }
+            // A founding, or a copy that waits for the primary's checkpoint, may be silent for long.
+            Self::InitDb | Self::Adopt | Self::Clone => Duration::from_secs(660),
+            // These may have to read much before they say anything.
+            Self::Compare | Self::Preserve => Duration::from_secs(600),
+            Self::Rewind => Duration::from_secs(1900),
         }
     }
 }

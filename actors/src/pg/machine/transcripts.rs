@@ -371,7 +371,7 @@ fn the_loss_of_any_message_delays_and_never_misleads() {
         for lost in 0..whole.told.min(40) {
             let mut bench = Bench::new(world.clone());
             bench.lose = Some(lost);
-            bench.order(order.clone(), 1_300_000);
+            bench.order(order.clone(), 2_500_000);
             assert_eq!(goal(&bench), wanted, "{name} without its message {lost}: {:?}", bench.done);
         }
     }

@@ -1,0 +1,76 @@
+//! How the guard is told to start the server.
+
+use super::Shop;
+use super::operations::{Failure, Site, server_arguments, set_standby_signal, write_configuration};
+use crate::guard;
+use crate::guard::wire::Launch;
+use crate::model::{Endpoint, Epoch};
+use crate::pg::{Life, Outcome};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The guard answers once the server's process exists.
+const START_MAX: Duration = Duration::from_secs(10);
+/// What the server needs of the daemon's environment; nothing else of it concerns the server, and some of it is secret.
+const ENVIRONMENT: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"];
+
+/// Where the server's log goes.
+pub(super) fn log_file(site: &Site) -> PathBuf {
+    site.state_dir().join("postgres.log")
+}
+
+/// Where the process id of the server that a guard of ours started last stands.
+pub(super) fn pid_file(site: &Site) -> PathBuf {
+    site.state_dir().join("postgres.pid")
+}
+
+/// What the server is to be.
+#[derive(Clone, Debug)]
+pub(super) enum Start {
+    Primary(Epoch),
+    Standby(Option<Endpoint>),
+}
+
+/// Why the server was not started.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotStarted {
+    #[error(transparent)]
+    Prepare(#[from] Failure),
+    #[error("there is no guard, and nobody else may start a server; see the guard's log")]
+    Unguarded,
+    #[error(transparent)]
+    Guard(#[from] guard::Error),
+    #[error("cannot note down the server's process id: {0}; see that Witch's folder is writable and not full")]
+    Note(std::io::Error),
+}
+
+/// Configures and starts the server.
+pub(super) async fn start(shop: &Shop, what: Start) -> Result<Outcome, NotStarted> {
+    let client = shop.surroundings.tether.client().ok_or(NotStarted::Unguarded)?;
+    let site = shop.site();
+    let (as_primary, upstream) = match what {
+        Start::Primary(epoch) => (Some(epoch), None),
+        Start::Standby(upstream) => (None, upstream),
+    };
+    write_configuration(site, upstream.as_ref()).await?;
+    set_standby_signal(site, as_primary.is_none()).await?;
+    shop.log().begin_anew();
+    let pid = client.start(launch(site, as_primary), START_MAX).await?;
+    std::fs::write(pid_file(site), pid.to_string()).map_err(NotStarted::Note)?;
+    Ok(Outcome::Started(Life(pid)))
+}
+
+fn launch(site: &Site, as_primary: Option<Epoch>) -> Launch {
+    let text = |path: PathBuf| path.to_string_lossy().into_owned();
+    let mut args = server_arguments(site);
+    // The complaints of a standby are read from its log.
+    args.extend(["-c".to_owned(), "lc_messages=C".to_owned()]);
+    Launch {
+        as_primary,
+        program: text(site.installation.program("postgres")),
+        args,
+        env: ENVIRONMENT.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect(),
+        working_dir: text(site.data_dir()),
+        log_file: text(log_file(site)),
+    }
+}

@@ -1,0 +1,113 @@
+//! What the server's log says against streaming. PostgreSQL tells it nowhere else.
+
+use crate::pg::Stall;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
+
+/// So much of the log is read at a time; what is skipped when it grows faster is said again half a second later.
+const READ_MAX: u64 = 256 << 10;
+
+/// What the messages of `walreceiver` and `startup` mean, in PostgreSQL 13 to 18.
+const COMPLAINTS: [(&str, &str, Stall); 5] = [
+    ("requested WAL segment", "has already been removed", Stall::WalRemoved),
+    ("requested starting point", "is ahead of the WAL flush position", Stall::Diverged),
+    ("requested starting point", "is not in this server's history", Stall::Diverged),
+    ("new timeline", "forked off current database system timeline", Stall::Diverged),
+    ("highest timeline", "of the primary is behind recovery timeline", Stall::Diverged),
+];
+
+/// The server's log, read as it grows.
+#[derive(Debug)]
+pub(super) struct ServerLog {
+    path: PathBuf,
+    read_to: u64,
+    stall: Option<Stall>,
+}
+
+impl ServerLog {
+    /// What was written before does not count.
+    pub(super) fn from_its_end(path: PathBuf) -> Self {
+        let mut log = Self { path, read_to: 0, stall: None };
+        log.begin_anew();
+        log
+    }
+
+    /// The server was told something else to follow: what it said before does not count.
+    pub(super) fn begin_anew(&mut self) {
+        self.read_to = std::fs::metadata(&self.path).map_or(0, |file| file.len());
+        self.stall = None;
+    }
+
+    /// The last complaint since then. An unreadable log complains of nothing.
+    pub(super) fn stall(&mut self) -> Option<Stall> {
+        if let Some(text) = self.read_on() {
+            self.stall = complaint(&text).or(self.stall);
+        }
+        self.stall
+    }
+
+    fn read_on(&mut self) -> Option<String> {
+        let mut file = File::open(&self.path).ok()?;
+        let end = file.metadata().ok()?.len();
+        // A log that has become shorter was rotated.
+        let begin = if end < self.read_to { 0 } else { self.read_to.max(end.saturating_sub(READ_MAX)) };
+        file.seek(SeekFrom::Start(begin)).ok()?;
+        let mut bytes = Vec::new();
+        file.take(end - begin).read_to_end(&mut bytes).ok()?;
+        // The rest of a line that is being written is read when it is whole.
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        self.read_to = begin + u64::try_from(whole).ok()?;
+        bytes.truncate(whole);
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+fn complaint(text: &str) -> Option<Stall> {
+    let of_line =
+        |line: &str| COMPLAINTS.iter().find(|(begin, end, _)| line.contains(begin) && line.contains(end)).map(|(_, _, stall)| *stall);
+    text.lines().rev().find_map(of_line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn the_complaints_of_a_standby_are_understood() {
+        let lines = [
+            (
+                "FATAL:  could not receive data from WAL stream: ERROR:  requested WAL segment 000000010000000000000003 has already been removed",
+                Stall::WalRemoved,
+            ),
+            (
+                "FATAL:  could not receive data from WAL stream: ERROR:  requested starting point 0/7000000 is ahead of the WAL flush position of this server 0/6000148",
+                Stall::Diverged,
+            ),
+            ("ERROR:  requested starting point 0/4000000 on timeline 1 is not in this server's history", Stall::Diverged),
+            ("LOG:  new timeline 2 forked off current database system timeline 1 before current recovery point 0/5000098", Stall::Diverged),
+            ("FATAL:  highest timeline 1 of the primary is behind recovery timeline 2", Stall::Diverged),
+        ];
+        for (line, stall) in lines {
+            assert_eq!(complaint(&format!("noise\n{line}\nmore noise\n")), Some(stall), "{line}");
+        }
+        assert_eq!(complaint("LOG:  started streaming WAL from primary at 0/3000000 on timeline 1\n"), None);
+    }
+
+    #[test]
+    fn only_what_is_said_from_now_on_counts() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let removed = "ERROR:  requested WAL segment 000000010000000000000003 has already been removed";
+        writeln!(file, "{removed}").unwrap();
+        let mut log = ServerLog::from_its_end(file.path().to_owned());
+        assert_eq!(log.stall(), None);
+        write!(file, "{removed}").unwrap();
+        assert_eq!(log.stall(), None, "the line is not whole yet");
+        writeln!(file).unwrap();
+        assert_eq!(log.stall(), Some(Stall::WalRemoved));
+        assert_eq!(log.stall(), Some(Stall::WalRemoved), "it stands until something changes");
+        log.begin_anew();
+        assert_eq!(log.stall(), None);
+    }
+}

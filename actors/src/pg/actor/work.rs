@@ -1,0 +1,141 @@
+//! The operations of the machine, composed of the operations on PostgreSQL.
+
+use super::launch::{NotStarted, Start, start};
+use super::operations::{
+    EndOfWal, Failure, Progress, Session, adopt, basebackup, checkpoint_remote, discard_previous, end_of_wal, follow, initdb, own_ancestry,
+    preserve_diverged, relate, rewind, upstream_ancestry,
+};
+use super::{Input, Shop};
+use crate::guard::{self, wire::StopMode};
+use crate::model::{Epoch, Position};
+use crate::pg::ancestry::Relation;
+use crate::pg::{Fork, Operation, Outcome, Upstream};
+use crate::tree::Address;
+use std::sync::Mutex;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A connection to the own server, or one question over it.
+const BRIEF: Duration = Duration::from_secs(5);
+/// Promotion ends recovery at the last byte received; that is moments, unless replay was far behind. Then it is seen to end later.
+const PROMOTE_MAX: Duration = Duration::from_secs(10);
+/// A checkpoint, here or on the primary, writes all that is dirty. The machine gives it up sooner if it must.
+const CHECKPOINT_MAX: Duration = Duration::from_secs(300);
+/// After a crash the log is read through from the last checkpoint to its end.
+const READ_LOG_MAX: Duration = Duration::from_secs(240);
+/// Progress is for people.
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
+/// Why an operation failed.
+#[derive(Debug, thiserror::Error)]
+enum Why {
+    #[error(transparent)]
+    Failure(#[from] Failure),
+    #[error(transparent)]
+    NotStarted(#[from] NotStarted),
+    #[error(transparent)]
+    Guard(#[from] guard::Error),
+    #[error("there is no guard to ask; see the guard's log")]
+    Unguarded,
+}
+
+/// Tells progress, but not too often.
+pub(super) fn throttled(id: u64, me: Address<Input>) -> impl Fn(Progress) + Send + Sync {
+    let told: Mutex<Option<Instant>> = Mutex::new(None);
+    move |progress| {
+        let mut told = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if told.is_none_or(|at| at.elapsed() >= PROGRESS_EVERY) {
+            *told = Some(Instant::now());
+            me.tell(Input::Progressed { id, percent: progress.percent, detail: progress.detail });
+        }
+    }
+}
+
+/// Carries the operation out.
+pub(super) async fn carry_out(shop: &Shop, operation: Operation, progress: &(dyn Fn(Progress) + Send + Sync)) -> Outcome {
+    try_to(shop, operation, progress).await.unwrap_or_else(|why| Outcome::Failed { reason: why.to_string(), hopeless: false })
+}
+
+async fn try_to(shop: &Shop, operation: Operation, progress: &(dyn Fn(Progress) + Send + Sync)) -> Result<Outcome, Why> {
+    let site = shop.site();
+    match operation {
+        Operation::InitDb => return Ok(Outcome::Founded(initdb(site).await?)),
+        Operation::Adopt => return Ok(Outcome::Founded(adopt(site).await?)),
+        Operation::StartPrimary(epoch) => return Ok(start(shop, Start::Primary(epoch)).await?),
+        Operation::StartStandby(upstream) => return Ok(start(shop, Start::Standby(upstream.map(|upstream| upstream.database))).await?),
+        Operation::Promote(epoch) => promote(shop, epoch).await?,
+        Operation::Aim(upstream) => {
+            shop.log().begin_anew();
+            follow(site, &mut session(shop).await?, &upstream.database, BRIEF).await?;
+        }
+        Operation::Tend => tend(shop).await?,
+        Operation::Checkpoint => session(shop).await?.checkpoint(CHECKPOINT_MAX).await.map_err(Failure::from)?,
+        Operation::StopFast => stop(shop, StopMode::Fast).await?,
+        Operation::StopImmediately => stop(shop, StopMode::Immediate).await?,
+        Operation::Compare(upstream) => {
+            let fork = if compare(shop, &upstream).await?.0 == Relation::Prefix { Fork::Prefix } else { Fork::Diverged };
+            return Ok(Outcome::Compared(fork));
+        }
+        Operation::Preserve(upstream) => preserve(shop, &upstream).await?,
+        Operation::Rewind(upstream) => {
+            checkpoint_remote(site, &upstream, CHECKPOINT_MAX).await?;
+            rewind(site, &upstream, progress).await?;
+        }
+        Operation::Clone(upstream) => basebackup(site, &upstream, progress).await?,
+    }
+    Ok(Outcome::Done)
+}
+
+/// A session of its own, so that what takes long does not keep the looks waiting.
+async fn session(shop: &Shop) -> Result<Session, Failure> {
+    Ok(Session::open(shop.site(), BRIEF).await?)
+}
+
+/// The guard hears of it first: from then on it ends the server with the lease.
+async fn promote(shop: &Shop, epoch: Epoch) -> Result<(), Why> {
+    let client = shop.surroundings.tether.client().ok_or(Why::Unguarded)?;
+    let mut session = session(shop).await?;
+    client.expect_promotion(epoch, BRIEF).await?;
+    session.promote(shop.site(), PROMOTE_MAX).await?;
+    Ok(())
+}
+
+async fn tend(shop: &Shop) -> Result<(), Why> {
+    let data_nodes = (shop.surroundings.data_nodes)();
+    let own = shop.site().settings.node;
+    session(shop).await?.ensure_slots(own, &data_nodes, BRIEF).await.map_err(Failure::from)?;
+    // Looked after is only what leads or streams: whatever a clone has replaced is of no more use.
+    discard_previous(shop.site()).await?;
+    Ok(())
+}
+
+async fn stop(shop: &Shop, mode: StopMode) -> Result<(), Why> {
+    let client = shop.surroundings.tether.client().ok_or(Why::Unguarded)?;
+    Ok(client.stop(mode, BRIEF).await?)
+}
+
+/// How what is here relates to the upstream's history, and where it ends.
+async fn compare(shop: &Shop, upstream: &Upstream) -> Result<(Relation, EndOfWal), Failure> {
+    let primary = upstream_ancestry(shop.site(), &upstream.database, BRIEF).await?;
+    // A running server says where its log ends; the log of a stopped one is read.
+    if let Ok(mut session) = session(shop).await {
+        let at = session.observe(BRIEF).await?.position;
+        let end = EndOfWal { timeline: at.timeline, lsn: at.lsn, clean: false };
+        return Ok((own_ancestry(shop.site(), at.timeline).await?.relate(at.lsn, &primary), end));
+    }
+    let end = end_of_wal(shop.site(), READ_LOG_MAX).await?;
+    Ok((relate(shop.site(), end, &primary).await?, end))
+}
+
+async fn preserve(shop: &Shop, upstream: &Upstream) -> Result<(), Failure> {
+    let (relation, end) = compare(shop, upstream).await?;
+    let fork = match relation {
+        Relation::Prefix => return Ok(()),
+        Relation::Diverged { fork } => fork,
+        // All of it is something that the primary never had.
+        Relation::Unrelated => Position { timeline: end.timeline, lsn: crate::model::Lsn(0) },
+    };
+    let kept = preserve_diverged(shop.site(), fork, end).await?;
+    tracing::warn!(folder = %kept.folder.display(), from = %fork.lsn, to = %end.lsn, "what was written here past the fork is kept aside");
+    Ok(())
+}
