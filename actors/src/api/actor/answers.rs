@@ -77,3 +77,19 @@ impl Answers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn askers_that_left_and_old_requests_are_forgotten() {
+        let answers = Answers::new();
+        for number in 0..1000 {
+            drop(answers.expect(RequestId(number)));
+        }
+        let book = answers.book();
+        assert_eq!((book.waiting.len(), book.asked.len()), (0, REMEMBERED_MAX));
+        assert_eq!(book.asked.back(), Some(&(RequestId(999), None)));
+    }
+}

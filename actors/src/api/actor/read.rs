@@ -37,12 +37,12 @@ impl Api {
 
     /// For whoever wants to know what is wrong: served at any age, which stands in a header.
     pub(super) fn node(&self) -> Response {
-        self.at_any_age(|status| Ok(status.clone()))
+        self.at_any_age(|status| Ok(reply::json(StatusCode::OK, status)))
     }
 
     /// The past does not age.
     pub(super) fn history(&self) -> Response {
-        self.at_any_age(cluster::history)
+        self.at_any_age(|status| Ok(reply::json(StatusCode::OK, &cluster::history(status)?)))
     }
 
     pub(super) fn request(&self, id: &str) -> Response {
@@ -64,11 +64,11 @@ impl Api {
         reply::outcome(believed.and_then(|status| make(status, now)))
     }
 
-    fn at_any_age<T: Serialize>(&self, make: impl FnOnce(&Status) -> Result<T, Problem>) -> Response {
+    fn at_any_age(&self, make: impl FnOnce(&Status) -> Result<Response, Problem>) -> Response {
         let (published, now) = (self.published(), self.now());
         let Some(status) = published else { return reply::problem(&Problem::starting()) };
         match make(&status) {
-            Ok(body) => reply::aged(reply::json(StatusCode::OK, &body), now.since(status.at).as_millis()),
+            Ok(response) => reply::aged(response, now.since(status.at).as_millis()),
             Err(problem) => reply::problem(&problem),
         }
     }

@@ -110,7 +110,7 @@ async fn answers(world: &World) -> bool {
 
 #[tokio::test]
 async fn a_crowd_of_http_clients_never_keeps_a_peer_out() {
-    let mut world = world(Config { connections_max: 4, ..config() }).await;
+    let mut world = world(Config { connections_max: 4, first_bytes_timeout: DEADLINE * 10, ..config() }).await;
     let mut crowd = Vec::new();
     for _ in 0..4 {
         let mut client = world.connect().await;
