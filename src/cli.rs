@@ -12,7 +12,7 @@ use std::str::FromStr;
 /// One `witch` runs beside each database server. Together they elect a primary, replace it when it dies, and bring the old one back as a
 /// standby. Without a command, `witch` runs that daemon.
 #[derive(Debug, Parser)]
-#[command(name = "witch", version, max_term_width = 100)]
+#[command(name = "witch", version)]
 pub(crate) struct Cli {
     /// The configuration file.
     ///

@@ -1,10 +1,12 @@
 //! Talks to the daemons over HTTP.
 //!
 //! Every node can answer every command, so the client tries one address after the other until one answers. A request that changes something
-//! is never sent to a second node once it has been sent to a first: nobody knows what became of it.
+//! is never sent to a second node once it has been sent to a first, unless that one says that it did nothing: nobody knows what became of it.
 
+mod error;
 mod request;
 
+pub(crate) use error::{Error, Fault};
 pub(crate) use request::{Paused, Request, Switched};
 
 use crate::config::Secret;
@@ -14,9 +16,7 @@ use http::{StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::fmt;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -33,90 +33,6 @@ pub(crate) struct Client {
     pub(crate) nodes: Vec<Endpoint>,
     /// Shown to nodes that ask for it.
     pub(crate) token: Option<Secret>,
-}
-
-/// Why there is no answer, or none that pleases.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// Each address, and what was the matter with it.
-    #[error("no node answers:{}\nIs witch running there? Other nodes can be named with --node HOST:PORT", each(.tried))]
-    NoNode {
-        /// The addresses.
-        tried: Vec<(Endpoint, String)>,
-    },
-    /// The node wants a token, or another one.
-    #[error("{node} does not accept the token; give the cluster's with --token-file FILE, WITCH_CLUSTER__TOKEN or cluster.token")]
-    TokenRejected {
-        /// Who said so.
-        node: Endpoint,
-    },
-    /// A rule stands against it.
-    #[error("{0}", .fault.sentence())]
-    Refused {
-        /// The answer.
-        fault: Fault,
-    },
-    /// The cluster did not get it done in time.
-    #[error("{0}; it may still happen: `witch history` will tell{1}", .fault.sentence(), .fault.id_in_words())]
-    TimedOut {
-        /// The answer.
-        fault: Fault,
-    },
-    /// The request was sent and nothing came back.
-    #[error("{node} took the request and did not answer: {cause}; it may still be carried out: `witch history` will tell")]
-    Silent {
-        /// Who is silent.
-        node: Endpoint,
-        /// What happened.
-        cause: String,
-    },
-    /// Any other error of the node.
-    #[error("{node} answers {status}: {}", .fault.sentence())]
-    Failed {
-        /// Who said so.
-        node: Endpoint,
-        /// In HTTP's terms.
-        status: StatusCode,
-        /// The answer.
-        fault: Fault,
-    },
-    /// The answer makes no sense to this version.
-    #[error("{node} answers in a way that this version of witch does not understand ({cause}); are both of the same version?")]
-    Unintelligible {
-        /// Who said so.
-        node: Endpoint,
-        /// What is wrong with it.
-        cause: String,
-    },
-}
-
-/// An error as the nodes tell it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
-pub(crate) struct Fault {
-    /// What happened.
-    #[serde(default)]
-    pub(crate) error: String,
-    /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) reason: Option<String>,
-    /// The rule that stands against it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) rule: Option<String>,
-    /// The request's id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) id: Option<serde_json::Value>,
-}
-
-impl Fault {
-    fn sentence(&self) -> String {
-        let reason = self.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-        let rule = self.rule.as_ref().map_or_else(String::new, |rule| format!(" [{rule}]"));
-        format!("{}{reason}{rule}", self.error)
-    }
-
-    fn id_in_words(&self) -> String {
-        self.id.as_ref().map_or_else(String::new, |id| format!(" (id {})", id.as_str().map_or_else(|| id.to_string(), String::from)))
-    }
 }
 
 /// An answer of a node to a request that it carried out.
@@ -150,11 +66,8 @@ impl Client {
         let mut tried = Vec::new();
         for node in &self.nodes {
             match self.attempt(node, request).await {
-                Attempt::Answered(status, body)
-                    if status.is_server_error() && request.is_harmless() && status != StatusCode::GATEWAY_TIMEOUT =>
-                {
-                    tried.push((node.clone(), format!("answers {status}: {}", fault_in(&body).sentence())));
-                }
+                // A node that is starting, or wedged, says so before it begins anything.
+                Attempt::Answered(StatusCode::SERVICE_UNAVAILABLE, body) => tried.push((node.clone(), Fault::in_body(&body).to_string())),
                 Attempt::Answered(status, body) => return judge(node.clone(), status, body),
                 Attempt::Lost(cause) if !request.is_harmless() => return Err(Error::Silent { node: node.clone(), cause }),
                 Attempt::NotSent(cause) | Attempt::Lost(cause) => tried.push((node.clone(), cause)),
@@ -164,20 +77,23 @@ impl Client {
     }
 
     async fn attempt(&self, node: &Endpoint, request: &Request) -> Attempt {
+        let message = match self.message(node, request) {
+            Ok(message) => message,
+            Err(error) => return Attempt::NotSent(format!("cannot be asked: {error}")),
+        };
         let stream = match timeout(CONNECT_LIMIT, TcpStream::connect((node.host.as_str(), node.port))).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Attempt::NotSent(error.to_string()),
             Err(_) => return Attempt::NotSent(format!("takes no connection within {} s", CONNECT_LIMIT.as_secs())),
         };
-        match timeout(request.limit(), self.exchange(node, request, stream)).await {
+        match timeout(request.limit(), exchange(message, stream)).await {
             Ok(Ok((status, body))) => Attempt::Answered(status, body),
             Ok(Err(error)) => Attempt::Lost(format!("{error:#}")),
             Err(_) => Attempt::Lost(format!("no answer within {} s", request.limit().as_secs())),
         }
     }
 
-    async fn exchange(&self, node: &Endpoint, request: &Request, stream: TcpStream) -> anyhow::Result<(StatusCode, Bytes)> {
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    fn message(&self, node: &Endpoint, request: &Request) -> Result<http::Request<Full<Bytes>>, http::Error> {
         let mut message = http::Request::builder()
             .method(request.method())
             .uri(request.path())
@@ -192,45 +108,42 @@ impl Client {
         if !body.is_empty() {
             message = message.header(header::CONTENT_TYPE, "application/json");
         }
-        let message = message.body(Full::new(body))?;
-        let answer = async {
-            let response = sender.send_request(message).await?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(|error| anyhow::anyhow!(error))?;
-            anyhow::Ok((status, body.to_bytes()))
-        };
-        tokio::pin!(answer, connection);
-        tokio::select! {
-            answer = &mut answer => answer,
-            ended = &mut connection => {
-                ended?;
-                answer.await
-            }
+        message.body(Full::new(body))
+    }
+}
+
+async fn exchange(message: http::Request<Full<Bytes>>, stream: TcpStream) -> anyhow::Result<(StatusCode, Bytes)> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let answer = async {
+        let response = sender.send_request(message).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(|error| anyhow::anyhow!(error))?;
+        anyhow::Ok((status, body.to_bytes()))
+    };
+    tokio::pin!(answer, connection);
+    tokio::select! {
+        answer = &mut answer => answer,
+        ended = &mut connection => {
+            ended?;
+            answer.await
         }
     }
 }
 
 fn judge(node: Endpoint, status: StatusCode, body: Bytes) -> Result<Reply, Error> {
-    match status {
-        status if status.is_success() => Ok(Reply { node, body }),
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Error::TokenRejected { node }),
-        StatusCode::CONFLICT => Err(Error::Refused { fault: fault_in(&body) }),
-        StatusCode::GATEWAY_TIMEOUT => Err(Error::TimedOut { fault: fault_in(&body) }),
-        status => Err(Error::Failed { node, status, fault: fault_in(&body) }),
+    if status.is_success() {
+        return Ok(Reply { node, body });
     }
-}
-
-/// The error in an answer, or the beginning of whatever stands there instead.
-fn fault_in(body: &[u8]) -> Fault {
-    serde_json::from_slice(body).unwrap_or_else(|_| {
-        let text = String::from_utf8_lossy(body).chars().filter(|c| !c.is_control()).take(200).collect::<String>();
-        Fault { error: if text.is_empty() { "no reason given".into() } else { text }, ..Fault::default() }
+    let fault = Box::new(Fault::in_body(&body));
+    Err(match status {
+        StatusCode::UNAUTHORIZED => Error::TokenRejected { node },
+        StatusCode::GATEWAY_TIMEOUT => Error::TimedOut { fault },
+        // It was begun, and did not work out.
+        StatusCode::CONFLICT if fault.error == "failed" => Error::Failed { node, status, fault },
+        status if status.is_client_error() && fault.is_ours() => Error::Refused { fault },
+        status => Error::Failed { node, status, fault },
     })
 }
 
-fn each(tried: &[(Endpoint, String)]) -> impl fmt::Display {
-    tried.iter().map(|(node, cause)| format!("\n  {node}: {cause}")).collect::<String>()
-}
-
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -11,10 +11,12 @@ pub(crate) use history::history;
 pub(crate) use status::status;
 
 use crate::cli::Reach;
-use crate::client::{self, Client};
+use crate::client::{self, Client, Request};
 use crate::config::{Contact, Secret, Source, Surroundings};
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
+use actors::model::{Endpoint, NodeId, Status};
 use anyhow::Context;
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 
 /// A client for the nodes that the command line names, or else the file.
@@ -27,7 +29,8 @@ fn client(reach: &Reach, source: &Source, needs_token: bool) -> Result<Client, F
     };
     let token = match &reach.token_file {
         Some(file) => {
-            let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the token in {}", file.display()))?;
+            let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the token in {}", file.display()));
+            let text = text.map_err(|cause| Failure { exit: Exit::Usage, cause })?;
             Some(Secret::new(text.trim_end_matches(['\n', '\r']).to_string()))
         }
         None if needs_token => token_of(source, &surroundings, !reach.nodes.is_empty())?,
@@ -42,6 +45,14 @@ fn token_of(source: &Source, surroundings: &Surroundings, optional: bool) -> Res
         return Ok(None);
     }
     Ok(Contact::token(source, surroundings)?)
+}
+
+/// The names of the nodes, by the node that answered. They are a courtesy: where they are not to be had, numbers must do.
+async fn names(mut client: Client, node: Endpoint) -> BTreeMap<NodeId, String> {
+    client.nodes = vec![node];
+    let status = client.ask(&Request::Node).await.ok().and_then(|reply| reply.parse::<Status>().ok());
+    let members = status.and_then(|status| status.state).map(|state| state.members).unwrap_or_default();
+    members.into_iter().map(|(node, member)| (node, member.name)).collect()
 }
 
 /// Writes to standard output. That a pager or `head` has seen enough is no error.

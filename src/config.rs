@@ -10,6 +10,7 @@ mod cluster;
 mod contact;
 mod database;
 mod fault;
+mod layers;
 mod lines;
 mod log;
 mod peers;
@@ -116,7 +117,7 @@ impl Source {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound && !self.named && !surroundings.variables.is_empty() => String::new(),
             Err(error) => {
-                let fix = "name the file with --config FILE, or run witch in the folder that has it";
+                let fix = "name the file with --config FILE, run witch in the folder that has it, or, to ask a cluster, name a node with --node HOST:PORT";
                 let fault = Fault { place: Place::Nowhere, key: String::new(), rule: format!("cannot read it: {error}"), fix: fix.into() };
                 return Err(Invalid { file: self.path.clone(), faults: vec![fault] });
             }

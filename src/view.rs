@@ -5,7 +5,7 @@ pub(crate) mod members;
 mod quantity;
 pub(crate) mod settings;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod verdict;
 
 use comfy_table::{ContentArrangement, Table, presets};

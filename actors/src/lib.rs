@@ -10,6 +10,7 @@ extern crate alloc;
 #[cfg(all(test, not(feature = "shell")))]
 extern crate std;
 
+pub mod api;
 pub mod fsm;
 pub mod guard;
 pub mod machine;
@@ -19,6 +20,4 @@ pub mod probe;
 pub mod raft;
 pub mod watchdog;
 
-#[cfg(feature = "shell")]
-pub mod api;
 pub mod tree;

@@ -1,8 +1,9 @@
 //! What a node can be asked over HTTP.
 
+use actors::model::{Epoch, NodeId, Timeline};
 use bytes::Bytes;
 use http::Method;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::time::Duration;
 
 /// A question or a command.
@@ -26,22 +27,22 @@ pub(crate) enum Request {
 }
 
 /// The answer to a switchover.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct Switched {
-    /// The primary before; a number or a name, as the node tells it.
-    pub(crate) from: serde_json::Value,
+    /// The primary before.
+    pub(crate) from: NodeId,
     /// The primary now.
-    pub(crate) to: serde_json::Value,
+    pub(crate) to: NodeId,
     /// Its epoch.
-    pub(crate) epoch: u64,
+    pub(crate) epoch: Epoch,
     /// Its timeline.
-    pub(crate) timeline: u32,
+    pub(crate) timeline: Timeline,
     /// How long it took.
     pub(crate) duration_ms: u64,
 }
 
 /// The answer to a pause or a resume.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct Paused {
     /// Whether failover is paused now.
     pub(crate) paused: bool,

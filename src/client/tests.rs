@@ -7,11 +7,11 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 
-/// What a node of the tests was asked: method, path, authorization, body.
-type Heard = Arc<Mutex<Vec<(String, String, String)>>>;
+/// What a node of the tests was asked: method and path, authorization, body.
+pub(crate) type Heard = Arc<Mutex<Vec<(String, String, String)>>>;
 
 /// A node that gives every request the same answer.
-async fn node(status: u16, answer: &'static str) -> (Endpoint, Heard) {
+pub(crate) async fn node(status: u16, answer: &'static str) -> (Endpoint, Heard) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = Endpoint { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port() };
     let heard = Heard::default();
@@ -36,7 +36,7 @@ async fn node(status: u16, answer: &'static str) -> (Endpoint, Heard) {
 }
 
 /// An address where nobody listens.
-async fn nobody() -> Endpoint {
+pub(crate) async fn nobody() -> Endpoint {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     Endpoint { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port() }
 }
@@ -67,13 +67,14 @@ async fn nodes_that_do_not_answer_are_named() {
     let (sick, _) = node(503, r#"{"error": "stale", "reason": "the FSM is wedged"}"#).await;
     let error = client(vec![absent.clone(), sick.clone()]).ask(&Request::Node).await.unwrap_err().to_string();
     assert!(error.contains(&format!("{absent}: Connection refused")), "{error}");
-    assert!(error.contains(&format!("{sick}: answers 503 Service Unavailable: stale: the FSM is wedged")), "{error}");
+    assert!(error.contains(&format!("{sick}: stale: the FSM is wedged")), "{error}");
 }
 
 #[tokio::test]
 async fn a_command_that_may_have_arrived_is_never_sent_to_a_second_node() {
     let (other, heard) = node(200, r#"{"paused": true}"#).await;
-    let client = client(vec![mute().await, other]);
+    let (starting, _) = node(503, r#"{"error": "starting"}"#).await;
+    let client = client(vec![starting, mute().await, other]);
     assert!(matches!(client.ask(&Request::Pause).await, Err(Error::Silent { .. })));
     assert!(heard.lock().unwrap().is_empty());
     assert!(client.ask(&Request::Node).await.is_ok(), "a question may be asked again");
@@ -86,12 +87,29 @@ async fn refusals_and_timeouts_say_why() {
     assert_eq!(error.to_string(), "refused: c lags by 12 MiB [switchover-lag]");
     assert_eq!(heard.lock().unwrap()[0].2, r#"{"to":"c"}"#);
 
-    let (node_, _) = node(504, r#"{"error": "not finished", "id": 7}"#).await;
+    let (node_, _) = node(504, r#"{"error": "no_outcome_yet", "reason": "no outcome within 30 s", "id": 7}"#).await;
     let error = client(vec![node_]).ask(&Request::Switchover { to: None }).await.unwrap_err();
-    assert_eq!(error.to_string(), "not finished; it may still happen: `witch history` will tell (id 7)");
+    assert!(matches!(error, Error::TimedOut { .. }));
+    assert_eq!(error.to_string(), "no outcome yet: no outcome within 30 s (id 7); `witch history` tells how it ends");
+
+    let (node_, _) = node(409, r#"{"error": "failed", "reason": "c stopped streaming"}"#).await;
+    let error = client(vec![node_]).ask(&Request::Switchover { to: None }).await.unwrap_err();
+    assert!(matches!(error, Error::Failed { .. }), "it was begun: {error}");
+
+    let (node_, _) = node(404, r#"{"error": "unknown_member", "reason": "no member is called `x`"}"#).await;
+    let error = client(vec![node_]).ask(&Request::Switchover { to: Some("x".into()) }).await.unwrap_err();
+    assert!(matches!(error, Error::Refused { .. }), "{error}");
 
     let (node_, _) = node(401, "").await;
     assert!(matches!(client(vec![node_]).ask(&Request::Pause).await, Err(Error::TokenRejected { .. })));
+}
+
+#[tokio::test]
+async fn a_token_that_no_header_can_hold_is_never_sent() {
+    let (there, heard) = node(200, r#"{"paused": true}"#).await;
+    let client = Client { nodes: vec![there], token: Some(Secret::new("sword\nfish".into())) };
+    assert!(matches!(client.ask(&Request::Pause).await, Err(Error::NoNode { .. })));
+    assert!(heard.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -66,3 +66,38 @@ async fn lease_left(status: &Status) -> Option<Duration> {
 fn left(status: &Status, primary: NodeId) -> Option<Duration> {
     status.lease.end.filter(|_| status.node == primary).map(|end| end.since(status.at))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::tests::{nobody, node};
+    use crate::view::tests::healthy;
+    use actors::model::Role;
+
+    #[tokio::test]
+    async fn the_lease_is_asked_of_the_primary_itself() {
+        let mut primary = healthy();
+        primary.node = NodeId(1);
+        primary.role = Role::Primary;
+        primary.lease.end = Some(primary.at + Duration::from_millis(2440));
+        let (endpoint, _) = node(200, serde_json::to_string(&primary).unwrap().leak()).await;
+        assert_eq!(lease_left(&primary).await, Some(Duration::from_millis(2440)), "it knows by itself");
+
+        for (witch, left) in [(endpoint, Some(Duration::from_millis(2440))), (nobody().await, None)] {
+            let mut standby = healthy();
+            standby.state.as_mut().unwrap().members.get_mut(&NodeId(1)).unwrap().witch = witch;
+            assert_eq!(lease_left(&standby).await, left);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_picture_names_the_primary_and_its_lease() {
+        let mut status = healthy();
+        status.node = NodeId(1);
+        status.lease.end = Some(status.at + Duration::from_secs(2));
+        let (endpoint, _) = node(200, serde_json::to_string(&status).unwrap().leak()).await;
+        let client = Client { nodes: vec![nobody().await, endpoint], token: None };
+        let text = picture(&client, false).await.unwrap();
+        assert!(text.contains("a accepts writes") && text.contains("2.0 s"), "{text}");
+    }
+}

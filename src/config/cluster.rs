@@ -94,6 +94,10 @@ fn read_token(reading: &mut Reading, bind_host: &str) -> Option<Secret> {
             "set cluster.token, or cluster.token_file, to one secret for all nodes, for example the output of `openssl rand -hex 32`; or \
              listen on this host alone with bind_host = \"127.0.0.1\"",
         ),
+        Some(token) if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) => {
+            let rule = "has a space, a line end or another sign that no HTTP header can hold";
+            reading.fault("cluster.token", rule, "use for example the output of `openssl rand -hex 32`");
+        }
         Some(token) if token.expose().len() < TOKEN_LENGTH_ADVISED => {
             let rule = format!("has fewer than {TOKEN_LENGTH_ADVISED} characters");
             reading.warn("cluster.token", rule, "use for example the output of `openssl rand -hex 32`");

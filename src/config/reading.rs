@@ -1,13 +1,13 @@
 //! Reads single values, and notes everything that is wrong with them instead of stopping at the first.
 //!
-//! The file lies below, the environment above it. Whatever a section asks for is thereby known: what stands in the file and was never
+//! Whatever a section asks for is thereby known: what stands in the file and was never
 //! asked for is an unknown key. So there is no list of keys beside the code that reads them.
 
 use super::Surroundings;
 use super::fault::{Fault, Place};
-use super::lines::{Lines, lines_of};
+use super::layers::Layers;
 use super::secret::Secret;
-use config::{Environment, FileFormat, Source, Value, ValueKind};
+use config::ValueKind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -17,13 +17,9 @@ use std::time::Duration;
 /// The longest time that any key may name.
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// The layers of a configuration while it is read.
+/// A configuration while it is read.
 pub(crate) struct Reading {
-    /// Each value by its path, such as `raft.heartbeat_ms` or `peers[0].host`.
-    values: BTreeMap<String, ValueKind>,
-    lines: Lines,
-    /// The environment variable behind a path.
-    variables: BTreeMap<String, String>,
+    layers: Layers,
     asked: BTreeSet<String>,
     /// Relative paths of secrets start here.
     folder: PathBuf,
@@ -49,107 +45,36 @@ pub(crate) struct Setting {
 impl Reading {
     /// Layers `text`, which lies in `folder`, and the environment.
     pub(crate) fn new(text: &str, folder: &Path, surroundings: &Surroundings) -> Self {
-        let mut reading = Self {
-            values: BTreeMap::new(),
-            lines: Lines::new(),
-            variables: BTreeMap::new(),
-            asked: BTreeSet::new(),
-            folder: folder.to_path_buf(),
-            faults: Vec::new(),
-            warnings: Vec::new(),
-            settings: Vec::new(),
-        };
-        reading.take_file(text);
-        reading.take_environment(surroundings);
-        reading
+        let (layers, faults) = Layers::of(text, surroundings);
+        let folder = folder.to_path_buf();
+        Self { layers, asked: BTreeSet::new(), folder, faults, warnings: Vec::new(), settings: Vec::new() }
     }
 
-    fn take_file(&mut self, text: &str) {
-        match lines_of(text) {
-            Ok(lines) => self.lines = lines,
-            Err(fault) => return self.faults.push(fault),
-        }
-        match config::File::from_str(text, FileFormat::Toml).collect() {
-            Ok(table) => table.into_iter().for_each(|(key, value)| flatten(key, value, &mut self.values)),
-            Err(error) => self.faults.push(Fault {
-                place: Place::Nowhere,
-                key: String::new(),
-                rule: format!("the file is not TOML: {error}"),
-                fix: "correct the syntax".into(),
-            }),
-        }
-    }
-
-    fn take_environment(&mut self, surroundings: &Surroundings) {
-        for name in surroundings.variables.keys() {
-            let path = name.trim_start_matches("WITCH_").to_lowercase().replace("__", ".");
-            self.variables.insert(path, name.clone());
-        }
-        let environment = Environment::with_prefix("WITCH")
-            .prefix_separator("_")
-            .separator("__")
-            .source(Some(surroundings.variables.clone().into_iter().collect()));
-        let values = environment.collect().expect("every variable is Unicode: others are not taken in");
-        let (peers, others): (Vec<_>, Vec<_>) = values.into_iter().partition(|(path, _)| path.starts_with("peers."));
-        self.values.extend(others.into_iter().map(|(path, value)| (path, value.kind)));
-        peers.into_iter().for_each(|(path, value)| self.take_peer_variable(&path, value));
-    }
-
-    /// `WITCH_PEERS__2__HOST` is the host of the peer whose `node_id` is 2, whether or not the file names that peer.
-    fn take_peer_variable(&mut self, path: &str, value: Value) {
-        let name = self.variables.remove(path).unwrap_or_default();
-        let parts = path.split('.').collect::<Vec<_>>();
-        let (Some(id), Some(key), 3) = (parts.get(1).and_then(|id| id.parse::<i64>().ok()), parts.get(2), parts.len()) else {
-            return self.faults.push(Fault {
-                place: Place::Variable(name),
-                key: "peers".into(),
-                rule: "is not named WITCH_PEERS__<node_id>__<KEY>".into(),
-                fix: "name it for example WITCH_PEERS__2__HOST".into(),
-            });
-        };
-        let count = self.count("peers");
-        let same = |index: &usize| self.values.get(&format!("peers[{index}].node_id")) == Some(&ValueKind::I64(id));
-        let index = (0..count).find(same).unwrap_or_else(|| {
-            self.values.insert(format!("peers[{count}].node_id"), ValueKind::I64(id));
-            self.variables.insert(format!("peers[{count}]"), name.clone());
-            count
-        });
-        let path = format!("peers[{index}].{key}");
-        self.variables.insert(path.clone(), name);
-        self.values.insert(path, value.kind);
+    /// The first of these keys that somebody set, for a rule that binds them; if none is set, the first.
+    pub(crate) fn culprit<'a>(&self, keys: &[&'a str]) -> &'a str {
+        keys.iter().find(|key| self.is_set(key)).unwrap_or(&keys[0])
     }
 
     /// How many tables the array of tables `name` has.
     pub(crate) fn tables(&mut self, name: &str) -> usize {
         let misplaced = |path: &&String| *path == name || path.starts_with(&format!("{name}."));
-        let misplaced = self.values.keys().filter(misplaced).cloned().collect::<Vec<_>>();
-        let empty = self.values.get(name) == Some(&ValueKind::Array(Vec::new()));
+        let misplaced = self.layers.values.keys().filter(misplaced).cloned().collect::<Vec<_>>();
+        let empty = self.layers.values.get(name) == Some(&ValueKind::Array(Vec::new()));
         self.asked.extend(misplaced.iter().cloned());
         if !misplaced.is_empty() && !empty {
             self.fault(name, "is a list of sections", format!("write [[{name}]], in double brackets, above each of them"));
         }
-        self.count(name)
-    }
-
-    fn count(&self, name: &str) -> usize {
-        (0..).take_while(|index| self.values.keys().any(|path| path.starts_with(&format!("{name}[{index}]")))).count()
+        self.layers.count(name)
     }
 
     /// Whether anything stands there, right or wrong.
     pub(crate) fn is_set(&self, key: &str) -> bool {
-        self.values.contains_key(key)
+        self.layers.values.contains_key(key)
     }
 
     /// Where the key stands; for a missing key, where its section begins.
     pub(crate) fn place(&self, key: &str) -> Place {
-        if let Some(name) = self.variables.get(key) {
-            return Place::Variable(name.clone());
-        }
-        let section = key.rsplit_once('.').map_or("", |(section, _)| section);
-        if let Some(line) = self.lines.get(key).or_else(|| self.lines.get(section)) {
-            return Place::Line(*line);
-        }
-        self.variables.get(section).map_or(Place::Nowhere, |name| Place::Variable(name.clone()))
+        self.layers.place(key)
     }
 
     /// Notes that `key` breaks a rule.
@@ -204,7 +129,7 @@ impl Reading {
         let flag = match self.ask(key) {
             None => None,
             Some(ValueKind::Boolean(flag)) => Some(flag),
-            Some(ValueKind::String(text)) if self.from_environment(key) => match text.as_str() {
+            Some(ValueKind::String(text)) if self.is_variable(key) => match text.as_str() {
                 "" => None,
                 "true" | "on" | "yes" | "1" => Some(true),
                 "false" | "off" | "no" | "0" => Some(false),
@@ -212,7 +137,7 @@ impl Reading {
             },
             Some(other) => self.wrong_type(key, "true or false", describe(&other)),
         };
-        self.settle(key, &flag.unwrap_or(false).to_string());
+        self.settle(key, flag.unwrap_or(false));
         flag.unwrap_or(false)
     }
 
@@ -229,7 +154,7 @@ impl Reading {
             legal
         });
         let number = number.unwrap_or(default);
-        self.settle(key, &number.into().to_string());
+        self.settle(key, number.into());
         number
     }
 
@@ -242,7 +167,7 @@ impl Reading {
     pub(crate) fn list(&mut self, key: &str) -> Option<Vec<String>> {
         let list = match self.ask(key) {
             None => None,
-            Some(ValueKind::String(text)) if self.from_environment(key) => {
+            Some(ValueKind::String(text)) if self.is_variable(key) => {
                 let separator = if text.contains('\n') { '\n' } else { ',' };
                 Some(text.split(separator).map(str::trim).filter(|text| !text.is_empty()).map(String::from).collect())
             }
@@ -258,7 +183,7 @@ impl Reading {
             }
             Some(other) => self.wrong_type(key, "a list of texts", describe(&other)),
         };
-        self.settle(key, &list.as_ref().map_or_else(|| "-".into(), |list| format!("{list:?}")));
+        self.settle(key, list.as_ref().map_or_else(|| "-".into(), |list| format!("{list:?}")));
         list
     }
 
@@ -306,7 +231,7 @@ impl Reading {
     /// Values under `section` whose names nobody knows beforehand, as the texts that PostgreSQL's files would have.
     pub(crate) fn free(&mut self, section: &str) -> BTreeMap<String, String> {
         let prefix = format!("{section}.");
-        let keys = self.values.keys().filter(|key| key.starts_with(&prefix)).cloned().collect::<Vec<_>>();
+        let keys = self.layers.values.keys().filter(|key| key.starts_with(&prefix)).cloned().collect::<Vec<_>>();
         let mut found = BTreeMap::new();
         for key in keys {
             let text = match self.ask(&key) {
@@ -327,10 +252,10 @@ impl Reading {
 
     /// Makes a fault of every key that nobody asked for, with the nearest known one.
     pub(crate) fn refuse_unknown_keys(&mut self) {
-        let unknown = self.values.keys().filter(|key| !self.asked.contains(*key)).cloned().collect::<Vec<_>>();
+        let unknown = self.layers.values.keys().filter(|key| !self.asked.contains(*key)).cloned().collect::<Vec<_>>();
         for key in unknown {
             if self.asked.iter().any(|asked| asked.starts_with(&format!("{key}."))) {
-                if !matches!(self.values[&key], ValueKind::Table(_)) {
+                if !matches!(self.layers.values[&key], ValueKind::Table(_)) {
                     self.fault(&key, "is a section and not a value", format!("write [{key}] on a line of its own"));
                 }
                 continue;
@@ -344,7 +269,7 @@ impl Reading {
 
     fn ask(&mut self, key: &str) -> Option<ValueKind> {
         self.asked.insert(key.to_string());
-        self.values.get(key).cloned()
+        self.layers.values.get(key).cloned()
     }
 
     fn raw_text(&mut self, key: &str) -> Option<String> {
@@ -357,16 +282,16 @@ impl Reading {
     fn raw_whole(&mut self, key: &str) -> Option<i64> {
         match self.ask(key)? {
             ValueKind::I64(number) => Some(number),
-            ValueKind::String(text) if self.from_environment(key) && text.is_empty() => None,
-            ValueKind::String(text) if self.from_environment(key) => {
+            ValueKind::String(text) if self.is_variable(key) && text.is_empty() => None,
+            ValueKind::String(text) if self.is_variable(key) => {
                 text.parse().ok().or_else(|| self.wrong_type(key, "a whole number", &format!("`{text}`")))
             }
             other => self.wrong_type(key, "a whole number", describe(&other)),
         }
     }
 
-    fn from_environment(&self, key: &str) -> bool {
-        self.variables.contains_key(key)
+    fn is_variable(&self, key: &str) -> bool {
+        self.layers.variables.contains_key(key)
     }
 
     fn wrong_type<T>(&mut self, key: &str, wanted: &str, found: &str) -> Option<T> {
@@ -379,21 +304,6 @@ impl Reading {
         if self.settings.iter().all(|setting| setting.key != key) {
             let place = if self.is_set(key) { self.place(key) } else { Place::Nowhere };
             self.settings.push(Setting { key: key.to_string(), value: shown.to_string(), place });
-        }
-    }
-}
-
-/// Turns nested tables into paths. An array is taken apart only if it is one of tables.
-fn flatten(path: String, value: Value, into: &mut BTreeMap<String, ValueKind>) {
-    match value.kind {
-        ValueKind::Table(table) if !table.is_empty() => {
-            table.into_iter().for_each(|(key, value)| flatten(format!("{path}.{key}"), value, into));
-        }
-        ValueKind::Array(values) if values.iter().any(|value| matches!(value.kind, ValueKind::Table(_))) => {
-            values.into_iter().enumerate().for_each(|(index, value)| flatten(format!("{path}[{index}]"), value, into));
-        }
-        kind => {
-            into.insert(path, kind);
         }
     }
 }

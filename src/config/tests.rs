@@ -189,6 +189,13 @@ fn a_listener_that_others_can_reach_needs_a_token() {
 }
 
 #[test]
+fn a_token_is_one_line_of_plain_signs() {
+    assert_eq!(wrong(load(&SMALL.replace("0123456789abcdef", "0123456789 abcdef"))), ["cluster.token"]);
+    let warnings = load(&SMALL.replace("0123456789abcdef", "short")).unwrap().warnings;
+    assert_eq!(warnings[0].key, "cluster.token");
+}
+
+#[test]
 fn own_node_among_the_peers_must_agree_with_the_cluster_section() {
     let entry = |host: &str, rest: &str| format!("{SMALL}[[peers]]\nnode_id = 1\nhost = \"{host}\"\n{rest}\n");
     let config = load(&entry("db1", "db_port = 6000\nname = \"first\"")).unwrap().config;
@@ -225,9 +232,11 @@ fn the_inequalities_between_the_times_hold_or_the_file_is_refused() {
     for (section, line, key) in [
         ("raft", "heartbeat_ms = 1000", "raft.heartbeat_ms"),
         ("raft", "heartbeat_ms = 10", "raft.heartbeat_ms"),
-        ("raft", "election_timeout_ms = 1400", "failover.lease_ttl_ms"),
+        ("raft", "election_timeout_ms = 1400", "raft.election_timeout_ms"),
+        ("raft", "election_timeout_ms = 90", "raft.election_timeout_ms"),
         ("failover", "lease_ttl_ms = 2500", "failover.lease_ttl_ms"),
-        ("failover", "kill_margin_ms = 900", "failover.lease_ttl_ms"),
+        ("failover", "kill_margin_ms = 900", "failover.kill_margin_ms"),
+        ("failover", "lease_ttl_ms = 200", "failover.lease_ttl_ms"),
         ("failover", "kill_margin_ms = 1500", "failover.kill_margin_ms"),
         ("failover", "health_check_interval_ms = 0", "failover.health_check_interval_ms"),
         ("failover", "health_check_failures = 0", "failover.health_check_failures"),
@@ -236,13 +245,13 @@ fn the_inequalities_between_the_times_hold_or_the_file_is_refused() {
     }
     // 500 + 1340 + 300 <= 3000 - 500, with 360 ms to spare.
     assert!(wrong(load(&with("raft", "election_timeout_ms = 1360"))).is_empty());
-    assert_eq!(wrong(load(&with("raft", "election_timeout_ms = 1361"))), ["failover.lease_ttl_ms"]);
+    assert_eq!(wrong(load(&with("raft", "election_timeout_ms = 1361"))), ["raft.election_timeout_ms"]);
 }
 
 #[test]
 fn the_fix_of_a_short_lease_is_one() {
     let told = load(&with("failover", "lease_ttl_ms = 2500")).unwrap_err().to_string();
-    assert!(told.contains("fix: set it to at least 2600, or raft.election_timeout_ms to at most 943"), "{told}");
+    assert!(told.contains("fix: set failover.lease_ttl_ms to at least 2600, or raft.election_timeout_ms to at most 943"), "{told}");
     assert!(load(&with("failover", "lease_ttl_ms = 2600")).is_ok());
     let both = with("failover", "lease_ttl_ms = 2500") + "[raft]\nelection_timeout_ms = 943\n";
     assert!(load(&both).is_ok(), "{}", load(&both).unwrap_err());

@@ -118,16 +118,18 @@ pub(super) fn validate(reading: &mut Reading, raft: &Raft, failover: &Failover, 
             ms(raft.heartbeat),
             ms(raft.election_timeout)
         );
+        let key = reading.culprit(&["raft.heartbeat_ms", "raft.election_timeout_ms"]);
         reading.fault(
-            "raft.heartbeat_ms",
+            key,
             rule,
-            format!("set it to {}, a tenth of election_timeout_ms", ms(raft.election_timeout / 10).max(20)),
+            format!("set raft.heartbeat_ms to {}, a tenth of the other", ms(raft.election_timeout / 10).max(ms(TICK))),
         );
     }
     let LeaseTiming { ttl, kill_margin, .. } = failover.lease;
     if kill_margin * 2 >= ttl {
         let rule = format!("kill_margin_ms < lease_ttl_ms / 2 must hold, and {} < {} / 2 does not", ms(kill_margin), ms(ttl));
-        reading.fault("failover.kill_margin_ms", rule, format!("set it to {}, a sixth of lease_ttl_ms", ms(ttl / 6).max(1)));
+        let key = reading.culprit(&["failover.kill_margin_ms", "failover.lease_ttl_ms"]);
+        reading.fault(key, rule, format!("set failover.kill_margin_ms to {}, a sixth of the other", ms(ttl / 6).max(1)));
         return;
     }
     let election = largest_election_timeout(raft.election_timeout, members);
@@ -144,7 +146,8 @@ pub(super) fn validate(reading: &mut Reading, raft: &Raft, failover: &Failover, 
             ms(ttl),
             ms(kill_margin)
         );
-        reading.fault("failover.lease_ttl_ms", rule, fix_for_lease(raft, election, kill_margin, granted.saturating_sub(renewal)));
+        let key = reading.culprit(&["failover.lease_ttl_ms", "raft.election_timeout_ms", "failover.kill_margin_ms"]);
+        reading.fault(key, rule, fix_for_lease(raft, election, kill_margin, granted.saturating_sub(renewal)));
     }
 }
 
@@ -154,8 +157,10 @@ fn fix_for_lease(raft: &Raft, election: Duration, kill_margin: Duration, room: D
     let ttl = ((election + ELECTION_SLACK + kill_margin) * 6).div_f64(5.0).as_millis().div_ceil(100) * 100;
     let spread = election - raft.election_timeout;
     match room.checked_sub(ELECTION_SLACK + spread).filter(|shorter| *shorter > raft.heartbeat) {
-        Some(shorter) => format!("set it to at least {ttl}, or raft.election_timeout_ms to at most {}", shorter.as_millis()),
-        None => format!("set it to at least {ttl}"),
+        Some(shorter) => {
+            format!("set failover.lease_ttl_ms to at least {ttl}, or raft.election_timeout_ms to at most {}", shorter.as_millis())
+        }
+        None => format!("set failover.lease_ttl_ms to at least {ttl}"),
     }
 }
 

@@ -69,7 +69,7 @@ fn member(node: u64) -> MemberStatus {
 }
 
 /// Three nodes of which `a` is the primary and nothing is the matter, seen by `b`.
-fn healthy() -> Status {
+pub(crate) fn healthy() -> Status {
     let endpoint = |port| Endpoint { host: "h".into(), port };
     let record = |node| Member {
         node: NodeId(node),

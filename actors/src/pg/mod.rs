@@ -6,6 +6,30 @@
 //!
 //! Talks to: the FSM (orders down, reports up), the guard, and PostgreSQL.
 
+#[cfg(feature = "shell")]
+pub mod actor;
+pub mod ancestry;
+mod backoff;
+pub mod conf;
+pub mod config;
+pub mod control;
+mod ladder;
+mod machine;
+mod observation;
+mod operation;
 mod order;
+pub mod owned;
+pub mod plan;
+pub mod quoting;
+mod server;
+mod timing;
+mod trouble;
+pub mod wal;
 
+pub use config::{Secret, Settings};
+pub use ladder::Rung;
+pub use machine::{Effect, Input, Machine};
+pub use observation::{Answer, Control, Life, Observation, Phase, Process, Sight, Stall, Stream};
+pub use operation::{Fork, Kind, Operation, Outcome};
 pub use order::{Order, Reported, Stopped, Upstream};
+pub use timing::Timing;

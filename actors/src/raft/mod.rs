@@ -6,6 +6,8 @@
 //!
 //! Talks to: the FSM (facts up, orders down), and its counterparts on the peers.
 
+#[cfg(feature = "shell")]
+pub mod actor;
 mod effect;
 mod message;
 mod order;

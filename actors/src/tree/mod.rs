@@ -12,6 +12,8 @@ pub mod clock;
 mod shell;
 #[cfg(feature = "shell")]
 mod supervisor;
+#[cfg(feature = "shell")]
+mod task;
 
 #[cfg(feature = "shell")]
 pub use address::Address;

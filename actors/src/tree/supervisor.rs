@@ -7,6 +7,7 @@ use super::address::Address;
 use super::clock::Clock;
 use super::restart::{RestartPolicy, RestartWindow, Verdict};
 use super::shell::{Hands, Shell, Start};
+use super::task::Task;
 use crate::machine::Machine;
 use futures::future::BoxFuture;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -54,6 +55,23 @@ impl Child {
                 let start = Start { name, machine, hands, facts, clock, address };
                 let (actor, _) =
                     Actor::spawn_linked(None, Shell::<M, H>::new(), start, supervisor).await.map_err(|error| error.to_string())?;
+                Ok(actor.get_cell())
+            })
+        });
+        Self { name, start }
+    }
+
+    /// A future in place of a machine, for the one actor that has none: the API. `make` is called for every life. The future ends with its
+    /// actor; a panic or an error in it is the actor's death. A future that returns `Ok` has finished for good and is not started again.
+    pub fn task<F, T>(name: &'static str, make: F) -> Self
+    where
+        F: Fn() -> T + Send + Sync + 'static,
+        T: Future<Output = Result<(), Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
+        let start = Box::new(move |supervisor: ActorCell| -> BoxFuture<'static, Result<ActorCell, String>> {
+            let future: BoxFuture<'static, _> = Box::pin(make());
+            Box::pin(async move {
+                let (actor, _) = Actor::spawn_linked(None, Task, future, supervisor).await.map_err(|error| error.to_string())?;
                 Ok(actor.get_cell())
             })
         });

@@ -1,0 +1,3 @@
+//! The adapter's door to the world.
+
+pub mod operations;

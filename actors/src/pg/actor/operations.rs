@@ -1,0 +1,84 @@
+//! Everything that Witch does to a PostgreSQL installation and its data directory.
+//!
+//! Plain functions over a [`Site`]: each does one thing, has a deadline, and either has done it or says what happened, why, and what to do.
+//! None of them decides: the adapter's machine does. None starts a server that listens: the guard does.
+//!
+//! Dropping a function's future ends what it was doing, with every process that it started.
+
+mod clearing;
+mod clone;
+mod configuration;
+mod connection;
+mod directory;
+mod diverged;
+mod durable;
+mod failure;
+mod founding;
+mod installation;
+mod lock;
+mod marker;
+mod position;
+mod probe;
+mod program;
+mod rewind;
+mod session;
+mod slots;
+
+pub use clone::{Progress, basebackup, discard_previous};
+pub use configuration::{follow, server_arguments, set_standby_signal, write_configuration};
+pub use connection::Whom;
+pub use directory::{Stranger, control_head, create, foreign_server, inspect_directory};
+pub use diverged::{Preserved, preserve_diverged};
+pub use failure::Failure;
+pub use founding::{adopt, initdb};
+pub use installation::{Installation, NotInstalled};
+pub use marker::{Marker, Unfinished, marker};
+pub use position::{EndOfWal, controldata, end_of_wal, own_ancestry, promotion, relate};
+pub use probe::{Answer, probe_fresh};
+pub use rewind::{checkpoint_remote, rewind, upstream_ancestry};
+pub use session::{Observation, Receiver, Session};
+
+use crate::pg::Settings;
+use std::path::{Path, PathBuf};
+
+/// The PostgreSQL of this node: its programs and its settings.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// What the node's file says.
+    pub settings: Settings,
+    /// The programs that were found.
+    pub installation: Installation,
+}
+
+impl Site {
+    /// The data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        PathBuf::from(&self.settings.data_dir)
+    }
+
+    /// Witch's own folder.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        PathBuf::from(&self.settings.state_dir)
+    }
+
+    /// The same PostgreSQL with its data elsewhere: a clone that is not yet in its place.
+    fn at(&self, data_dir: &Path) -> Self {
+        let mut elsewhere = self.clone();
+        elsewhere.settings.data_dir = data_dir.to_string_lossy().into_owned();
+        elsewhere
+    }
+}
+
+/// Does what may wait for a disk on a thread that may wait: the runtime's own thread carries the lease.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only the end of the runtime cancels it, and with that ends whoever waits here.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}

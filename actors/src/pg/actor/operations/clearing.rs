@@ -1,0 +1,52 @@
+//! Empties a data directory and keeps the directory itself, which may be a mount point.
+
+use super::durable::{FileFailure, failing, sync_folder};
+use super::{Site, blocking};
+use std::fs;
+use std::path::Path;
+
+/// Removes everything in the data directory, and what its tablespaces hold outside of it.
+pub(super) async fn clear(site: &Site) -> Result<(), FileFailure> {
+    let data_dir = site.data_dir();
+    blocking(move || {
+        clear_tablespaces(&data_dir)?;
+        for entry in fs::read_dir(&data_dir).map_err(failing("list", &data_dir))?.flatten() {
+            remove(&entry.path())?;
+        }
+        sync_folder(&data_dir)
+    })
+    .await
+}
+
+/// Removes a folder that is no database of this node any more, but nothing that it links to.
+pub(super) async fn remove_folder(folder: &Path) -> Result<(), FileFailure> {
+    let folder = folder.to_owned();
+    blocking(move || if folder.exists() { remove(&folder) } else { Ok(()) }).await
+}
+
+/// `pg_basebackup` wants the folders of tablespaces empty. A tablespace has a folder `PG_<version>_<catalogue>` in there; what else lies
+/// there is somebody else's.
+fn clear_tablespaces(data_dir: &Path) -> Result<(), FileFailure> {
+    for link in fs::read_dir(data_dir.join("pg_tblspc")).into_iter().flatten().flatten() {
+        if !link.file_type().is_ok_and(|kind| kind.is_symlink()) {
+            continue;
+        }
+        for entry in fs::read_dir(link.path()).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with("PG_") {
+                remove(&entry.path())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> Result<(), FileFailure> {
+    let is_folder = fs::symlink_metadata(path).map_err(failing("look at", path))?.is_dir();
+    let removed = if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    removed.map_err(failing("remove", path))
+}
+
+/// Whether tablespaces lie outside of the data directory.
+pub(super) fn has_tablespaces(data_dir: &Path) -> bool {
+    fs::read_dir(data_dir.join("pg_tblspc")).is_ok_and(|mut links| links.next().is_some())
+}

@@ -1,0 +1,245 @@
+//! One SQL connection with a deadline on everything.
+
+use super::Site;
+use crate::model::Endpoint;
+use std::path::Path;
+use std::time::Duration;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
+
+/// The database that every server has and nobody drops.
+pub(super) const DATABASE: &str = "postgres";
+
+/// Which server is spoken to.
+#[derive(Clone, Copy, Debug)]
+pub enum Whom<'a> {
+    /// The server of this node: over the Unix socket, else over TCP.
+    Local,
+    /// Another node's.
+    Remote(&'a Endpoint),
+}
+
+/// A server refused, or did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SqlFailure {
+    /// It answered with an error.
+    #[error("{server} refused to {what}: {message} (SQLSTATE {})", state.code())]
+    Refused {
+        /// Which server.
+        server: String,
+        /// What was asked.
+        what: &'static str,
+        /// The class of the error.
+        state: SqlState,
+        /// Its words.
+        message: String,
+    },
+    /// It could not be reached, or the connection broke.
+    #[error("{server} cannot be asked to {what}: {reason}")]
+    Unreachable {
+        /// Which server.
+        server: String,
+        /// What was asked.
+        what: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// It did not answer in time.
+    #[error("{server} did not {what} within {} ms", within.as_millis())]
+    TooLate {
+        /// Which server.
+        server: String,
+        /// What was asked.
+        what: &'static str,
+        /// The deadline.
+        within: Duration,
+    },
+    /// It answered something that Witch does not understand.
+    #[error("{server} was asked to {what} and answered something unexpected: {answer}")]
+    Unexpected {
+        /// Which server.
+        server: String,
+        /// What was asked.
+        what: &'static str,
+        /// The answer.
+        answer: String,
+    },
+}
+
+impl SqlFailure {
+    /// The class of the error, if the server answered at all.
+    #[must_use]
+    pub const fn state(&self) -> Option<&SqlState> {
+        match self {
+            Self::Refused { state, .. } => Some(state),
+            _ => None,
+        }
+    }
+}
+
+/// A connection that is thrown away at the first time-out: the next query would wait for the one that is late.
+#[derive(Debug)]
+pub(super) struct Connection {
+    server: String,
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    client: Client,
+    driver: AbortHandle,
+}
+
+impl Drop for Open {
+    /// A driver that waits for a late answer would keep the socket open for as long as the server hangs.
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Connection {
+    /// Connects as Witch's superuser.
+    pub(super) async fn open(site: &Site, whom: Whom<'_>, within: Duration) -> Result<Self, SqlFailure> {
+        let server = match whom {
+            Whom::Local => format!("this node's database (port {})", site.settings.port),
+            Whom::Remote(endpoint) => format!("the database at {endpoint}"),
+        };
+        let too_late = || SqlFailure::TooLate { server: server.clone(), what: "accept a connection", within };
+        let open = timeout(within, connect(site, whom, within)).await.map_err(|_| too_late())?;
+        let open = open.map_err(|error| failure(&server, "accept a connection", &error))?;
+        Ok(Self { server, open: Some(open) })
+    }
+
+    pub(super) fn server(&self) -> &str {
+        &self.server
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.open.as_ref().is_none_or(|open| open.client.is_closed())
+    }
+
+    /// Runs statements and answers the rows of all of them, as text.
+    pub(super) async fn ask(&mut self, what: &'static str, sql: &str, within: Duration) -> Result<Vec<SimpleQueryRow>, SqlFailure> {
+        let Some(open) = self.open.take() else {
+            return Err(SqlFailure::Unreachable { server: self.server.clone(), what, reason: "the connection is closed".into() });
+        };
+        match timeout(within, open.client.simple_query(sql)).await {
+            Err(_) => Err(SqlFailure::TooLate { server: self.server.clone(), what, within }),
+            Ok(answer) => {
+                if !open.client.is_closed() {
+                    self.open = Some(open);
+                }
+                let messages = answer.map_err(|error| failure(&self.server, what, &error))?;
+                Ok(messages.into_iter().filter_map(row).collect())
+            }
+        }
+    }
+
+    /// Runs a statement that answers one row.
+    pub(super) async fn ask_one(&mut self, what: &'static str, sql: &str, within: Duration) -> Result<SimpleQueryRow, SqlFailure> {
+        let mut rows = self.ask(what, sql, within).await?;
+        if rows.len() == 1 { Ok(rows.remove(0)) } else { Err(self.unexpected(what, format!("{} rows", rows.len()))) }
+    }
+
+    /// The server answered something else than asked for.
+    pub(super) fn unexpected(&self, what: &'static str, answer: String) -> SqlFailure {
+        SqlFailure::Unexpected { server: self.server.clone(), what, answer }
+    }
+
+    /// A column that must be there and readable.
+    pub(super) fn column<T: std::str::FromStr>(&self, what: &'static str, row: &SimpleQueryRow, name: &str) -> Result<T, SqlFailure> {
+        self.optional(what, row, name)?.ok_or_else(|| self.unexpected(what, format!("nothing for {name}")))
+    }
+
+    /// A column that may be NULL.
+    pub(super) fn optional<T: std::str::FromStr>(
+        &self,
+        what: &'static str,
+        row: &SimpleQueryRow,
+        name: &str,
+    ) -> Result<Option<T>, SqlFailure> {
+        let text = row.try_get(name).map_err(|error| self.unexpected(what, error.to_string()))?;
+        text.map(|text| text.parse().map_err(|_| self.unexpected(what, format!("`{text}` for {name}")))).transpose()
+    }
+}
+
+fn row(message: SimpleQueryMessage) -> Option<SimpleQueryRow> {
+    match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    }
+}
+
+async fn connect(site: &Site, whom: Whom<'_>, within: Duration) -> Result<Open, tokio_postgres::Error> {
+    let mut config = Config::new();
+    config.user(&site.settings.user).dbname(DATABASE).application_name("witch").connect_timeout(within);
+    if let Some(password) = &site.settings.password {
+        config.password(password.reveal());
+    }
+    match whom {
+        Whom::Remote(endpoint) => open(config.host(&endpoint.host).port(endpoint.port)).await,
+        Whom::Local => {
+            config.port(site.settings.port);
+            let mut over_tcp = config.clone();
+            over_tcp.host(loopback(&site.settings.listen));
+            let Some(dir) = site.settings.socket_dir() else { return open(&over_tcp).await };
+            let deadline = Instant::now() + within;
+            match open(config.host_path(Path::new(dir))).await {
+                // The server did not answer here; a cleaner of temporary files may have taken the socket away.
+                Err(error) if error.as_db_error().is_none() && Instant::now() < deadline => open(&over_tcp).await.map_err(|_| error),
+                other => other,
+            }
+        }
+    }
+}
+
+async fn open(config: &Config) -> Result<Open, tokio_postgres::Error> {
+    let (client, driver) = config.connect(NoTls).await?;
+    let driver = tokio::spawn(async move {
+        // The next query reports it; until then the server's notices and its end are nobody's business.
+        let _ = driver.await;
+    });
+    Ok(Open { client, driver: driver.abort_handle() })
+}
+
+/// An address on which the server that listens on `listen` can be reached from its own host.
+fn loopback(listen: &str) -> &str {
+    match listen.split(',').map(str::trim).next().unwrap_or_default() {
+        "" | "*" | "0.0.0.0" => "127.0.0.1",
+        "::" => "::1",
+        address => address,
+    }
+}
+
+fn failure(server: &str, what: &'static str, error: &tokio_postgres::Error) -> SqlFailure {
+    match error.as_db_error() {
+        Some(refusal) => {
+            SqlFailure::Refused { server: server.into(), what, state: refusal.code().clone(), message: refusal.message().into() }
+        }
+        None => {
+            let mut reason = error.to_string();
+            let mut cause = std::error::Error::source(error);
+            while let Some(deeper) = cause {
+                reason.push_str(": ");
+                reason.push_str(&deeper.to_string());
+                cause = deeper.source();
+            }
+            SqlFailure::Unreachable { server: server.into(), what, reason }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_server_is_reached_where_it_listens() {
+        assert_eq!(loopback("*"), "127.0.0.1");
+        assert_eq!(loopback("localhost"), "localhost");
+        assert_eq!(loopback("10.0.0.7, 127.0.0.1"), "10.0.0.7");
+        assert_eq!(loopback("::"), "::1");
+    }
+}

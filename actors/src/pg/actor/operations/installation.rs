@@ -1,0 +1,161 @@
+//! Which PostgreSQL programs this host has.
+
+use super::program::{Patience, Program};
+use nix::unistd::{AccessFlags, access};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Every program that Witch runs.
+const REQUIRED: [&str; 6] = ["postgres", "initdb", "pg_basebackup", "pg_rewind", "pg_controldata", "pg_waldump"];
+/// Folders with one folder per version inside, and the folder of the programs in that.
+const VERSIONED: [(&str, &str, &str); 2] = [("/usr/lib/postgresql", "", "bin"), ("/usr", "pgsql-", "bin")];
+/// The folder that PostgreSQL's own build installs into.
+const BUILT_FROM_SOURCE: &str = "/usr/local/pgsql/bin";
+const OLDEST: u32 = 13;
+/// `postgres --version` reads no data directory; what takes it longer than this is a broken disk.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The programs of one PostgreSQL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installation {
+    bin_dir: PathBuf,
+    major: u32,
+    version: String,
+}
+
+/// No PostgreSQL that Witch can use was found.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotInstalled {
+    /// None of the usual folders has a `postgres`.
+    #[error(
+        "no PostgreSQL server was found in PATH or in the usual folders; install one (Debian: postgresql-17, Red Hat: postgresql17-server), \
+         or name its folder in postgres.bin_dir"
+    )]
+    Nowhere,
+    /// The folder lacks programs.
+    #[error("{bin_dir} has no {missing}; {hint}")]
+    Incomplete {
+        /// The folder.
+        bin_dir: String,
+        /// The programs.
+        missing: String,
+        /// The package that brings them.
+        hint: String,
+    },
+    /// The version is unknown or too old.
+    #[error("{bin_dir}/postgres says `{version}`; Witch needs PostgreSQL {OLDEST} or later")]
+    Version {
+        /// The folder.
+        bin_dir: String,
+        /// What it says.
+        version: String,
+    },
+}
+
+impl Installation {
+    /// Finds the programs: in `bin_dir` if it is given, else in PATH, else the newest in the distributions' usual folders.
+    ///
+    /// # Errors
+    /// There is none, it is incomplete, or it is too old.
+    pub async fn discover(bin_dir: Option<&Path>) -> Result<Self, NotInstalled> {
+        let bin_dir = match bin_dir {
+            Some(given) => given.to_owned(),
+            None => usual_folder(std::env::var_os("PATH")).ok_or(NotInstalled::Nowhere)?,
+        };
+        let shown = bin_dir.display().to_string();
+        let missing: Vec<&str> =
+            REQUIRED.into_iter().filter(|program| access(&bin_dir.join(program), AccessFlags::X_OK).is_err()).collect();
+        if !missing.is_empty() {
+            return Err(NotInstalled::Incomplete { bin_dir: shown, missing: missing.join(", "), hint: hint(&missing) });
+        }
+        let postgres = Program::new("postgres", bin_dir.join("postgres"), Patience::Total(PATIENCE)).arg("--version");
+        let version = postgres.output().await.unwrap_or_else(|failure| failure.to_string()).trim().to_owned();
+        match parse_version(&version) {
+            Some((major, number)) if major >= OLDEST => Ok(Self { bin_dir, major, version: number.to_owned() }),
+            _ => Err(NotInstalled::Version { bin_dir: shown, version }),
+        }
+    }
+
+    /// The major version, such as 17.
+    #[must_use]
+    pub const fn major(&self) -> u32 {
+        self.major
+    }
+
+    /// The version, such as `17.2`.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The path of one of the programs.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.bin_dir.join(name)
+    }
+
+    pub(super) fn run(&self, name: &'static str, patience: Patience) -> Program {
+        Program::new(name, self.program(name), patience)
+    }
+}
+
+/// The first folder in PATH with a server, else the newest version in the usual folders.
+fn usual_folder(path: Option<OsString>) -> Option<PathBuf> {
+    let has_server = |folder: &PathBuf| access(&folder.join("postgres"), AccessFlags::X_OK).is_ok();
+    let in_path = path.iter().flat_map(std::env::split_paths).filter(|folder| folder.is_absolute()).find(has_server);
+    in_path.or_else(newest_version).or_else(|| Some(PathBuf::from(BUILT_FROM_SOURCE)).filter(has_server))
+}
+
+fn newest_version() -> Option<PathBuf> {
+    let mut found: Vec<(u32, PathBuf)> = Vec::new();
+    for (parent, prefix, bin) in VERSIONED {
+        for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let folder = entry.path().join(bin);
+            if let Some(version) = name.strip_prefix(prefix).and_then(|version| version.parse().ok())
+                && access(&folder.join("postgres"), AccessFlags::X_OK).is_ok()
+            {
+                found.push((version, folder));
+            }
+        }
+    }
+    found.into_iter().max().map(|(_, folder)| folder)
+}
+
+fn hint(missing: &[&str]) -> String {
+    if missing.contains(&"postgres") || missing.contains(&"initdb") {
+        "install the server package (Debian: postgresql-17, Red Hat: postgresql17-server), or name the right folder in postgres.bin_dir"
+            .into()
+    } else {
+        "they come with the server and client packages (Debian: postgresql-17 and postgresql-client-17, Red Hat: postgresql17-server, \
+         postgresql17 and postgresql17-contrib); install those of the server's version"
+            .into()
+    }
+}
+
+/// The major version and the version number in what `postgres --version` prints: `postgres (PostgreSQL) 15.14 (Debian 15.14-0)`.
+fn parse_version(text: &str) -> Option<(u32, &str)> {
+    let number = text.split_whitespace().nth(2)?;
+    let digits = number.bytes().take_while(u8::is_ascii_digit).count();
+    Some((number[..digits].parse().ok()?, number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_read_with_and_without_what_packagers_add() {
+        assert_eq!(parse_version("postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)"), Some((15, "15.14")));
+        assert_eq!(parse_version("postgres (PostgreSQL) 18beta1"), Some((18, "18beta1")));
+        assert_eq!(parse_version("postgres"), None);
+    }
+
+    #[tokio::test]
+    async fn a_folder_without_programs_is_named_with_them() {
+        let empty = tempfile::tempdir().unwrap();
+        let refused = Installation::discover(Some(empty.path())).await.unwrap_err().to_string();
+        assert!(refused.contains("pg_rewind") && refused.contains("install"), "{refused}");
+    }
+}

@@ -1,0 +1,144 @@
+//! Where a stopped database's log ends, and how its history relates to the primary's.
+
+use super::durable::read_if_exists;
+use super::program::{Patience, ProgramFailure};
+use super::{Failure, Site, blocking};
+use crate::model::{Lsn, Promotion, Timeline};
+use crate::pg::ancestry::{Ancestry, Relation};
+use crate::pg::control::{ControlData, ControlState};
+use crate::pg::wal::{Geometry, Record, history_file_name};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// `pg_controldata` reads one block; `pg_waldump` of one record, a page or two.
+const ONE_READ: Patience = Patience::Total(Duration::from_secs(20));
+
+/// Where the log of a stopped server ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndOfWal {
+    /// The last timeline.
+    pub timeline: Timeline,
+    /// The end of the last whole record.
+    pub lsn: Lsn,
+    /// A primary that was shut down cleanly: the end of its shutdown checkpoint's record (D4).
+    pub clean: bool,
+}
+
+/// All of `pg_control`.
+///
+/// # Errors
+/// `pg_controldata` fails or is not understood.
+pub async fn controldata(site: &Site) -> Result<ControlData, Failure> {
+    let text = site.installation.run("pg_controldata", ONE_READ).arg(site.data_dir()).output().await?;
+    Ok(ControlData::parse(&text)?)
+}
+
+/// Where the log of the stopped server ends. After anything but a clean shutdown of a primary the log is read through, at most `within`.
+///
+/// # Errors
+/// A program fails, or the log is too long to be read through in time.
+pub async fn end_of_wal(site: &Site, within: Duration) -> Result<EndOfWal, Failure> {
+    let control = controldata(site).await?;
+    let geometry = Geometry { page: control.wal_page_size, segment: control.wal_segment_size };
+    if control.state == ControlState::ShutDown {
+        let walk = Walk { site, geometry, patience: ONE_READ };
+        let lsn = walk.end(control.timeline, control.checkpoint, Some(1)).await?;
+        return Ok(EndOfWal { timeline: control.timeline, lsn, clean: true });
+    }
+    let deadline = Instant::now() + within;
+    // What a standby must replay to be consistent is there, or it would not have noted it.
+    let (mut timeline, start) = if control.min_recovery > control.redo {
+        (control.min_recovery_timeline, control.min_recovery)
+    } else {
+        (control.timeline, control.redo)
+    };
+    let walk = |deadline: Instant| Walk { site, geometry, patience: Patience::Total(deadline.saturating_duration_since(Instant::now())) };
+    let mut lsn = walk(deadline).end(timeline, start, None).await?;
+    for later in later_timelines(site, timeline).await? {
+        let Some(left) = later.left_at(timeline).filter(|left| *left <= lsn) else { continue };
+        // Its history may be here without any of its log.
+        if let Ok(end) = walk(deadline).end(later.timeline(), left.max(later.began_at()), None).await
+            && end > later.began_at()
+        {
+            (timeline, lsn) = (later.timeline(), end);
+        }
+    }
+    Ok(EndOfWal { timeline, lsn, clean: false })
+}
+
+/// The history of this directory's timeline.
+///
+/// # Errors
+/// Its file is missing (it is needed from the second timeline on) or malformed.
+pub async fn own_ancestry(site: &Site, timeline: Timeline) -> Result<Ancestry, Failure> {
+    if timeline <= Timeline(1) {
+        return Ok(Ancestry::first(timeline));
+    }
+    let path = site.data_dir().join("pg_wal").join(history_file_name(timeline));
+    let shown = path.display().to_string();
+    let text = blocking(move || read_if_exists(&path)).await?;
+    let missing = || Failure::Directory {
+        path: shown,
+        reason: format!("the history of timeline {timeline} is missing, so nobody can tell where it began; this database has to be cloned"),
+    };
+    Ok(Ancestry::parse(timeline, &text.ok_or_else(missing)?)?)
+}
+
+/// A timeline of this directory, and where it began.
+///
+/// # Errors
+/// Its history is missing or malformed.
+pub async fn promotion(site: &Site, timeline: Timeline) -> Result<Promotion, Failure> {
+    Ok(Promotion { timeline, lsn: own_ancestry(site, timeline).await?.began_at() })
+}
+
+/// How the log of this stopped directory, which ends there, relates to the primary's.
+///
+/// # Errors
+/// This directory's own history is missing or malformed.
+pub async fn relate(site: &Site, end: EndOfWal, primary: &Ancestry) -> Result<Relation, Failure> {
+    Ok(own_ancestry(site, end.timeline).await?.relate(end.lsn, primary))
+}
+
+/// The histories in this directory of timelines after that one, in their order.
+async fn later_timelines(site: &Site, timeline: Timeline) -> Result<Vec<Ancestry>, Failure> {
+    let folder = site.data_dir().join("pg_wal");
+    let mut numbers = blocking(move || {
+        let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let number = |name: String| u32::from_str_radix(name.strip_suffix(".history")?, 16).ok();
+        names.filter_map(number).filter(|number| *number > timeline.0).collect::<Vec<_>>()
+    })
+    .await;
+    numbers.sort_unstable();
+    let mut found = Vec::new();
+    for number in numbers {
+        found.push(own_ancestry(site, Timeline(number)).await?);
+    }
+    Ok(found)
+}
+
+/// A reading of the log with `pg_waldump`.
+struct Walk<'a> {
+    site: &'a Site,
+    geometry: Geometry,
+    patience: Patience,
+}
+
+impl Walk<'_> {
+    /// The end of the last valid record at or after `start`; `start` itself if there is none.
+    async fn end(&self, timeline: Timeline, start: Lsn, limit: Option<u32>) -> Result<Lsn, Failure> {
+        let waldump = self.site.installation.run("pg_waldump", self.patience);
+        let waldump = waldump.arg("--path").arg(self.site.data_dir().join("pg_wal"));
+        let waldump = waldump.arg(format!("--timeline={timeline}")).arg(format!("--start={start}"));
+        let waldump = waldump.args(limit.map(|limit| format!("--limit={limit}")));
+        let mut last = None;
+        let ended = waldump.run(|_, line| last = Record::parse(line).or(last)).await;
+        match (ended, last) {
+            // It always ends with an error: the first record that is not valid is where the log ends.
+            (Ok(()) | Err(ProgramFailure::Failed { .. }), Some(record)) => Ok(record.end(self.geometry)),
+            (Err(ProgramFailure::Failed { output, .. }), None) if output.contains("could not find a valid record") => Ok(start),
+            (Err(failure), _) => Err(failure.into()),
+            (Ok(()), None) => Ok(start),
+        }
+    }
+}

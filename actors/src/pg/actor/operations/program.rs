@@ -1,0 +1,263 @@
+//! Runs one of PostgreSQL's programs: in a process group of its own, with a deadline, in the C locale, keeping its last words.
+
+use bytes::Bytes;
+use futures::StreamExt;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWriteExt};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+use tokio_util::codec::{AnyDelimiterCodec, AnyDelimiterCodecError, FramedRead};
+
+/// How many of its last lines a failed program is quoted with.
+const LAST_LINES: usize = 12;
+/// Nobody reads a longer line, and memory is bounded.
+const LINE_BYTES_MAX: usize = 1 << 20;
+
+/// How long a program may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Patience {
+    /// So long in all.
+    Total(Duration),
+    /// As long as it likes, if it says something at least so often.
+    Silence(Duration),
+}
+
+/// A program failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramFailure {
+    /// It could not be started.
+    #[error("cannot start {program}; check that it is installed and executable")]
+    Start {
+        /// Its path.
+        program: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It ended with an error.
+    #[error("{name} failed ({status}):\n{output}")]
+    Failed {
+        /// Its name.
+        name: &'static str,
+        /// How it ended.
+        status: ExitStatus,
+        /// Its last lines.
+        output: String,
+    },
+    /// It took too long and was killed.
+    #[error("{name} {what} for {seconds} s and was ended; its last words:\n{output}")]
+    TooLong {
+        /// Its name.
+        name: &'static str,
+        /// `ran` or `said nothing`.
+        what: &'static str,
+        /// How long it was waited for.
+        seconds: u64,
+        /// Its last lines.
+        output: String,
+    },
+}
+
+/// One run of a program.
+#[derive(Debug)]
+pub(super) struct Program {
+    name: &'static str,
+    path: PathBuf,
+    command: Command,
+    patience: Patience,
+    input: Input,
+}
+
+#[derive(Debug)]
+enum Input {
+    Nothing,
+    /// Held open, never read: a lock that lives as long as any process of the program.
+    Held(std::io::Result<File>),
+    Text(String),
+}
+
+/// Which stream a line came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stream {
+    Output,
+    Errors,
+}
+
+impl Program {
+    pub(super) fn new(name: &'static str, path: PathBuf, patience: Patience) -> Self {
+        let mut command = Command::new(&path);
+        // A program of libpq takes settings from PG* variables; what Witch's own environment holds must not leak in.
+        for (key, _) in std::env::vars_os() {
+            if key.to_string_lossy().starts_with("PG") {
+                command.env_remove(key);
+            }
+        }
+        command.env("LC_ALL", "C").env_remove("LANGUAGE").process_group(0).kill_on_drop(true);
+        Self { name, path, command, patience, input: Input::Nothing }
+    }
+
+    pub(super) fn arg(mut self, argument: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    pub(super) fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<std::ffi::OsStr>>) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    /// The program and its children hold this file open as long as they live.
+    pub(super) fn holding(mut self, lock: std::io::Result<File>) -> Self {
+        self.input = Input::Held(lock);
+        self
+    }
+
+    /// What it reads from standard input.
+    pub(super) fn reading(mut self, text: String) -> Self {
+        self.input = Input::Text(text);
+        self
+    }
+
+    /// Runs it and hands over each line that it says.
+    pub(super) async fn run(mut self, mut hear: impl FnMut(Stream, &str) + Send) -> Result<(), ProgramFailure> {
+        let start = |source| ProgramFailure::Start { program: self.path.display().to_string(), source };
+        let text = match self.input {
+            Input::Nothing => {
+                self.command.stdin(Stdio::null());
+                None
+            }
+            Input::Held(lock) => {
+                self.command.stdin(Stdio::from(lock.map_err(start)?));
+                None
+            }
+            Input::Text(text) => {
+                self.command.stdin(Stdio::piped());
+                Some(text)
+            }
+        };
+        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = Running(self.command.spawn().map_err(start)?);
+        // The command holds a copy of the lock.
+        drop(self.command);
+        let name = self.name;
+        let mut last = LastLines::default();
+        let talk = converse(&mut running.0, text, self.patience, |stream, line| {
+            last.push(line);
+            hear(stream, line);
+        });
+        let end = match self.patience {
+            Patience::Total(limit) => timeout(limit, talk).await.unwrap_or(Ending::TooLong("ran", limit)),
+            Patience::Silence(_) => talk.await,
+        };
+        match end {
+            Ending::Exited(Ok(status)) if status.success() => Ok(()),
+            Ending::Exited(Ok(status)) => Err(ProgramFailure::Failed { name, status, output: last.text() }),
+            Ending::Exited(Err(source)) => Err(ProgramFailure::Start { program: self.path.display().to_string(), source }),
+            Ending::TooLong(what, limit) => Err(ProgramFailure::TooLong { name, what, seconds: limit.as_secs(), output: last.text() }),
+        }
+    }
+
+    /// Runs it and answers its standard output.
+    pub(super) async fn output(self) -> Result<String, ProgramFailure> {
+        let mut output = String::new();
+        self.run(|stream, line| {
+            if stream == Stream::Output {
+                output.push_str(line);
+                output.push('\n');
+            }
+        })
+        .await?;
+        Ok(output)
+    }
+}
+
+enum Ending {
+    Exited(std::io::Result<ExitStatus>),
+    TooLong(&'static str, Duration),
+}
+
+/// Feeds the program, hears it until both its streams end, and waits for it.
+async fn converse(child: &mut Child, text: Option<String>, patience: Patience, mut hear: impl FnMut(Stream, &str)) -> Ending {
+    if let (Some(mut stdin), Some(text)) = (child.stdin.take(), text) {
+        // It fits into the pipe. A program that ends early closes its input; why it ended, it says itself.
+        let _ = stdin.write_all(text.as_bytes()).await;
+    }
+    let mut output = lines(child.stdout.take());
+    let mut errors = lines(child.stderr.take());
+    loop {
+        let next = async {
+            tokio::select! {
+                Some(line) = output.next() => Said::Line(Stream::Output, line),
+                Some(line) = errors.next() => Said::Line(Stream::Errors, line),
+                else => Said::Exit(child.wait().await),
+            }
+        };
+        let said = match patience {
+            Patience::Total(_) => next.await,
+            Patience::Silence(limit) => match timeout(limit, next).await {
+                Ok(said) => said,
+                Err(_) => return Ending::TooLong("said nothing", limit),
+            },
+        };
+        match said {
+            Said::Line(stream, Ok(line)) => hear(stream, &String::from_utf8_lossy(&line)),
+            Said::Line(_, Err(error)) => tracing::warn!(%error, "a line of a program was not readable"),
+            Said::Exit(status) => return Ending::Exited(status),
+        }
+    }
+}
+
+enum Said {
+    Line(Stream, Result<Bytes, AnyDelimiterCodecError>),
+    Exit(std::io::Result<ExitStatus>),
+}
+
+type Lines = Pin<Box<dyn futures::Stream<Item = Result<Bytes, AnyDelimiterCodecError>> + Send>>;
+
+/// The lines of a stream; progress that overwrites itself counts as lines, too.
+fn lines(stream: Option<impl AsyncRead + Send + 'static>) -> Lines {
+    let codec = || AnyDelimiterCodec::new_with_max_length(b"\r\n".to_vec(), Vec::new(), LINE_BYTES_MAX);
+    match stream {
+        Some(stream) => FramedRead::new(Box::pin(stream), codec()).boxed(),
+        None => futures::stream::empty().boxed(),
+    }
+}
+
+/// The last lines that a program said, without those of a progress display.
+#[derive(Debug, Default)]
+struct LastLines(VecDeque<String>);
+
+impl LastLines {
+    fn push(&mut self, line: &str) {
+        if line.trim().is_empty() {
+            return;
+        }
+        if self.0.len() == LAST_LINES {
+            self.0.pop_front();
+        }
+        self.0.push_back(line.trim_end().to_owned());
+    }
+
+    fn text(&self) -> String {
+        self.0.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// A running program. Dropped, it is killed with every process of its group.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // No id any more: it was waited for. Its children, if it left any, hold the lock until they end.
+        if let Some(id) = self.0.id().and_then(|id| i32::try_from(id).ok()) {
+            let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
+        }
+    }
+}

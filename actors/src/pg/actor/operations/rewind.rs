@@ -1,0 +1,152 @@
+//! Brings a diverged directory back onto the primary's history with `pg_rewind`.
+
+use super::configuration::{set_standby_signal, write_configuration, write_passfile};
+use super::connection::{Connection, DATABASE, Whom};
+use super::directory::control_head;
+use super::lock::OperationLock;
+use super::marker::{self, Unfinished};
+use super::program::Patience;
+use super::{Failure, Progress, Site};
+use crate::model::{Endpoint, SystemIdentifier, Timeline};
+use crate::pg::Upstream;
+use crate::pg::ancestry::Ancestry;
+use crate::pg::wal::history_file_name;
+use std::time::Duration;
+
+/// How long the primary may take for a question.
+const QUESTION: Duration = Duration::from_secs(5);
+/// How long it may take for a checkpoint: it writes out all of its changed blocks.
+const CHECKPOINT: Duration = Duration::from_secs(300);
+/// `pg_rewind` is silent while it reads the log since the fork, and while it recovers a crashed target before that.
+const REWIND: Patience = Patience::Silence(Duration::from_secs(1800));
+
+const STATUS: &str = "
+    SELECT s.in_recovery, (SELECT system_identifier FROM pg_control_system()) AS identity,
+           (SELECT timeline_id FROM pg_control_checkpoint()) AS checkpoint_timeline,
+           CASE WHEN NOT s.in_recovery THEN pg_walfile_name(pg_current_wal_lsn()) END AS file
+      FROM (SELECT pg_is_in_recovery() AS in_recovery OFFSET 0) s";
+
+/// Makes the primary write a checkpoint on its new timeline: before that, `pg_rewind` wrongly says that no rewind is required.
+///
+/// # Errors
+/// It cannot be asked, does not accept writes, or is not on the timeline of its promotion.
+pub async fn checkpoint_remote(site: &Site, upstream: &Upstream, within: Duration) -> Result<(), Failure> {
+    let mut primary = Primary::ask(site, &upstream.database, QUESTION.min(within)).await?;
+    primary.must_be(upstream)?;
+    if primary.checkpoint_timeline != primary.timeline {
+        primary.connection.ask("write a checkpoint", "CHECKPOINT", within).await?;
+        let now = Primary::ask(site, &upstream.database, QUESTION.min(within)).await?;
+        now.must_be(upstream)?;
+        if now.checkpoint_timeline != now.timeline {
+            return Err(not_ready(&upstream.database, "its checkpoint is not on its timeline yet"));
+        }
+    }
+    Ok(())
+}
+
+/// The history of the primary's timeline.
+///
+/// # Errors
+/// It cannot be asked, does not accept writes, or its file is malformed.
+pub async fn upstream_ancestry(site: &Site, upstream: &Endpoint, within: Duration) -> Result<Ancestry, Failure> {
+    let mut primary = Primary::ask(site, upstream, within).await?;
+    let timeline = primary.timeline;
+    if timeline <= Timeline(1) {
+        return Ok(Ancestry::first(timeline));
+    }
+    let what = "show its timeline's history";
+    let sql = format!("SELECT pg_read_file('pg_wal/{}') AS history", history_file_name(timeline));
+    let row = primary.connection.ask_one(what, &sql, within).await?;
+    let text: String = primary.connection.column(what, &row, "history")?;
+    Ok(Ancestry::parse(timeline, &text)?)
+}
+
+/// Rewinds the stopped directory to the upstream's history, configures it as its standby, and leaves it stopped. What it is about to
+/// lose has to be kept aside before, see [`super::preserve_diverged`].
+///
+/// # Errors
+/// The upstream is another database, is not ready, or `pg_rewind` fails. If it had begun to change files, the directory is marked
+/// unfinished and only a clone helps.
+pub async fn rewind(site: &Site, upstream: &Upstream, progress: &(dyn Fn(Progress) + Send + Sync)) -> Result<(), Failure> {
+    let lock = OperationLock::take(site).await?;
+    let own = control_head(site).await.map(|control| control.system_identifier);
+    if own != Some(upstream.system_identifier) {
+        let found = own.unwrap_or_default();
+        return Err(Failure::OtherDatabase { place: site.settings.data_dir.clone(), found, expected: upstream.system_identifier });
+    }
+    checkpoint_remote(site, upstream, CHECKPOINT).await?;
+    // pg_rewind recovers a crashed target in single-user mode, which refuses standbys.
+    set_standby_signal(site, false).await?;
+    write_passfile(site).await?;
+    marker::set(site, Unfinished::Rewind).await?;
+    let source = format!("{} dbname={DATABASE}", site.settings.conninfo(&upstream.database));
+    let pg_rewind = site.installation.run("pg_rewind", REWIND).holding(lock.share());
+    let pg_rewind = pg_rewind.arg("--target-pgdata").arg(site.data_dir()).arg("--source-server").arg(source).arg("--progress");
+    let mut has_changed_files = false;
+    let ended = pg_rewind
+        .run(|_, line| {
+            // The last thing that it says before it writes.
+            has_changed_files |= line.contains("need to copy");
+            let detail = line.trim().trim_start_matches("pg_rewind: ").to_owned();
+            progress(Progress { percent: super::clone::percent(line), detail });
+        })
+        .await;
+    if let Err(failure) = ended {
+        if !has_changed_files {
+            marker::clear(site).await?;
+        }
+        return Err(failure.into());
+    }
+    // The configuration is the source's now.
+    write_configuration(site, Some(&upstream.database)).await?;
+    set_standby_signal(site, true).await?;
+    marker::clear(site).await?;
+    Ok(())
+}
+
+/// A primary that was asked who it is.
+#[derive(Debug)]
+pub(super) struct Primary {
+    pub(super) connection: Connection,
+    endpoint: Endpoint,
+    identity: SystemIdentifier,
+    timeline: Timeline,
+    checkpoint_timeline: Timeline,
+}
+
+impl Primary {
+    pub(super) async fn ask(site: &Site, endpoint: &Endpoint, within: Duration) -> Result<Self, Failure> {
+        let what = "say who it is";
+        let mut connection = Connection::open(site, Whom::Remote(endpoint), within).await?;
+        let row = connection.ask_one(what, STATUS, within).await?;
+        let Some(file) = connection.optional::<String>(what, &row, "file")? else {
+            return Err(not_ready(endpoint, "it is in recovery and accepts no writes"));
+        };
+        let number = file.get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        let timeline = Timeline(number.ok_or_else(|| connection.unexpected(what, file))?);
+        // The identity is shown as a signed number.
+        let identity = connection.column::<i64>(what, &row, "identity")?.cast_unsigned();
+        let checkpoint_timeline = Timeline(connection.column(what, &row, "checkpoint_timeline")?);
+        Ok(Self { connection, endpoint: endpoint.clone(), identity: SystemIdentifier(identity), timeline, checkpoint_timeline })
+    }
+
+    /// It is the database that is to be followed, on the timeline on which it was promoted.
+    pub(super) fn must_be(&self, upstream: &Upstream) -> Result<(), Failure> {
+        if self.identity != upstream.system_identifier {
+            let place = format!("the server at {}", self.endpoint);
+            return Err(Failure::OtherDatabase { place, found: self.identity, expected: upstream.system_identifier });
+        }
+        match upstream.promotion {
+            Some(promotion) if promotion.timeline == self.timeline => Ok(()),
+            Some(promotion) => {
+                let reason = format!("it writes on timeline {} and was promoted on {}", self.timeline, promotion.timeline);
+                Err(not_ready(&self.endpoint, &reason))
+            }
+            None => Err(not_ready(&self.endpoint, "it is not known to be promoted")),
+        }
+    }
+}
+
+fn not_ready(upstream: &Endpoint, reason: &str) -> Failure {
+    Failure::UpstreamNotReady { upstream: upstream.clone(), reason: reason.into() }
+}

@@ -1,0 +1,202 @@
+//! The lasting connection to this node's server, and what is asked and ordered over it.
+
+use super::connection::{Connection, SqlFailure, Whom};
+use super::slots::{self, Slot};
+use super::{Failure, Site};
+use crate::model::{Endpoint, Lsn, NodeId, Position, Promotion, Timeline};
+use crate::pg::Settings;
+use crate::pg::quoting::literal;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+use tokio_postgres::SimpleQueryRow;
+use tokio_postgres::error::SqlState;
+
+/// A lasting connection to this node's server as Witch's superuser. Everything has a deadline; after a time-out, or once the server has
+/// closed it, [`Session::is_closed`] holds and a new one has to be opened.
+#[derive(Debug)]
+pub struct Session {
+    connection: Connection,
+}
+
+/// What the server says of itself, in one answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// It is read-only.
+    pub in_recovery: bool,
+    /// A primary: what it has written. A standby: what it has received, or replayed if that is more.
+    pub position: Position,
+    /// What a standby has replayed.
+    pub replayed: Option<Lsn>,
+    /// A standby's receiver, while it is connected.
+    pub receiver: Option<Receiver>,
+}
+
+/// A standby's connection to its upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receiver {
+    /// It streams. PostgreSQL says so from the instant it asks for the stream; that it goes on saying so proves it.
+    pub streaming: bool,
+    /// From whom.
+    pub upstream: Option<Endpoint>,
+    /// On which timeline.
+    pub timeline: Timeline,
+}
+
+/// Everything that is reported, as one row. The subquery asks first whether the server is in recovery, since half of the functions fail
+/// in the other state.
+const OBSERVE: &str = "
+    SELECT r.in_recovery,
+           CASE WHEN NOT r.in_recovery THEN pg_current_wal_lsn() END AS written,
+           CASE WHEN NOT r.in_recovery THEN pg_walfile_name(pg_current_wal_lsn()) END AS file,
+           CASE WHEN r.in_recovery THEN pg_last_wal_receive_lsn() END AS received,
+           CASE WHEN r.in_recovery THEN pg_last_wal_replay_lsn() END AS replayed,
+           (SELECT timeline_id FROM pg_control_checkpoint()) AS checkpoint_timeline,
+           (SELECT min_recovery_end_timeline FROM pg_control_recovery()) AS recovery_timeline,
+           w.status, w.sender_host, w.sender_port, w.received_tli
+      FROM (SELECT pg_is_in_recovery() AS in_recovery OFFSET 0) r LEFT JOIN pg_stat_wal_receiver w ON true";
+
+const SLOTS: &str = "
+    SELECT slot_name, active, restart_lsn, wal_status IS NOT DISTINCT FROM 'lost' AS lost,
+           CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END AS replayed
+      FROM (SELECT) one LEFT JOIN pg_replication_slots ON slot_name ~ '^witch_[0-9]+$' AND slot_type = 'physical'";
+
+/// How often a promotion is looked at.
+const PROMOTION_STEP: Duration = Duration::from_millis(5);
+
+impl Session {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// The server cannot be reached, refuses, or does not answer within the deadline.
+    pub async fn open(site: &Site, within: Duration) -> Result<Self, SqlFailure> {
+        Ok(Self { connection: Connection::open(site, Whom::Local, within).await? })
+    }
+
+    /// Whether it is of no more use.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.connection.is_closed()
+    }
+
+    /// Asks for everything that is reported, in one round trip.
+    ///
+    /// # Errors
+    /// As with every query: no answer in time, a refusal, a broken connection.
+    pub async fn observe(&mut self, within: Duration) -> Result<Observation, SqlFailure> {
+        let what = "report how far it is";
+        let row = self.connection.ask_one(what, OBSERVE, within).await?;
+        let at = &self.connection;
+        let in_recovery = at.column::<String>(what, &row, "in_recovery")? == "t";
+        let replayed: Option<Lsn> = at.optional(what, &row, "replayed")?;
+        let receiver_timeline: Option<u32> = at.optional(what, &row, "received_tli")?;
+        let position = if in_recovery {
+            // A receiver that just started says less than what was replayed, or nothing.
+            let received: Option<Lsn> = at.optional(what, &row, "received")?;
+            let timelines =
+                [receiver_timeline, at.optional(what, &row, "checkpoint_timeline")?, at.optional(what, &row, "recovery_timeline")?];
+            Position {
+                timeline: Timeline(timelines.into_iter().flatten().max().unwrap_or_default()),
+                lsn: received.max(replayed).unwrap_or_default(),
+            }
+        } else {
+            Position { timeline: self.timeline_of_file(what, &row)?, lsn: at.column(what, &row, "written")? }
+        };
+        let receiver = at.optional::<String>(what, &row, "status")?.map(|status| -> Result<Receiver, SqlFailure> {
+            let host: Option<String> = at.optional(what, &row, "sender_host")?;
+            let port: Option<u16> = at.optional(what, &row, "sender_port")?;
+            let upstream = host.zip(port).map(|(host, port)| Endpoint { host, port });
+            Ok(Receiver { streaming: status == "streaming", upstream, timeline: Timeline(receiver_timeline.unwrap_or_default()) })
+        });
+        Ok(Observation { in_recovery, position, replayed, receiver: receiver.transpose()? })
+    }
+
+    /// The timeline in the name of the log file that is being written.
+    fn timeline_of_file(&self, what: &'static str, row: &SimpleQueryRow) -> Result<Timeline, SqlFailure> {
+        let file: String = self.connection.column(what, row, "file")?;
+        let number = file.get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        number.map(Timeline).ok_or_else(|| self.connection.unexpected(what, file))
+    }
+
+    /// Writes a checkpoint.
+    ///
+    /// # Errors
+    /// As with every query.
+    pub async fn checkpoint(&mut self, within: Duration) -> Result<(), SqlFailure> {
+        self.connection.ask("write a checkpoint", "CHECKPOINT", within).await.map(drop)
+    }
+
+    /// Makes a standby accept writes, waits until it does, and answers the timeline that it writes on and where that began. On a server
+    /// that accepts writes already it only answers.
+    ///
+    /// # Errors
+    /// It does not accept writes within the deadline (it may later), or a query fails.
+    pub async fn promote(&mut self, site: &Site, within: Duration) -> Result<Promotion, Failure> {
+        let what = "accept writes";
+        let deadline = Instant::now() + within;
+        let left = || deadline.saturating_duration_since(Instant::now());
+        match self.connection.ask(what, "SELECT pg_promote(false)", within).await {
+            Err(failure) if failure.state() != Some(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => return Err(failure.into()),
+            _ => {}
+        }
+        loop {
+            let row = self.connection.ask_one(what, "SELECT pg_is_in_recovery() AS in_recovery", left()).await?;
+            if self.connection.column::<String>(what, &row, "in_recovery")? == "f" {
+                break;
+            }
+            if left().is_zero() {
+                return Err(SqlFailure::TooLate { server: self.connection.server().to_owned(), what, within }.into());
+            }
+            sleep(PROMOTION_STEP).await;
+        }
+        // What was asked for has happened; that its answer comes a little late is no reason to hide it.
+        let row = self.connection.ask_one(what, "SELECT pg_walfile_name(pg_current_wal_lsn()) AS file", within).await?;
+        let timeline = self.timeline_of_file(what, &row)?;
+        super::promotion(site, timeline).await
+    }
+
+    /// Makes the server read its configuration again.
+    ///
+    /// # Errors
+    /// As with every query.
+    pub async fn reload(&mut self, within: Duration) -> Result<(), SqlFailure> {
+        self.connection.ask("reload its configuration", "SELECT pg_reload_conf()", within).await.map(drop)
+    }
+
+    /// Sees to it that every other data node has its slot here, and nobody who is none; on a standby, moves the slots to what it has
+    /// replayed, so that they do not keep the log for ever. `data_nodes` may contain this node.
+    ///
+    /// # Errors
+    /// As with every query.
+    pub async fn ensure_slots(&mut self, own: NodeId, data_nodes: &BTreeSet<NodeId>, within: Duration) -> Result<(), SqlFailure> {
+        let what = "keep the replication slots in order";
+        let mut slots = BTreeMap::new();
+        let mut replayed = None;
+        for row in self.connection.ask(what, SLOTS, within).await? {
+            replayed = self.connection.optional(what, &row, "replayed")?;
+            let Some(name) = self.connection.optional::<String>(what, &row, "slot_name")? else { continue };
+            let is = |column| self.connection.column::<String>(what, &row, column).map(|text| text == "t");
+            let slot = Slot { active: is("active")?, lost: is("lost")?, restart: self.connection.optional(what, &row, "restart_lsn")? };
+            slots.insert(name, slot);
+        }
+        for statement in slots::plan(own, data_nodes, &slots, replayed) {
+            self.connection.ask(what, &statement, within).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the connections of standbys called `witch_<n>` that are no data nodes of this cluster. Answers how many.
+    ///
+    /// # Errors
+    /// As with every query.
+    pub async fn terminate_foreign_walsenders(&mut self, data_nodes: &BTreeSet<NodeId>, within: Duration) -> Result<u64, SqlFailure> {
+        let known: Vec<String> = data_nodes.iter().map(|node| literal(&Settings::slot_of(*node))).collect();
+        let sql = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_replication
+              WHERE application_name ~ '^witch_[0-9]+$' AND NOT application_name = ANY (ARRAY[{}]::text[])",
+            known.join(", ")
+        );
+        let ended = self.connection.ask("end the connections of strangers", &sql, within).await?;
+        Ok(ended.len() as u64)
+    }
+}

@@ -1,0 +1,125 @@
+//! The texts of the files that tell the server what Witch wants of it.
+
+use super::Settings;
+use super::owned::{Applies, OWNED, Owned, Value};
+use super::quoting::{conf_value, conninfo_value, passfile_field};
+use crate::model::Endpoint;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// The first line of the files that are Witch's alone.
+pub const HEADER: &str = "# Written by Witch: changes are lost. Set [postgres] in witch.toml instead.\n";
+/// The line of `postgresql.conf` that includes `witch.conf`.
+const INCLUDE: &str = "include_if_exists = 'witch.conf'";
+
+impl Settings {
+    /// The value of a setting that Witch owns. None: PostgreSQL's own default, or whatever its files say, is left as it is.
+    #[must_use]
+    pub fn value_of(&self, owned: &Owned, upstream: Option<&Endpoint>) -> Option<String> {
+        let raised = self.parameters.get(owned.name);
+        match owned.value {
+            Value::Fixed(value) => Some(value.to_string()),
+            Value::Default(value) => Some(raised.map_or(value, String::as_str).to_string()),
+            Value::OneOf(choices) => Some(raised.map_or(choices[0], String::as_str).to_string()),
+            Value::Count(least) => Some(raised.cloned().unwrap_or_else(|| format!("{least}"))),
+            Value::Megabytes(least) => Some(raised.cloned().unwrap_or_else(|| format!("{least}MB"))),
+            Value::Key(_) | Value::Computed(_) => match owned.name {
+                "data_directory" => Some(self.data_dir.clone()),
+                "hba_file" => Some(format!("{}/pg_hba.conf", self.data_dir)),
+                "listen_addresses" => Some(self.listen.clone()),
+                "port" => Some(format!("{}", self.port)),
+                // The value is a list; in quotes a comma or a space is part of a name.
+                "unix_socket_directories" => Some(self.socket_dir().map_or_else(String::new, |dir| format!("\"{dir}\""))),
+                "cluster_name" => Some(self.cluster.clone()),
+                "primary_conninfo" => Some(upstream.map_or_else(String::new, |upstream| self.primary_conninfo(upstream))),
+                "primary_slot_name" => Some(upstream.map_or_else(String::new, |_| Self::slot_of(self.node))),
+                _ => None,
+            },
+        }
+    }
+
+    /// How this node's standby reaches its upstream. Half a minute of silence is too long for a database: the kernel's own patience is set,
+    /// too.
+    fn primary_conninfo(&self, upstream: &Endpoint) -> String {
+        format!(
+            "{} application_name={} keepalives_idle=5 keepalives_interval=2 keepalives_count=3 tcp_user_timeout=10000",
+            self.conninfo(upstream),
+            Self::slot_of(self.node)
+        )
+    }
+
+    /// How the replication role reaches a server. No password is in it: libpq finds that in the passfile.
+    #[must_use]
+    pub fn conninfo(&self, server: &Endpoint) -> String {
+        format!(
+            "host={} port={} user={} passfile={} sslmode=prefer connect_timeout=2",
+            conninfo_value(&server.host),
+            server.port,
+            conninfo_value(&self.replication_user),
+            conninfo_value(&self.passfile())
+        )
+    }
+}
+
+/// `witch.conf`: what the user wants, and what Witch owns and a reload can change.
+#[must_use]
+pub fn witch_conf(settings: &Settings, upstream: Option<&Endpoint>) -> String {
+    let mut text = HEADER.to_string();
+    let mut set = |name: &str, value: &str| text.push_str(&format!("{name} = {}\n", conf_value(value)));
+    for (name, value) in &settings.parameters {
+        if !OWNED.iter().any(|owned| owned.name == name) {
+            set(name, value);
+        }
+    }
+    for owned in OWNED.iter().filter(|owned| owned.applies == Applies::AtReload) {
+        if let Some(value) = settings.value_of(owned, upstream) {
+            set(owned.name, &value);
+        }
+    }
+    text
+}
+
+/// `pg_hba.conf`: the user's lines, or the default ones.
+#[must_use]
+pub fn pg_hba(settings: &Settings, os_user: &str) -> String {
+    let default = if settings.pg_hba.is_empty() { settings.default_pg_hba(os_user) } else { Vec::new() };
+    let mut text = HEADER.to_string();
+    for line in settings.pg_hba.iter().chain(&default) {
+        text.push_str(line);
+        text.push('\n');
+    }
+    text
+}
+
+/// The passfile: the same passwords for every host, since every member has the same roles.
+#[must_use]
+pub fn passfile(settings: &Settings) -> String {
+    let mut text = String::new();
+    let roles = [(&settings.user, &settings.password), (&settings.replication_user, &settings.replication_password)];
+    for (user, password) in roles {
+        if let Some(password) = password {
+            text.push_str(&format!("*:*:*:{}:{}\n", passfile_field(user), passfile_field(password.reveal())));
+        }
+    }
+    text
+}
+
+/// `postgresql.conf` with the include as its last line: what comes after it would win.
+#[must_use]
+pub fn with_include(text: &str) -> String {
+    let mut lines: Vec<&str> = text.lines().filter(|line| line.trim() != INCLUDE).collect();
+    while lines.last().is_some_and(|line| line.trim().is_empty()) {
+        lines.pop();
+    }
+    lines.push(INCLUDE);
+    lines.join("\n") + "\n"
+}
+
+/// `postgresql.auto.conf` without the settings that `goes` names.
+#[must_use]
+pub fn without(text: &str, goes: impl Fn(&str) -> bool) -> String {
+    let name_of = |line: &str| line.split(['=', ' ', '\t']).next().unwrap_or_default().to_ascii_lowercase();
+    let kept = text.lines().filter(|line| !goes(&name_of(line.trim_start())));
+    kept.flat_map(|line| [line, "\n"]).collect()
+}

@@ -1,0 +1,85 @@
+//! What the FSM hears.
+
+use super::{Effect, Machine, Stop, Timestamp, Wish};
+use crate::model::{Database, Directory, Operation, Position, Server, Timeline};
+use crate::pg::plan::{Step, plan};
+use crate::pg::{Observation, Order, Phase, Reported, Stopped, trouble};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+impl Machine {
+    /// Reports what has changed, and at each health check in any case.
+    pub(super) fn report(&mut self, now: Timestamp, due: bool, effects: &mut Vec<Effect>) {
+        let Some(report) = self.account(now) else { return };
+        if due || self.reported.as_ref() != Some(&report) {
+            self.reported = Some(report.clone());
+            effects.push(Effect::Report(report));
+        }
+    }
+
+    fn account(&self, now: Timestamp) -> Option<Reported> {
+        let seen = self.seen.as_ref()?;
+        let observation = &seen.observation;
+        let server = self.server()?;
+        // Only a look begun under this very order, with no operation under way that could change it, proves that the order is carried out.
+        let proves = seen.order == self.order.number && self.is_fresh() && self.working.is_none();
+        let order = &self.order.order;
+        let founded = match (&observation.directory, order) {
+            (Directory::Database { system_identifier, .. }, Order::Found)
+                if proves && server == Server::Stopped && self.founded == Some(*system_identifier) =>
+            {
+                Some(*system_identifier)
+            }
+            _ => None,
+        };
+        let going_down = matches!(order, Order::StepDown | Order::Stop | Order::Fence);
+        let stopped = (going_down && proves && server == Server::Stopped).then(|| stopped(observation));
+        let sight = observation.sight.as_ref();
+        Some(Reported {
+            order: seen.order,
+            database: Database {
+                directory: observation.directory.clone(),
+                server,
+                position: position(observation, server),
+                replayed: sight.and_then(|sight| sight.replayed),
+                streaming: server == Server::Standby && sight.is_some_and(|sight| sight.stream.is_some()),
+                operation: self.working.as_ref().map(|working| Operation {
+                    name: working.operation.kind().name().to_string(),
+                    percent: working.percent,
+                    detail: working.detail.clone(),
+                }),
+                trouble: self.trouble(now),
+                deaths: u32::try_from(self.deaths.len()).unwrap_or(u32::MAX),
+                overdue: self.starting_since.is_some_and(|since| now.since(since) > self.timing.start_timeout),
+            },
+            founded,
+            stopped,
+            promotion: sight.filter(|_| server == Server::Primary).and_then(|sight| sight.promotion),
+        })
+    }
+
+    fn trouble(&self, now: Timestamp) -> Option<String> {
+        let view = self.view(now)?;
+        let seen = self.seen.as_ref()?;
+        match plan(&view).then {
+            Step::Refuse(trouble) => Some(trouble::text(trouble, &self.order.order, &seen.observation)),
+            _ if view.stop == Stop::Overrun && view.wish != Wish::Fence => {
+                Some("the stop overran stop_timeout_ms, so the server is killed".to_string())
+            }
+            _ => self.failure.clone(),
+        }
+    }
+}
+
+fn position(seen: &Observation, server: Server) -> Option<Position> {
+    if server == Server::Stopped { seen.end } else { seen.sight.as_ref().map(|sight| sight.position) }
+}
+
+fn stopped(seen: &Observation) -> Stopped {
+    let clean = seen.control.is_some_and(|control| control.phase == Phase::ShutDown);
+    let known = match &seen.directory {
+        Directory::Database { timeline, .. } => *timeline,
+        _ => Timeline::default(),
+    };
+    Stopped { timeline: seen.end.map_or(known, |end| end.timeline), final_lsn: seen.end.filter(|_| clean).map(|end| end.lsn) }
+}

@@ -1,0 +1,395 @@
+//! A small world for the transcripts: one data directory, one server, one upstream, and hands that do what they are told, late, and at
+//! times without telling.
+
+use super::*;
+use crate::machine::Machine as _;
+use crate::model::{Directory, Endpoint, Epoch, Lsn, NodeId, Position, Promotion, Timeline};
+use crate::pg::{Control, Fork, Phase, Sight, Stall, Stream};
+use alloc::vec;
+
+pub(super) const OURS: SystemIdentifier = SystemIdentifier(7001);
+pub(super) const ANOTHER: SystemIdentifier = SystemIdentifier(9999);
+
+pub(super) fn at(millis: u64) -> Timestamp {
+    Timestamp::from_micros(millis * 1000)
+}
+
+pub(super) fn upstream(promoted: bool) -> Upstream {
+    Upstream {
+        node: NodeId(2),
+        epoch: Epoch(2),
+        database: Endpoint { host: "two".into(), port: 5432 },
+        system_identifier: OURS,
+        promotion: promoted.then_some(Promotion { timeline: Timeline(2), lsn: Lsn(0x5000) }),
+    }
+}
+
+/// What the fake hands find and change.
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    pub(super) directory: Directory,
+    pub(super) phase: Phase,
+    pub(super) standby_signal: bool,
+    pub(super) server: Option<Fake>,
+    pub(super) stranger: Option<u32>,
+    pub(super) orphaned: bool,
+    /// How this directory relates to the upstream.
+    pub(super) fork: Fork,
+    pub(super) wal_removed: bool,
+    pub(super) upstream_up: bool,
+    pub(super) rewind_works: bool,
+    /// The server dies while it starts.
+    pub(super) dies: bool,
+    /// The server does not obey a fast stop.
+    pub(super) obstinate: bool,
+    /// The server does not answer.
+    pub(super) frozen: bool,
+    /// How long a start takes.
+    pub(super) start: u64,
+    pub(super) next_life: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Fake {
+    pub(super) life: Life,
+    primary: bool,
+    up_at: Timestamp,
+    follows: Option<Endpoint>,
+}
+
+impl World {
+    pub(super) fn empty() -> Self {
+        Self {
+            directory: Directory::Empty,
+            phase: Phase::Recovery,
+            standby_signal: false,
+            server: None,
+            stranger: None,
+            orphaned: false,
+            fork: Fork::Prefix,
+            wal_removed: false,
+            upstream_up: true,
+            rewind_works: true,
+            dies: false,
+            obstinate: false,
+            frozen: false,
+            start: 300,
+            next_life: 100,
+        }
+    }
+
+    fn database() -> Directory {
+        Directory::Database { system_identifier: OURS, timeline: Timeline(1) }
+    }
+
+    pub(super) fn stopped_primary() -> Self {
+        Self { directory: Self::database(), phase: Phase::ShutDown, ..Self::empty() }
+    }
+
+    pub(super) fn stopped_standby() -> Self {
+        Self { directory: Self::database(), phase: Phase::Recovery, standby_signal: true, ..Self::empty() }
+    }
+
+    pub(super) fn running_primary() -> Self {
+        let mut world = Self { phase: Phase::Production, ..Self::stopped_primary() };
+        world.launch(at(0), true, None, 0);
+        world
+    }
+
+    pub(super) fn running_standby() -> Self {
+        let mut world = Self::stopped_standby();
+        world.launch(at(0), false, None, 0);
+        world
+    }
+
+    pub(super) fn is_writable(&self) -> bool {
+        self.server.as_ref().is_some_and(|server| server.primary)
+    }
+
+    fn launch(&mut self, now: Timestamp, primary: bool, follows: Option<Endpoint>, after: u64) -> Life {
+        self.next_life += 1;
+        let life = Life(self.next_life);
+        self.standby_signal = !primary;
+        if primary {
+            self.phase = Phase::Production;
+        }
+        self.server = Some(Fake { life, primary, up_at: now + Duration::from_millis(after), follows });
+        life
+    }
+
+    fn see(&self, now: Timestamp) -> Observation {
+        let position = Position { timeline: Timeline(1), lsn: Lsn(0x4000) };
+        let up = self.server.as_ref().filter(|server| now >= server.up_at && !self.frozen);
+        let follows = up.and_then(|server| server.follows.clone());
+        let stall = match (&follows, self.fork) {
+            (Some(_), Fork::Diverged) => Some(Stall::Diverged),
+            (Some(_), _) if self.wal_removed => Some(Stall::WalRemoved),
+            _ => None,
+        };
+        let stream = follows.filter(|_| self.upstream_up && stall.is_none()).map(|from| Stream { timeline: Timeline(2), from: Some(from) });
+        let in_recovery = !self.is_writable();
+        let promotion = Some(Promotion { timeline: Timeline(1), lsn: Lsn(0) });
+        Observation {
+            directory: self.directory.clone(),
+            control: matches!(self.directory, Directory::Database { .. }).then_some(Control { timeline: Timeline(1), phase: self.phase }),
+            standby_signal: self.standby_signal,
+            process: match &self.server {
+                _ if self.orphaned => Process::Orphaned,
+                Some(server) => Process::Running { life: server.life, promoting: false },
+                None => self.stranger.map_or(Process::Gone, |pid| Process::Stranger { pid }),
+            },
+            sight: up.map(|_| Sight {
+                in_recovery,
+                position,
+                replayed: None,
+                stream: stream.clone(),
+                promotion: promotion.filter(|_| !in_recovery),
+            }),
+            end: self.server.is_none().then_some(position),
+            stall: if stream.is_some() { None } else { stall },
+        }
+    }
+
+    /// Carries out what an operation does to the world at its end.
+    fn carry_out(&mut self, now: Timestamp, operation: &Operation) -> Outcome {
+        match operation {
+            Operation::InitDb => {
+                (self.directory, self.phase, self.standby_signal) = (Self::database(), Phase::ShutDown, false);
+                Outcome::Founded(OURS)
+            }
+            Operation::Adopt => Outcome::Founded(OURS),
+            Operation::StartPrimary(_) => Outcome::Started(self.launch(now, true, None, self.start)),
+            Operation::StartStandby(upstream) => {
+                let follows = upstream.as_ref().map(|upstream| upstream.database.clone());
+                Outcome::Started(self.launch(now, false, follows, self.start))
+            }
+            Operation::Promote(_) => {
+                if let Some(server) = &mut self.server {
+                    server.primary = true;
+                    (self.phase, self.standby_signal) = (Phase::Production, false);
+                }
+                Outcome::Done
+            }
+            Operation::Aim(upstream) => {
+                if let Some(server) = &mut self.server {
+                    server.follows = Some(upstream.database.clone());
+                }
+                Outcome::Done
+            }
+            Operation::Tend | Operation::Checkpoint | Operation::Preserve(_) | Operation::StopFast | Operation::StopImmediately => {
+                Outcome::Done
+            }
+            Operation::Compare(_) if !self.upstream_up => Outcome::Failed { reason: "two:5432 cannot be reached".into(), hopeless: false },
+            Operation::Compare(_) => Outcome::Compared(self.fork),
+            Operation::Rewind(_) if !self.rewind_works => Outcome::Failed { reason: "a file is missing".into(), hopeless: true },
+            Operation::Rewind(_) => {
+                self.fork = Fork::Prefix;
+                Outcome::Done
+            }
+            Operation::Clone(_) => {
+                (self.directory, self.phase, self.standby_signal) = (Self::database(), Phase::Production, true);
+                (self.fork, self.wal_removed) = (Fork::Prefix, false);
+                Outcome::Done
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Tell(Input),
+    End { id: u64, operation: Operation },
+    Exit { life: Life },
+}
+
+/// The machine in its world.
+pub(super) struct Bench {
+    pub(super) machine: Machine,
+    pub(super) world: World,
+    pub(super) now: Timestamp,
+    /// What was begun, and `kill`.
+    pub(super) done: Vec<String>,
+    pub(super) reports: Vec<(Timestamp, Reported)>,
+    /// The message of this number, counted over `Observed` and `Finished`, is lost.
+    pub(super) lose: Option<usize>,
+    pub(super) told: usize,
+    events: Vec<(Timestamp, Event)>,
+    number: u64,
+    tending: bool,
+}
+
+impl Bench {
+    pub(super) fn new(world: World) -> Self {
+        let mut bench = Self {
+            machine: Machine::new(Timing::default()),
+            world,
+            now: at(1000),
+            done: Vec::new(),
+            reports: Vec::new(),
+            lose: None,
+            told: 0,
+            events: Vec::new(),
+            number: 0,
+            tending: false,
+        };
+        bench.step(Input::Woken);
+        bench
+    }
+
+    /// Gives an order and lets some time pass.
+    pub(super) fn order(&mut self, order: Order, millis: u64) -> &mut Self {
+        self.number += 1;
+        self.step(Input::Ordered { number: self.number, order, hurry: false });
+        self.pass(millis)
+    }
+
+    pub(super) fn pass(&mut self, millis: u64) -> &mut Self {
+        let end = self.now + Duration::from_millis(millis);
+        let mut idle = 0;
+        loop {
+            let event = self.events.iter().map(|(at, _)| *at).min();
+            let next = [event, self.machine.wake_at()].into_iter().flatten().min().unwrap_or(end).max(self.now);
+            if next > end {
+                break;
+            }
+            idle = if next > self.now || event == Some(next) { 0 } else { idle + 1 };
+            assert!(idle < 10, "the machine spins at {next:?}: {:#?}", self.machine);
+            self.now = next;
+            if event == Some(next) {
+                let index = self.events.iter().position(|(at, _)| *at == next).expect("it was found a moment ago");
+                let (_, event) = self.events.remove(index);
+                self.happen(event);
+            } else {
+                self.step(Input::Woken);
+            }
+            assert!(
+                !self.world.is_writable() || !matches!(self.machine.order.order, Order::Found),
+                "a server accepts writes while the database is founded"
+            );
+        }
+        self.now = end;
+        self
+    }
+
+    /// The server dies by itself.
+    pub(super) fn crash(&mut self) -> &mut Self {
+        let life = self.world.server.take().expect("a server runs").life;
+        self.happen(Event::Tell(Input::ServerExited { life, fenced: false }));
+        self
+    }
+
+    pub(super) fn last(&self) -> &Reported {
+        &self.reports.last().expect("something was reported").1
+    }
+
+    pub(super) fn server(&self) -> Server {
+        self.last().database.server
+    }
+
+    /// What was done since the last time this was asked, without the looking after slots.
+    pub(super) fn transcript(&mut self) -> Vec<String> {
+        core::mem::take(&mut self.done).into_iter().filter(|line| line != "tend slots").collect()
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Tell(input) => {
+                if matches!(input, Input::Observed { .. } | Input::Finished { .. }) {
+                    self.told += 1;
+                    if self.lose == Some(self.told - 1) {
+                        return;
+                    }
+                }
+                self.step(input);
+            }
+            Event::End { id, operation } => {
+                let outcome = self.world.carry_out(self.now, &operation);
+                match operation {
+                    Operation::StopFast if !self.world.obstinate && !self.world.frozen => self.end_server(100),
+                    Operation::StopImmediately if !self.world.frozen => self.end_server(10),
+                    Operation::StartPrimary(_) | Operation::StartStandby(_) if self.world.dies => self.end_server(50),
+                    _ => {}
+                }
+                self.happen(Event::Tell(Input::Finished { id, outcome }));
+            }
+            Event::Exit { life } => {
+                if self.world.server.as_ref().is_some_and(|server| server.life == life) {
+                    if self.world.phase == Phase::Production && !self.world.dies {
+                        self.world.phase = Phase::ShutDown;
+                    }
+                    self.world.server = None;
+                    self.happen(Event::Tell(Input::ServerExited { life, fenced: false }));
+                }
+            }
+        }
+    }
+
+    fn end_server(&mut self, after: u64) {
+        if let Some(server) = &self.world.server {
+            self.events.push((self.now + Duration::from_millis(after), Event::Exit { life: server.life }));
+        }
+    }
+
+    fn after(&mut self, millis: u64, input: Input) {
+        self.events.push((self.now + Duration::from_millis(millis), Event::Tell(input)));
+    }
+
+    pub(super) fn step(&mut self, input: Input) {
+        for effect in self.machine.step(self.now, input) {
+            match effect {
+                Effect::Look { number } => {
+                    let observation = Box::new(self.world.see(self.now));
+                    self.after(3, Input::Observed { number, observation });
+                }
+                Effect::Probe { number, timeout } => {
+                    let up = self.world.server.as_ref().is_some_and(|server| self.now >= server.up_at);
+                    let silent = u64::try_from(timeout.as_millis()).expect("a short time");
+                    match (up, self.world.frozen) {
+                        (true, false) => self.after(1, Input::Probed { number, answer: Answer::Served }),
+                        (false, false) => self.after(1, Input::Probed { number, answer: Answer::Refused }),
+                        (_, true) => self.after(silent, Input::Probed { number, answer: Answer::Silent }),
+                    }
+                }
+                Effect::Begin { id, operation } => {
+                    assert!(!self.tending || !self.has_operation(), "two operations at once");
+                    self.done.push(operation.kind().name().into());
+                    let takes = match operation.kind() {
+                        Kind::Clone | Kind::Rewind | Kind::InitDb => 5000,
+                        Kind::Checkpoint => 1000,
+                        _ => 10,
+                    };
+                    self.tending = true;
+                    self.events.push((self.now + Duration::from_millis(takes), Event::End { id, operation }));
+                }
+                Effect::Cancel { id } => {
+                    self.done.push("cancel".into());
+                    self.events.retain(|(_, event)| !matches!(event, Event::End { id: other, .. } if *other == id));
+                    self.after(1, Input::Finished { id, outcome: Outcome::Cancelled });
+                }
+                Effect::Kill => {
+                    self.done.push("kill".into());
+                    self.world.orphaned = false;
+                    self.end_server(1);
+                }
+                Effect::Report(report) => self.reports.push((self.now, report)),
+                Effect::Note { .. } => {}
+            }
+        }
+    }
+
+    fn has_operation(&self) -> bool {
+        self.events.iter().any(|(_, event)| matches!(event, Event::End { .. }))
+    }
+}
+
+pub(super) fn lead() -> Order {
+    Order::Lead { epoch: Epoch(1) }
+}
+
+pub(super) fn follow() -> Order {
+    Order::Follow(upstream(true))
+}
+
+pub(super) fn nothing() -> Vec<String> {
+    vec![]
+}

@@ -1,0 +1,168 @@
+//! What takes the hands a while, and how it can end.
+
+use super::{Life, Upstream};
+use crate::model::{Epoch, SystemIdentifier};
+use alloc::string::String;
+use core::time::Duration;
+
+/// Something that takes a while. There is one at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Make a new database: initdb and the roles. Leaves it stopped.
+    InitDb,
+    /// Make the database that lies there fit: the roles. Leaves it stopped.
+    Adopt,
+    /// Start the server so that it accepts writes, for this epoch. The guard refuses without a lease for it.
+    StartPrimary(Epoch),
+    /// Start the server as a standby: of that upstream, or of nobody.
+    StartStandby(Option<Upstream>),
+    /// Ask the running standby to become the primary of this epoch. The guard refuses without a lease for it.
+    Promote(Epoch),
+    /// Tell the running standby to follow another upstream.
+    Aim(Upstream),
+    /// Make the slots of the other members, and bring those of a standby forward.
+    Tend,
+    /// Write a checkpoint while the server still accepts writes, so that the stop after it is short.
+    Checkpoint,
+    /// Ask the server to stop and to hang up on its clients.
+    StopFast,
+    /// Ask the server to stop without a checkpoint.
+    StopImmediately,
+    /// Find out whether the history here is a prefix of the upstream's.
+    Compare(Upstream),
+    /// Keep what was written past the fork where an operator finds it (D3).
+    Preserve(Upstream),
+    /// Take back what was written past the fork.
+    Rewind(Upstream),
+    /// Copy the upstream's whole database. What lies here is kept until the copy is good, where space allows.
+    Clone(Upstream),
+}
+
+impl Operation {
+    /// Its kind, without its details.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::InitDb => Kind::InitDb,
+            Self::Adopt => Kind::Adopt,
+            Self::StartPrimary(_) => Kind::StartPrimary,
+            Self::StartStandby(_) => Kind::StartStandby,
+            Self::Promote(_) => Kind::Promote,
+            Self::Aim(_) => Kind::Aim,
+            Self::Tend => Kind::Tend,
+            Self::Checkpoint => Kind::Checkpoint,
+            Self::StopFast => Kind::StopFast,
+            Self::StopImmediately => Kind::StopImmediately,
+            Self::Compare(_) => Kind::Compare,
+            Self::Preserve(_) => Kind::Preserve,
+            Self::Rewind(_) => Kind::Rewind,
+            Self::Clone(_) => Kind::Clone,
+        }
+    }
+}
+
+/// The kind of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// See [`Operation::InitDb`].
+    InitDb,
+    /// See [`Operation::Adopt`].
+    Adopt,
+    /// See [`Operation::StartPrimary`].
+    StartPrimary,
+    /// See [`Operation::StartStandby`].
+    StartStandby,
+    /// See [`Operation::Promote`].
+    Promote,
+    /// See [`Operation::Aim`].
+    Aim,
+    /// See [`Operation::Tend`].
+    Tend,
+    /// See [`Operation::Checkpoint`].
+    Checkpoint,
+    /// See [`Operation::StopFast`].
+    StopFast,
+    /// See [`Operation::StopImmediately`].
+    StopImmediately,
+    /// See [`Operation::Compare`].
+    Compare,
+    /// See [`Operation::Preserve`].
+    Preserve,
+    /// See [`Operation::Rewind`].
+    Rewind,
+    /// See [`Operation::Clone`].
+    Clone,
+}
+
+impl Kind {
+    /// What people call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InitDb => "initdb",
+            Self::Adopt => "adopt",
+            Self::StartPrimary => "start as a primary",
+            Self::StartStandby => "start as a standby",
+            Self::Promote => "promote",
+            Self::Aim => "follow",
+            Self::Tend => "tend slots",
+            Self::Checkpoint => "checkpoint",
+            Self::StopFast => "stop fast",
+            Self::StopImmediately => "stop immediately",
+            Self::Compare => "compare histories",
+            Self::Preserve => "preserve diverged log",
+            Self::Rewind => "rewind",
+            Self::Clone => "clone",
+        }
+    }
+
+    /// How long the hands may be silent about it before it is given up. Progress counts as a word.
+    #[must_use]
+    pub const fn patience(self, stop_timeout: Duration) -> Duration {
+        match self {
+            Self::Checkpoint => stop_timeout,
+            Self::StartPrimary
+            | Self::StartStandby
+            | Self::Promote
+            | Self::Aim
+            | Self::Tend
+            | Self::StopFast
+            | Self::StopImmediately
+            | Self::Compare => Duration::from_secs(15),
+            Self::InitDb | Self::Adopt | Self::Clone => Duration::from_secs(120),
+            // Both may have to read much before they say anything.
+            Self::Preserve | Self::Rewind => Duration::from_secs(600),
+        }
+    }
+}
+
+/// How an operation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It did what it should, or had the server begin it.
+    Done,
+    /// The server was started; whether it comes up is still to be seen.
+    Started(Life),
+    /// The database is made, or made to fit, and stopped.
+    Founded(SystemIdentifier),
+    /// The histories are compared.
+    Compared(Fork),
+    /// It did not, and why.
+    Failed {
+        /// What happened, why, and what to do, in words.
+        reason: String,
+        /// Trying the same again cannot help.
+        hopeless: bool,
+    },
+    /// It was cancelled, and nothing of it runs on.
+    Cancelled,
+}
+
+/// How the history here relates to the upstream's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fork {
+    /// It is a part of the upstream's: streaming can go on from its end.
+    Prefix,
+    /// Something was written here that the upstream never had.
+    Diverged,
+}

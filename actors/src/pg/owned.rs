@@ -1,0 +1,168 @@
+//! The PostgreSQL settings that Witch owns, with their reasons. The documentation prints this table.
+//!
+//! Those that need a restart are given to the server as `-c`, which nothing overrides. The others stand in `witch.conf`, which
+//! `postgresql.conf` includes last; `postgresql.auto.conf` would override them, so they are stripped from there.
+
+use alloc::format;
+use alloc::string::String;
+
+/// A setting that Witch has a say in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owned {
+    /// Its name.
+    pub name: &'static str,
+    /// What Witch makes of it.
+    pub value: Value,
+    /// When a change takes effect.
+    pub applies: Applies,
+    /// Why.
+    pub because: &'static str,
+}
+
+/// What Witch makes of a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// Always this.
+    Fixed(&'static str),
+    /// What that key of `witch.toml` says.
+    Key(&'static str),
+    /// Computed by Witch, from what the words name.
+    Computed(&'static str),
+    /// At least this many; `[postgres.parameters]` may raise it.
+    Count(u32),
+    /// At least so many megabytes; `[postgres.parameters]` may raise it.
+    Megabytes(u64),
+    /// One of these, the first unless `[postgres.parameters]` chooses.
+    OneOf(&'static [&'static str]),
+    /// This, unless `[postgres.parameters]` says otherwise.
+    Default(&'static str),
+}
+
+/// When a change of a setting takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applies {
+    /// When the server starts.
+    AtStart,
+    /// At a reload.
+    AtReload,
+}
+
+const fn at_start(name: &'static str, value: Value, because: &'static str) -> Owned {
+    Owned { name, value, applies: Applies::AtStart, because }
+}
+
+const fn at_reload(name: &'static str, value: Value, because: &'static str) -> Owned {
+    Owned { name, value, applies: Applies::AtReload, because }
+}
+
+/// The table.
+pub static OWNED: &[Owned] = &[
+    at_start("data_directory", Value::Key("postgres.data_dir"), "a configuration file must not lead the server elsewhere"),
+    at_start("listen_addresses", Value::Key("postgres.listen"), "peers reach the database where the members' records say"),
+    at_start("port", Value::Key("database.port"), "peers reach the database where the members' records say"),
+    at_start("unix_socket_directories", Value::Key("postgres.socket_dir"), "Witch speaks to its own server over this socket"),
+    at_start("hba_file", Value::Computed("pg_hba.conf in the data directory"), "Witch writes it from postgres.pg_hba"),
+    at_start("cluster_name", Value::Key("cluster.name"), "the process list shows whose server it is"),
+    at_start("wal_level", Value::OneOf(&["replica", "logical"]), "standbys need the whole log"),
+    at_start("hot_standby", Value::Fixed("on"), "a standby that nobody can ask cannot report how far it is"),
+    at_start("max_wal_senders", Value::Count(10), "every standby needs one, and a clone two more"),
+    at_start("max_replication_slots", Value::Count(10), "every other data node has one, and a clone needs one more"),
+    at_start("wal_log_hints", Value::Fixed("on"), "pg_rewind must see every block that changed"),
+    at_start("recovery_target_timeline", Value::Fixed("latest"), "a standby follows its primary over each promotion"),
+    at_start("logging_collector", Value::Fixed("off"), "the server's log goes to standard error, beside Witch's own"),
+    at_reload("log_destination", Value::Fixed("stderr"), "the server's log goes to standard error, beside Witch's own"),
+    at_reload("full_page_writes", Value::Fixed("on"), "pg_rewind and pg_basebackup need whole pages in the log"),
+    at_reload("primary_conninfo", Value::Computed("the member record of the primary"), "a standby follows the primary that was appointed"),
+    at_reload("primary_slot_name", Value::Computed("witch_<node_id>"), "the primary keeps what this standby has not yet received"),
+    at_reload("wal_keep_size", Value::Megabytes(256), "a standby that was away for a moment needs no clone, even without a slot"),
+    at_reload("max_slot_wal_keep_size", Value::Default("4GB"), "a standby that stays away must not fill the primary's disk"),
+    at_reload(
+        "wal_retrieve_retry_interval",
+        Value::Fixed("500ms"),
+        "the pause before a standby tries its upstream again is part of every failover",
+    ),
+    at_reload("wal_sender_timeout", Value::Fixed("10s"), "a dead standby lets go of its connection soon"),
+    at_reload("wal_receiver_timeout", Value::Fixed("10s"), "a standby notices soon that its upstream is gone"),
+    at_reload("hot_standby_feedback", Value::Default("off"), "a long query on a standby must not bloat the primary unasked"),
+    at_reload(
+        "restart_after_crash",
+        Value::Fixed("on"),
+        "after the crash of one backend the server recovers within its own process, faster than any restart, and the guard goes on fencing it",
+    ),
+    at_reload("password_encryption", Value::Default("scram-sha-256"), "the default pg_hba lines ask for it; PostgreSQL 13 would store MD5"),
+];
+
+/// Settings that name a target for recovery, or are gone since PostgreSQL 16, and would make a standby end its recovery on its own.
+const ENDS_RECOVERY: [&str; 2] = ["recovery_target", "promote_trigger_file"];
+
+/// Whether a line for this setting in `postgresql.auto.conf` has to go.
+#[must_use]
+pub fn is_stripped(name: &str) -> bool {
+    ENDS_RECOVERY.iter().any(|prefix| name.starts_with(prefix))
+        || OWNED.iter().any(|owned| owned.name == name && !matches!(owned.value, Value::Default(_)))
+}
+
+/// What is wrong with a line of `[postgres.parameters]`. None: nothing.
+pub(super) fn parameter_fault(table: &[Owned], name: &str, value: &str) -> Option<String> {
+    let key = format!("postgres.parameters.{name}");
+    let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.".contains(&byte));
+    if !plain {
+        return Some(format!(
+            "{key}: a parameter's name has small letters, digits, `_` and `.` only; write it as PostgreSQL's manual does"
+        ));
+    }
+    if value.chars().any(|c| matches!(c, '\n' | '\r' | '\0')) {
+        return Some(format!("{key}: the value has more than one line; write it on one"));
+    }
+    if ENDS_RECOVERY.iter().any(|prefix| name.starts_with(prefix)) && !table.iter().any(|owned| owned.name == name) {
+        return Some(format!("{key}: it would end a standby's recovery behind Witch's back; remove it"));
+    }
+    let owned = table.iter().find(|owned| owned.name == name)?;
+    let because = owned.because;
+    match owned.value {
+        Value::Fixed(fixed) => Some(format!("{key}: Witch sets it to `{fixed}` ({because}); remove it")),
+        Value::Key(other) => Some(format!("{key}: Witch sets it from {other} ({because}); set that, and remove this")),
+        Value::Computed(from) => Some(format!("{key}: Witch sets it from {from} ({because}); remove it")),
+        Value::Count(least) => match value.trim().parse::<u32>() {
+            Ok(count) if count >= least => None,
+            _ => Some(format!("{key}: must be a number of at least {least}, not `{value}` ({because})")),
+        },
+        Value::Megabytes(least) => match megabytes(value) {
+            Some(size) if size >= least => None,
+            _ => Some(format!("{key}: must be at least {least}MB, not `{value}` ({because})")),
+        },
+        Value::OneOf(choices) => {
+            (!choices.contains(&value)).then(|| format!("{key}: must be one of {}, not `{value}` ({because})", choices.join(", ")))
+        }
+        Value::Default(_) => None,
+    }
+}
+
+/// A size as PostgreSQL writes it, where a bare number counts megabytes (as it does for `wal_keep_size`).
+fn megabytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let number: u64 = text[..digits].parse().ok()?;
+    Some(match text[digits..].trim() {
+        "kB" => number / 1024,
+        "MB" | "" => number,
+        "GB" => number.checked_mul(1 << 10)?,
+        "TB" => number.checked_mul(1 << 20)?,
+        _ => return None,
+    })
+}
+
+/// What is wrong with an argument for `initdb`. None: nothing.
+pub(super) fn initdb_fault(argument: &str) -> Option<String> {
+    const LONG: [&str; 9] =
+        ["--pgdata", "--username", "--pwfile", "--pwprompt", "--auth", "--auth-host", "--auth-local", "--no-data-checksums", "--show"];
+    const SHORT: [&str; 4] = ["-D", "-U", "-W", "-A"];
+    let name = argument.split('=').next().unwrap_or_default();
+    if !argument.starts_with('-') {
+        return Some(format!(
+            "postgres.initdb: `{argument}` would name a data directory; write an option with its value as one word, `--option=value`"
+        ));
+    }
+    let chosen = LONG.contains(&name) || SHORT.iter().any(|option| !argument.starts_with("--") && argument.starts_with(option));
+    chosen.then(|| format!("postgres.initdb: `{argument}` is for Witch to choose; remove it"))
+}

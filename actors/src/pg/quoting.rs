@@ -1,0 +1,40 @@
+//! How a text is written so that PostgreSQL, in each of its little languages, reads it back as it was.
+
+use alloc::format;
+use alloc::string::String;
+
+/// A string in `postgresql.conf`.
+#[must_use]
+pub fn conf_value(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// A value in a connection string.
+#[must_use]
+pub fn conninfo_value(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+/// A field of a passfile.
+#[must_use]
+pub fn passfile_field(text: &str) -> String {
+    text.replace('\\', "\\\\").replace(':', "\\:")
+}
+
+/// A name in SQL.
+#[must_use]
+pub fn identifier(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\""))
+}
+
+/// A string in SQL, whatever `standard_conforming_strings` says.
+#[must_use]
+pub fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// A word of `pg_hba.conf`; in quotes it loses any special meaning, such as that of `all`.
+#[must_use]
+pub fn hba_word(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\""))
+}

@@ -1,0 +1,213 @@
+//! What the server does, derived from what is observed and from what was asked of it.
+//!
+//! The derivation is conservative: where it is unknown whether the server accepts writes, it is never called harmless.
+
+use super::{Kind, Life, Observation, Phase, Process, Upstream, plan};
+use crate::machine::Timestamp;
+use crate::model::{Endpoint, Server};
+use core::time::Duration;
+
+/// What is known of one run of the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    /// Which one.
+    pub(super) life: Life,
+    /// It has answered; until then it is starting.
+    pub(super) came_up: bool,
+    /// It was seen accepting writes. It never goes back from there.
+    pub(super) wrote: bool,
+    /// We started it as a standby: `pg_control` may still say what its files were before.
+    pub(super) began_as_standby: bool,
+    /// A promotion was asked of it. It may be carried out at any instant from then on, whatever was said about it.
+    pub(super) promoting: bool,
+    /// A stop was asked of it.
+    pub(super) stop: Option<StopAsked>,
+    /// A kill was asked for.
+    pub(super) killed: bool,
+    /// What it was told to follow.
+    pub(super) aimed: Option<Endpoint>,
+    /// Since then it had reason to stream.
+    pub(super) stream_due: Timestamp,
+    /// When its slots were last looked after, and whether it was a primary then.
+    pub(super) tended: Option<(Timestamp, bool)>,
+    /// Health checks without an answer, in a row.
+    pub(super) misses: u32,
+}
+
+/// A stop that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StopAsked {
+    /// For the first time.
+    pub(super) at: Timestamp,
+    /// The server was told. False: the telling failed, and is to be repeated.
+    pub(super) told: bool,
+    /// Also the immediate one.
+    pub(super) immediate: bool,
+}
+
+impl Run {
+    /// A run that was first seen, or begun, at `now`.
+    pub(super) const fn new(life: Life, now: Timestamp) -> Self {
+        Self {
+            life,
+            came_up: false,
+            wrote: false,
+            began_as_standby: false,
+            promoting: false,
+            stop: None,
+            killed: false,
+            aimed: None,
+            stream_due: now,
+            tended: None,
+            misses: 0,
+        }
+    }
+
+    /// How far its stop has come.
+    pub(super) fn stop(&self, now: Timestamp, timeout: Duration) -> plan::Stop {
+        match self.stop {
+            None => plan::Stop::Unasked,
+            Some(stop) if now.since(stop.at) >= timeout => plan::Stop::Overrun,
+            Some(stop) if !stop.told => plan::Stop::Unasked,
+            Some(stop) if !stop.immediate && now.since(stop.at) >= timeout * 2 / 3 => plan::Stop::Late,
+            Some(_) => plan::Stop::Asked,
+        }
+    }
+
+    /// Whether its end is no surprise.
+    pub(super) const fn is_ending(&self) -> bool {
+        self.killed || self.stop.is_some()
+    }
+
+    /// Whether it was told to follow that upstream.
+    pub(super) fn is_aimed_at(&self, upstream: &Upstream) -> bool {
+        self.aimed.as_ref() == Some(&upstream.database)
+    }
+}
+
+/// What the server does. `starting`: an operation that starts one is under way. `hang_after`: so many missed health checks are a hang.
+pub(super) fn derive(seen: &Observation, run: Option<&Run>, starting: Option<Kind>, hang_after: u32) -> Server {
+    match (seen.process, starting) {
+        (Process::Stranger { .. }, _) => Server::Stranger,
+        (Process::Unsettled, Some(Kind::StartPrimary)) => Server::StartingPrimary,
+        (Process::Unsettled, Some(Kind::StartStandby)) => Server::StartingStandby,
+        (Process::Orphaned | Process::Unsettled, _) => Server::Stopping,
+        (Process::Gone, Some(Kind::StartPrimary)) => Server::StartingPrimary,
+        (Process::Gone, Some(Kind::StartStandby)) => Server::StartingStandby,
+        (Process::Gone, _) => Server::Stopped,
+        (Process::Running { .. }, _) => running(seen, run, hang_after),
+    }
+}
+
+fn running(seen: &Observation, run: Option<&Run>, hang_after: u32) -> Server {
+    if run.is_some_and(|run| run.killed || run.stop.is_some_and(|stop| stop.told)) {
+        return Server::Stopping;
+    }
+    if run.is_some_and(|run| run.came_up && run.misses >= hang_after) {
+        return Server::Hung;
+    }
+    if run.is_some_and(|run| run.wrote) {
+        return Server::Primary;
+    }
+    let may_become_writable = run.is_none_or(|run| run.promoting);
+    match &seen.sight {
+        Some(sight) if !sight.in_recovery => Server::Primary,
+        Some(_) if may_become_writable => Server::StartingPrimary,
+        Some(_) => Server::Standby,
+        None if !may_become_writable && is_surely_standby(seen, run) => {
+            if run.is_some_and(|run| run.came_up) {
+                Server::Standby
+            } else {
+                Server::StartingStandby
+            }
+        }
+        None => Server::StartingPrimary,
+    }
+}
+
+/// Without the server's own word: a promotion takes `standby.signal` away before it writes that the server is in production.
+fn is_surely_standby(seen: &Observation, run: Option<&Run>) -> bool {
+    let began_as_standby = run.is_some_and(|run| run.began_as_standby);
+    seen.standby_signal && (began_as_standby || seen.control.is_some_and(|control| control.phase != Phase::Production))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Directory, Lsn, Position, SystemIdentifier, Timeline};
+    use crate::pg::{Control, Sight};
+
+    fn seen(standby_signal: bool, phase: Phase, in_recovery: Option<bool>) -> Observation {
+        let position = Position { timeline: Timeline(1), lsn: Lsn(1) };
+        let sight = in_recovery.map(|in_recovery| Sight { in_recovery, position, replayed: None, stream: None, promotion: None });
+        Observation {
+            directory: Directory::Database { system_identifier: SystemIdentifier(7), timeline: Timeline(1) },
+            control: Some(Control { timeline: Timeline(1), phase }),
+            standby_signal,
+            process: Process::Running { life: Life(1), promoting: false },
+            sight,
+            end: None,
+            stall: None,
+        }
+    }
+
+    fn run() -> Run {
+        Run::new(Life(1), Timestamp::default())
+    }
+
+    #[test]
+    fn a_silent_server_is_harmless_only_if_its_directory_proves_it() {
+        let silent = |signal, phase| derive(&seen(signal, phase, None), Some(&run()), None, 3);
+        assert_eq!(silent(true, Phase::Recovery), Server::StartingStandby);
+        for (signal, phase) in [(true, Phase::Production), (false, Phase::Recovery), (false, Phase::ShutDown), (false, Phase::Production)] {
+            assert_eq!(silent(signal, phase), Server::StartingPrimary, "{signal} {phase:?}");
+        }
+        assert!(!derive(&seen(true, Phase::Recovery, None), None, None, 3).is_harmless(), "nothing is known of it");
+    }
+
+    #[test]
+    fn a_standby_that_was_asked_to_promote_is_no_longer_harmless() {
+        let promoting = Run { promoting: true, ..run() };
+        assert_eq!(derive(&seen(true, Phase::Recovery, Some(true)), Some(&promoting), None, 3), Server::StartingPrimary);
+        assert_eq!(derive(&seen(true, Phase::Recovery, Some(true)), Some(&run()), None, 3), Server::Standby);
+        assert_eq!(derive(&seen(false, Phase::Production, Some(false)), Some(&promoting), None, 3), Server::Primary);
+    }
+
+    #[test]
+    fn only_a_server_that_came_up_can_hang() {
+        let silent = Run { misses: 3, ..run() };
+        assert_eq!(derive(&seen(false, Phase::Production, None), Some(&silent), None, 3), Server::StartingPrimary);
+        let silent = Run { came_up: true, ..silent };
+        assert_eq!(derive(&seen(false, Phase::Production, None), Some(&silent), None, 3), Server::Hung);
+        let not_yet = Run { misses: 2, ..silent };
+        assert_ne!(derive(&seen(false, Phase::Production, None), Some(&not_yet), None, 3), Server::Hung);
+    }
+
+    #[test]
+    fn a_copy_that_was_started_as_a_standby_is_one_though_its_control_file_is_a_primarys() {
+        let copied = seen(true, Phase::Production, None);
+        let ours = Run { began_as_standby: true, ..run() };
+        assert_eq!(derive(&copied, Some(&ours), None, 3), Server::StartingStandby);
+        let promoted_by_hand = Observation { standby_signal: false, ..copied };
+        assert_eq!(derive(&promoted_by_hand, Some(&ours), None, 3), Server::StartingPrimary);
+    }
+
+    #[test]
+    fn one_late_answer_does_not_make_a_primary_anything_else() {
+        let wrote = Run { came_up: true, wrote: true, misses: 1, ..run() };
+        assert_eq!(derive(&seen(false, Phase::Production, None), Some(&wrote), None, 3), Server::Primary);
+    }
+
+    #[test]
+    fn a_start_under_way_is_not_stopped() {
+        let gone = Observation { process: Process::Gone, ..seen(false, Phase::ShutDown, None) };
+        assert_eq!(derive(&gone, None, Some(Kind::StartPrimary), 3), Server::StartingPrimary);
+        assert_eq!(derive(&gone, None, Some(Kind::Clone), 3), Server::Stopped);
+    }
+
+    #[test]
+    fn processes_without_a_guard_are_not_harmless() {
+        let orphaned = Observation { process: Process::Orphaned, ..seen(false, Phase::Production, None) };
+        assert!(!derive(&orphaned, None, None, 3).is_harmless());
+    }
+}

@@ -1,0 +1,238 @@
+//! Two nodes prove to each other who they are before either says anything else.
+//!
+//! ```text
+//! dialer                                        acceptor
+//! WITCH\0\0\1                        ------>    (the shared port knows a link by these bytes)
+//! Hello{versions, cluster, node, nonce ..} -->  checks versions, cluster, node
+//!                                    <------    Challenge{terms{version, cluster, node, nonce ..}, proof}
+//! checks cluster, node, proof
+//! Proof{proof}                       ------>    checks the proof, membership, twins
+//!                                    <------    Welcome
+//! ```
+//!
+//! At any point either side may say `Refused{code, text}` instead, and the text says in words why, so that both logs name the reason.
+//! A proof is an HMAC-SHA256 under the shared token over both sides' own words, nonces included: the token never crosses the wire, a
+//! recorded link cannot be played again, and a proof of one direction is none for the other. Without a token the key is empty, and anybody who
+//! reaches the port is believed; that is legal on loopback only, which the configuration enforces. The link itself is not encrypted: that is
+//! TLS's business.
+//!
+//! The frames of the handshake are encoded with field names, so that they can grow and still be read by every version; the frames after it
+//! are positional, and their shape is what the negotiated version stands for.
+
+mod frames;
+mod proof;
+mod refusal;
+
+pub use proof::Token;
+pub use refusal::{Address, Failure, Refusal};
+
+use crate::model::{Boot, Endpoint, NodeId};
+use frames::{Answer, Claim, Hello, Terms, Verdict};
+use proof::{Nonce, Side, Transcript};
+use std::future::Future;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_util::codec::{Framed, LengthDelimitedCodec};
+
+/// The first bytes of a link on the shared port. The last one numbers this very handshake.
+pub const MAGIC: [u8; 8] = *b"WITCH\0\0\x01";
+/// The versions of the frames after the handshake that we speak.
+pub const VERSIONS: Versions = Versions { min: 1, max: 1 };
+/// Of a frame while we do not know yet with whom we speak.
+const FRAME_MAX: usize = 64 << 10;
+/// Each step has to be over by then.
+const STEP_MAX: Duration = Duration::from_secs(5);
+
+/// A range of protocol versions, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Versions {
+    /// The oldest.
+    pub min: u16,
+    /// The newest.
+    pub max: u16,
+}
+
+impl Versions {
+    /// The newest that both speak.
+    fn common(self, other: Self) -> Option<u16> {
+        let version = self.max.min(other.max);
+        (version >= self.min && version >= other.min).then_some(version)
+    }
+}
+
+/// What this node says of itself, and the secret that proves it.
+#[derive(Clone, Debug)]
+pub struct Local {
+    /// The cluster's name.
+    pub cluster: String,
+    /// This node.
+    pub node: NodeId,
+    /// This life of its daemon.
+    pub boot: Boot,
+    /// Where it says that it listens.
+    pub endpoint: Endpoint,
+    /// The shared secret.
+    pub token: Token,
+}
+
+/// Who proved to be on the other side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The node.
+    pub node: NodeId,
+    /// The life of its daemon.
+    pub boot: Boot,
+    /// Where it says that it listens; known of dialers only.
+    pub endpoint: Option<Endpoint>,
+    /// The version of the frames that follow.
+    pub version: u16,
+}
+
+/// A stream that is cut into frames.
+pub type Link<S> = Framed<S, LengthDelimitedCodec>;
+
+fn framed<S: AsyncRead + AsyncWrite>(stream: S) -> Link<S> {
+    LengthDelimitedCodec::builder().max_frame_length(FRAME_MAX).new_framed(stream)
+}
+
+/// Dials: expects that node on the other side. `admit` is asked about whoever has proved to be it; what it answers is returned.
+///
+/// # Errors
+/// See [`Failure`].
+pub async fn dial<S, T>(
+    mut stream: S,
+    local: &Local,
+    expected: NodeId,
+    admit: impl FnOnce(&Peer) -> Result<T, Refusal>,
+) -> Result<(Link<S>, T), Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    within("the connection to take our first bytes", async { Ok(stream.write_all(&MAGIC).await?) }).await?;
+    let mut link = framed(stream);
+    let hello = Hello {
+        versions: VERSIONS,
+        cluster: local.cluster.clone(),
+        node: local.node,
+        boot: local.boot,
+        endpoint: local.endpoint.clone(),
+        nonce: Nonce::draw()?,
+    };
+    let said = frames::encode(&hello);
+    let answer = within("its challenge", async {
+        frames::send(&mut link, said.clone()).await?;
+        frames::receive(&mut link).await
+    })
+    .await?;
+    let (terms, proof) = match answer {
+        Answer::Challenge { terms, proof } => (terms, proof),
+        Answer::Refused(refused) => return Err(refused.into()),
+    };
+    let transcript = Transcript { hello: &said, terms: &terms };
+    let checked = check_challenge(local, expected, &frames::decode(&terms)?, &transcript, &proof).and_then(|peer| admit(&peer));
+    let admitted = match checked {
+        Ok(admitted) => admitted,
+        Err(refusal) => return Err(refuse(&mut link, Claim::Refused(refusal.to_words()), refusal).await),
+    };
+    let claim = Claim::Proof { proof: transcript.prove(&local.token, Side::Dialer) };
+    let verdict = within("its verdict", async {
+        frames::send(&mut link, frames::encode(&claim)).await?;
+        frames::receive(&mut link).await
+    })
+    .await?;
+    match verdict {
+        Verdict::Welcome => Ok((link, admitted)),
+        Verdict::Refused(refused) => Err(refused.into()),
+    }
+}
+
+fn check_challenge(local: &Local, expected: NodeId, terms: &Terms, transcript: &Transcript<'_>, proof: &[u8]) -> Result<Peer, Refusal> {
+    if terms.cluster != local.cluster {
+        return Err(Refusal::Cluster { acceptor: terms.cluster.clone(), dialer: local.cluster.clone() });
+    }
+    if !transcript.is_proved(&local.token, Side::Acceptor, proof) {
+        return Err(Refusal::Token);
+    }
+    if terms.node != expected {
+        return Err(Refusal::OtherNode { expected, found: terms.node });
+    }
+    if terms.version < VERSIONS.min || terms.version > VERSIONS.max {
+        return Err(Refusal::Version { acceptor: Versions { min: terms.version, max: terms.version }, dialer: VERSIONS });
+    }
+    Ok(Peer { node: terms.node, boot: terms.boot, endpoint: None, version: terms.version })
+}
+
+/// Accepts. `admit` has the last word, on somebody who has proved who it is; what it answers is returned.
+///
+/// # Errors
+/// See [`Failure`].
+pub async fn accept<S, T>(
+    mut stream: S,
+    local: &Local,
+    admit: impl FnOnce(&Peer) -> Result<T, Refusal>,
+) -> Result<(Link<S>, Peer, T), Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut magic = [0; MAGIC.len()];
+    within("its first bytes", async { Ok(stream.read_exact(&mut magic).await.map(|_| ())?) }).await?;
+    if magic != MAGIC {
+        return Err(Failure::Foreign { detail: format!("its first bytes are \"{}\"", magic.escape_ascii()) });
+    }
+    let mut link = framed(stream);
+    let said = within("its hello", frames::receive_bytes(&mut link)).await?;
+    let hello: Hello = frames::decode(&said)?;
+    let version = match check_hello(local, &hello) {
+        Ok(version) => version,
+        Err(refusal) => return Err(refuse(&mut link, Answer::Refused(refusal.to_words()), refusal).await),
+    };
+    let own = Terms { version, cluster: local.cluster.clone(), node: local.node, boot: local.boot, nonce: Nonce::draw()? };
+    let terms = frames::encode(&own);
+    let transcript = Transcript { hello: &said, terms: &terms };
+    let challenge = Answer::Challenge { terms: terms.to_vec(), proof: transcript.prove(&local.token, Side::Acceptor) };
+    let claim = within("its proof", async {
+        frames::send(&mut link, frames::encode(&challenge)).await?;
+        frames::receive(&mut link).await
+    })
+    .await?;
+    let proof = match claim {
+        Claim::Proof { proof } => proof,
+        Claim::Refused(refused) => return Err(refused.into()),
+    };
+    let peer = Peer { node: hello.node, boot: hello.boot, endpoint: Some(hello.endpoint), version };
+    let admitted = if transcript.is_proved(&local.token, Side::Dialer, &proof) { admit(&peer) } else { Err(Refusal::Token) };
+    match admitted {
+        Ok(admitted) => {
+            within("our welcome to be taken", frames::send(&mut link, frames::encode(&Verdict::Welcome))).await?;
+            Ok((link, peer, admitted))
+        }
+        Err(refusal) => Err(refuse(&mut link, Verdict::Refused(refusal.to_words()), refusal).await),
+    }
+}
+
+fn check_hello(local: &Local, hello: &Hello) -> Result<u16, Refusal> {
+    if hello.cluster != local.cluster {
+        return Err(Refusal::Cluster { acceptor: local.cluster.clone(), dialer: hello.cluster.clone() });
+    }
+    if hello.node == local.node {
+        return Err(if hello.boot == local.boot { Refusal::Itself } else { Refusal::SameNode { node: local.node } });
+    }
+    VERSIONS.common(hello.versions).ok_or(Refusal::Version { acceptor: VERSIONS, dialer: hello.versions })
+}
+
+async fn refuse<S, F>(link: &mut Link<S>, frame: F, refusal: Refusal) -> Failure
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    F: serde::Serialize,
+{
+    // The other side learns it if it still listens; the reason is ours either way.
+    let _ = within("our refusal to be taken", frames::send(link, frames::encode(&frame))).await;
+    refusal.into()
+}
+
+async fn within<T>(what: &'static str, step: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::time::timeout(STEP_MAX, step).await.unwrap_or(Err(Failure::Silent { what, seconds: STEP_MAX.as_secs() }))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,245 @@
+//! The links to the peers, on the shared port: one TCP connection for each direction between two nodes.
+//!
+//! We dial every node that we are told to follow and send on that connection; we hear on the connections that the others dialled. Links outlive the
+//! actor: a restarted one is told again which links are up. Everything is bounded: the queue of a link drops rather than grows, a talkative peer is read
+//! slower, at most [`HALF_OPEN_MAX`] strangers may be shaking hands, and there is one accepted link for each node that we know, since a newer one
+//! takes its place. What is malformed closes its link with one line in the log and harms nothing else.
+
+mod allowance;
+mod complaints;
+mod incoming;
+mod lanes;
+mod outgoing;
+mod seats;
+mod socket;
+mod wire;
+
+use super::handshake::{Failure, Local, Peer, Refusal};
+use crate::model::{Endpoint, Member, NodeId, Report};
+use crate::raft::{Input, PeerMessage};
+use crate::tree::clock::boottime;
+use complaints::Complaints;
+use lanes::{Lanes, Outlet};
+use seats::{Direction, Evicted, Seats, Sitter};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+
+/// So many accepted connections may be in the middle of their handshake.
+const HALF_OPEN_MAX: usize = 16;
+
+/// Where what is heard goes. Neither may wait.
+#[derive(Clone)]
+pub struct Routes {
+    /// To the machine: `Heard`, `Linked`, `Unlinked`.
+    pub machine: Arc<dyn Fn(Input) + Send + Sync>,
+    /// To the probe of that node.
+    pub report: Arc<dyn Fn(NodeId, Report) + Send + Sync>,
+}
+
+impl std::fmt::Debug for Routes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Routes")
+    }
+}
+
+/// The handle. Clones lead to the same links.
+#[derive(Clone)]
+pub struct Links {
+    hub: Arc<Hub>,
+}
+
+impl std::fmt::Debug for Links {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Links of node {}, up: {:?}", self.hub.local.node, self.hub.book().up.keys())
+    }
+}
+
+impl Links {
+    /// Begins to dial the peers of the file. They stay welcome to dial us, whatever [`Links::follow`] says later. Needs a runtime around it.
+    #[must_use]
+    pub fn start(local: Local, peers: &[Member], routes: Routes) -> Self {
+        let file = peers.iter().map(|peer| peer.node).collect();
+        let half_open = Arc::new(Semaphore::new(HALF_OPEN_MAX));
+        let links = Self { hub: Arc::new(Hub { local, file, routes, half_open, book: Mutex::default() }) };
+        links.follow(peers);
+        links
+    }
+
+    /// Has links to exactly these nodes, ourselves left out.
+    pub fn follow(&self, members: &[Member]) {
+        let others = members.iter().filter(|member| member.node != self.hub.local.node);
+        let wanted: BTreeMap<NodeId, Endpoint> = others.map(|member| (member.node, member.witch.clone())).collect();
+        let mut book = self.hub.book();
+        book.dialers.retain(|node, dialer| {
+            let stays = wanted.get(node) == Some(&dialer.endpoint);
+            if !stays {
+                dialer.task.abort();
+            }
+            stays
+        });
+        for (node, endpoint) in wanted {
+            book.dialers.entry(node).or_insert_with(|| {
+                let task = tokio::spawn(outgoing::keep(Arc::clone(&self.hub), node, endpoint.clone())).abort_handle();
+                Dialer { endpoint, task }
+            });
+        }
+        let Book { dialers, seats, .. } = &mut *book;
+        seats.retain(|node| self.hub.file.contains(&node) || dialers.contains_key(&node));
+    }
+
+    /// Sends, or drops: the link is down, or its queue is full. Never waits.
+    pub fn send(&self, node: NodeId, message: &PeerMessage) -> bool {
+        let Some(lanes) = self.hub.book().up.get(&node).map(|up| up.lanes.clone()) else { return false };
+        let peer = || format!("node {node}");
+        match wire::encode(message) {
+            Ok(frame) => {
+                let taken = lanes.put(frame, wire::is_bulk(message));
+                if !taken {
+                    let text = format!("it takes in less than we say: {} messages were dropped so far", lanes.dropped());
+                    self.hub.complain(&peer(), "full", true, &text);
+                }
+                taken
+            }
+            Err(error) => {
+                self.hub.complain(&peer(), "oversized", true, &error.to_string());
+                false
+            }
+        }
+    }
+
+    /// Takes in a connection whose first bytes are [`MAGIC`](super::handshake::MAGIC), which are still unread.
+    pub fn accept(&self, stream: TcpStream, remote: SocketAddr) {
+        match Arc::clone(&self.hub.half_open).try_acquire_owned() {
+            Ok(permit) => {
+                tokio::spawn(incoming::serve(Arc::clone(&self.hub), stream, remote, permit));
+            }
+            Err(_) => {
+                let text = format!("{HALF_OPEN_MAX} others are in the middle of their handshake: it may try again");
+                self.hub.complain(&remote.ip().to_string(), "crowded", true, &text);
+            }
+        }
+    }
+
+    /// Tells the machine once more which links are up: a restarted one does not know. Hearing it twice harms nothing.
+    pub fn announce(&self) {
+        let up: Vec<_> = self.hub.book().up.keys().copied().collect();
+        for node in up {
+            (self.hub.routes.machine)(Input::Linked { node });
+        }
+    }
+
+    /// Ends all links for good, so that the peers notice at once.
+    pub fn close(&self) {
+        self.hub.half_open.close();
+        let mut book = self.hub.book();
+        for (_, dialer) in std::mem::take(&mut book.dialers) {
+            dialer.task.abort();
+        }
+        book.seats.retain(|_| false);
+    }
+}
+
+/// What the tasks of all links share.
+struct Hub {
+    local: Local,
+    /// The peers of the file.
+    file: BTreeSet<NodeId>,
+    routes: Routes,
+    half_open: Arc<Semaphore>,
+    /// Never held while waiting for anything, nor while telling anybody.
+    book: Mutex<Book>,
+}
+
+#[derive(Default)]
+struct Book {
+    dialers: BTreeMap<NodeId, Dialer>,
+    up: BTreeMap<NodeId, Up>,
+    seats: Seats,
+    complaints: Complaints,
+}
+
+struct Dialer {
+    endpoint: Endpoint,
+    task: AbortHandle,
+}
+
+/// A link of ours that is up, by the number of its seat.
+struct Up {
+    number: u64,
+    lanes: Lanes,
+}
+
+impl Hub {
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Logs, unless this was said of this peer a short while ago.
+    fn complain(&self, peer: &str, code: &str, lasting: bool, text: &str) {
+        if !self.book().complaints.is_due(boottime(), peer, code) {
+            return;
+        }
+        if lasting {
+            tracing::warn!(target: "links", peer, code, "{text}");
+        } else {
+            tracing::info!(target: "links", peer, code, "{text}");
+        }
+    }
+
+    fn complain_of(&self, peer: &str, failure: &Failure) {
+        self.complain(peer, &failure.code(), failure.is_lasting(), &super::log_thread::with_causes(failure));
+    }
+
+    /// Whoever has proved to be a node takes its seat, if we know it and it has no twin.
+    fn seat(self: &Arc<Self>, peer: &Peer, direction: Direction, sitter: Sitter) -> Result<Seated, Refusal> {
+        let node = peer.node;
+        let mut book = self.book();
+        if !self.file.contains(&node) && !book.dialers.contains_key(&node) {
+            return Err(Refusal::Stranger { node });
+        }
+        let (number, evicted) = book.seats.take(node, direction, sitter)?;
+        Ok(Seated { hub: Arc::clone(self), node, direction, number, evicted })
+    }
+}
+
+/// Sits until it is dropped, however the task around it ends.
+struct Seated {
+    hub: Arc<Hub>,
+    node: NodeId,
+    direction: Direction,
+    number: u64,
+    evicted: Evicted,
+}
+
+impl Seated {
+    /// Our link to the node is up: opens its queue, and tells.
+    fn open(&self) -> Outlet {
+        let (lanes, outlet) = lanes::lanes();
+        self.hub.book().up.insert(self.node, Up { number: self.number, lanes });
+        (self.hub.routes.machine)(Input::Linked { node: self.node });
+        outlet
+    }
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        let mut book = self.hub.book();
+        book.seats.leave(self.node, self.direction, self.number);
+        // Unless a newer connection has taken over already: then the link is not down.
+        let was_up = book.up.get(&self.node).is_some_and(|up| up.number == self.number);
+        if was_up {
+            book.up.remove(&self.node);
+        }
+        drop(book);
+        if was_up {
+            (self.hub.routes.machine)(Input::Unlinked { node: self.node });
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;
