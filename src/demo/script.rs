@@ -2,16 +2,14 @@
 
 use super::Stage;
 use super::account::{Account, headline};
-use anyhow::{Result, bail};
+use anyhow::Result;
 use chaos::live::{Fault, Incident};
 use serde::Serialize;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 /// Within this a cluster must have healed after a fault.
 const HEAL: Duration = Duration::from_secs(90);
-/// Between two looks: the precision of what we see ourselves.
-const LOOK: Duration = Duration::from_millis(10);
 /// Between two faults, so that there is something to lose.
 const CALM: Duration = Duration::from_secs(1);
 
@@ -51,7 +49,7 @@ pub(super) async fn play(stage: &Stage, faults: &[Fault]) -> Result<Verdict> {
         sleep(CALM).await;
         let mut incident = Incident::cause(&stage.cluster, fault).await?;
         eprintln!("{}", headline(&fault.to_string(), incident.node.0));
-        follow(stage, &mut incident).await?;
+        incident.follow(&stage.cluster, &stage.writer, HEAL).await?;
         let lost = stage.writer.reconcile().await?.lost.len();
         incident.lost = Some(lost.saturating_sub(lost_before));
         lost_before = lost;
@@ -75,24 +73,4 @@ pub(super) async fn play(stage: &Stage, faults: &[Fault]) -> Result<Verdict> {
         incidents,
         two_writers,
     })
-}
-
-/// Looks until all is well again. Once a client can write, the damage is repaired as an operator or a boot would.
-async fn follow(stage: &Stage, incident: &mut Incident) -> Result<()> {
-    let end = Instant::now() + HEAL;
-    let broken = stage.cluster.index_of(incident.node)?;
-    let mut repaired = false;
-    while !incident.is_over() {
-        if Instant::now() > end {
-            bail!("the cluster did not heal within {HEAL:?} after `{}`\n{}", incident.fault, stage.cluster.describe().await);
-        }
-        let look = stage.cluster.look().await;
-        incident.observe(&look, &stage.writer);
-        if incident.first_write.is_some() && !repaired {
-            incident.fault.repair(&stage.cluster, broken)?;
-            repaired = true;
-        }
-        sleep(LOOK).await;
-    }
-    Ok(())
 }

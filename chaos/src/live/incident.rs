@@ -8,9 +8,13 @@ use super::{Cluster, Fault, Writer, now};
 use crate::ledger::Outage;
 use actors::machine::Timestamp;
 use actors::model::{ClusterState, Epoch, EventKind, NodeId, RecentDecision, Status, WallClock};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::time::{ClockId, clock_gettime};
 use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// Between two looks: the precision of what we see ourselves.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// One look at everything.
 #[derive(Clone, Debug)]
@@ -113,6 +117,25 @@ impl Incident {
             epoch,
             servers,
         })
+    }
+
+    /// Looks until all is well again. Once a client can write, the damage is repaired, as an operator or a boot would.
+    pub async fn follow(&mut self, cluster: &Cluster, writer: &Writer, deadline: Duration) -> Result<()> {
+        let end = Instant::now() + deadline;
+        let broken = cluster.index_of(self.node)?;
+        let mut repaired = false;
+        while !self.is_over() {
+            if Instant::now() > end {
+                bail!("the cluster did not heal within {deadline:?} after `{}`\n{}", self.fault, cluster.describe().await);
+            }
+            self.observe(&cluster.look().await, writer);
+            if self.first_write.is_some() && !repaired {
+                self.fault.repair(cluster, broken)?;
+                repaired = true;
+            }
+            sleep(LOOK).await;
+        }
+        Ok(())
     }
 
     /// Takes in one more look.
