@@ -46,7 +46,8 @@ fn refuse_root() -> Result<(), Failure> {
 }
 
 /// What ends the life of a node.
-enum End {
+#[derive(Debug)]
+pub(crate) enum End {
     /// Everything that had to be done before is done.
     Done,
     /// It was told to leave and to let the guard keep the database.
@@ -79,10 +80,8 @@ async fn live(mut node: Node, mut signals: Signals, stop_timeout: Duration) -> R
                 Signal::Leave => break End::Leave,
                 Signal::Reload => tracing::warn!("told to reload: this version reads its file only at the start; restart it, which interrupts no client"),
             },
-            () = node.done() => break End::Done,
             () = overdue => break End::Overdue,
-            reason = node.halted() => break End::Halted(reason),
-            gave_up = node.gave_up() => break End::GaveUp(gave_up),
+            end = node.end() => break end,
         }
     };
     match end {

@@ -79,7 +79,7 @@ pub(super) fn local(config: &Config, boot: Boot) -> Local {
         node: config.cluster.node,
         boot,
         endpoint: config.cluster.advertised(),
-        token: Token::new(config.cluster.token.as_ref().map_or("", Secret::reveal)),
+        token: Token::new(config.cluster.token.as_ref().map_or("", Secret::expose)),
     }
 }
 
@@ -95,7 +95,7 @@ pub(super) fn api(config: &Config) -> api::Config {
     api::Config {
         host: config.cluster.bind.host.clone(),
         port: config.cluster.bind.port,
-        token: config.cluster.token.as_ref().map(|token| api::Token(token.reveal().to_owned())),
+        token: config.cluster.token.as_ref().map(|token| api::Token(token.expose().to_owned())),
         switchover_timeout: config.failover.stop_timeout + Duration::from_secs(30),
         ..api::Config::default()
     }
@@ -126,7 +126,7 @@ pub(super) fn guard(config: &Config) -> guard::Options {
 
 pub(super) fn postgres(config: &Config) -> pg::Settings {
     let text = |path: &Path| path.to_string_lossy().into_owned();
-    let secret = |secret: &Option<Secret>| secret.as_ref().map(|secret| pg::Secret::new(secret.reveal().to_owned()));
+    let secret = |secret: &Option<Secret>| secret.as_ref().map(|secret| pg::Secret::new(secret.expose().to_owned()));
     pg::Settings {
         node: config.cluster.node,
         cluster: config.cluster.name.clone(),

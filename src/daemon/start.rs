@@ -1,6 +1,6 @@
 //! Opening and wiring.
 
-use super::parts;
+use super::{End, parts};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use actors::fsm::actor::{Board, Released, Wiring};
@@ -15,7 +15,7 @@ use actors::raft::actor::log_thread::LogThread;
 use actors::raft::actor::store::Store;
 use actors::tree::clock::{Clock, boottime};
 use actors::tree::restart::RestartPolicy;
-use actors::tree::{Address, Child, GaveUp, Life, Tree};
+use actors::tree::{Address, Child, Life, Tree};
 use actors::{api, fsm, pg, probe, raft};
 use anyhow::{Context, anyhow};
 use rand::Rng;
@@ -172,24 +172,13 @@ impl Node {
         self.board.tell(fsm::Input::Stopped);
     }
 
-    /// Everything that had to be done before the end is done.
-    pub(super) async fn done(&mut self) {
-        if self.exit.recv().await.is_none() {
-            std::future::pending().await
+    /// Waits until something inside ends the node.
+    pub(super) async fn end(&mut self) -> End {
+        tokio::select! {
+            Some(()) = self.exit.recv() => End::Done,
+            Some(reason) = self.halted.recv() => End::Halted(reason),
+            gave_up = self.tree.gave_up() => End::GaveUp(gave_up),
         }
-    }
-
-    /// A part said why it cannot go on.
-    pub(super) async fn halted(&mut self) -> String {
-        match self.halted.recv().await {
-            Some(reason) => reason,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// An actor died too often.
-    pub(super) async fn gave_up(&mut self) -> GaveUp {
-        self.tree.gave_up().await
     }
 
     /// No server is left, so no guard is needed.

@@ -13,7 +13,7 @@ mod server_log;
 mod tether;
 mod work;
 
-pub use tether::Tether;
+pub use tether::{Found, Tether};
 
 use super::{Answer, Effect, Input, Life, Machine, Operation, Outcome, Reported};
 use crate::guard;

@@ -56,7 +56,7 @@ impl Peers {
     /// Only these nodes, and what their present Raft ids promised, are of interest from now on.
     pub(super) fn keep(&mut self, nodes: &[NodeId]) {
         self.known.retain(|node, _| nodes.contains(node));
-        let ids: alloc::vec::Vec<_> = self.known.values().filter_map(|peer| peer.introduction.raft_id).collect();
+        let ids: Vec<_> = self.known.values().filter_map(|peer| peer.introduction.raft_id).collect();
         self.promised.retain(|raft_id, _| ids.contains(raft_id));
     }
 
