@@ -191,11 +191,7 @@ impl Policy {
 
     fn hello(&mut self, daemon: u32) -> Answer {
         self.greeted = daemon == PROTOCOL;
-        if self.greeted {
-            Answer::Hello(self.identity.clone())
-        } else {
-            Answer::Refused(Refusal::Protocol { guard: PROTOCOL, daemon })
-        }
+        if self.greeted { Answer::Hello(self.identity.clone()) } else { Answer::Refused(Refusal::Protocol { guard: PROTOCOL, daemon }) }
     }
 
     fn status(&self) -> Status {

@@ -238,7 +238,9 @@ pub enum Refusal {
     #[error("the guard answers nothing before `Hello`; say it first")]
     NoHello,
     /// The daemon speaks another protocol.
-    #[error("the guard speaks protocol {guard} and the daemon {daemon}; stop the database and end the guard with the old program, then start the new one")]
+    #[error(
+        "the guard speaks protocol {guard} and the daemon {daemon}; stop the database and end the guard with the old program, then start the new one"
+    )]
     Protocol {
         /// The guard's.
         guard: u32,
@@ -246,7 +248,9 @@ pub enum Refusal {
         daemon: u32,
     },
     /// No lease, or not enough of it.
-    #[error("no lease for epoch {epoch} holds with more than the kill margin left, and without one no server may become writable; get a lease first")]
+    #[error(
+        "no lease for epoch {epoch} holds with more than the kill margin left, and without one no server may become writable; get a lease first"
+    )]
     NoLease {
         /// The epoch asked for.
         epoch: Epoch,

@@ -1,6 +1,6 @@
 //! S6: a writable server never outlives its lease, whoever is dead, stopped or stuck.
 
-use crate::host::{EPOCH, Host, SOON, end_of, exit, signal, until};
+use crate::host::{EPOCH, Host, MARGIN, SOON, end_of, exit, signal, until};
 use actors::guard::wire::{Asked, ExitCause, ExitStatus, PROTOCOL, Request, encode};
 use actors::guard::{Event, sweep};
 use actors::tree::clock::boottime;
@@ -31,6 +31,8 @@ pub(crate) async fn a_primary_without_renewals_is_dead_with_all_its_backends_bef
     assert!(host.inhabitants().is_empty(), "all are gone when it is announced");
     assert!(exit.at < end, "gone at {:?}, lease until {end:?}", exit.at);
     assert!(last < end, "a write at {last:?}, lease until {end:?}");
+    let strike = end - MARGIN;
+    println!("    the last write {:?} after the strike, the last process {:?} after it", last.since(strike), exit.at.since(strike));
     assert!(last > end - Duration::from_secs(1), "it wrote as long as it was allowed to");
     assert!(exit.survivors_killed >= 2, "the busy backends outlived the postmaster: {exit:?}");
     for session in busy {

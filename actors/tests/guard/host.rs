@@ -12,7 +12,6 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -33,10 +32,10 @@ pub(crate) struct Host {
 
 impl Host {
     /// With a data directory that was shut down cleanly, and no guard.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(template: &TempDir) -> Self {
         let temporary = tempfile::Builder::new().prefix("guard").tempdir_in("/tmp").expect("a directory under /tmp");
         let host = Self { directory: temporary.path().to_owned(), _temporary: temporary };
-        let copied = Command::new("cp").arg("-a").arg(template()).arg(host.pgdata()).status().expect("cp runs");
+        let copied = Command::new("cp").arg("-a").arg(template.path().join("pgdata")).arg(host.pgdata()).status().expect("cp runs");
         assert!(copied.success(), "the data directory was copied");
         host
     }
@@ -104,10 +103,7 @@ impl Host {
         let watcher = self.connect().await.expect("a connection");
         let busy = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND (query LIKE 'DO %' OR query LIKE '%600%')
                     AND pid <> pg_backend_pid()";
-        until("two backends are busy", async || {
-            watcher.query_one(busy, &[]).await.is_ok_and(|row| row.get::<_, i64>(0) == 2)
-        })
-        .await;
+        until("two backends are busy", async || watcher.query_one(busy, &[]).await.is_ok_and(|row| row.get::<_, i64>(0) == 2)).await;
         sessions
     }
 
@@ -166,20 +162,16 @@ fn launch(directory: &Path, as_primary: Option<Epoch>) -> Launch {
     }
 }
 
-/// A fresh database, made once in a run.
-fn template() -> PathBuf {
-    static TEMPLATE: OnceLock<TempDir> = OnceLock::new();
-    let made = TEMPLATE.get_or_init(|| {
-        let directory = tempfile::Builder::new().prefix("guard").tempdir_in("/tmp").expect("a directory under /tmp");
-        let initdb = Command::new(format!("{BIN}/initdb"))
-            .args(["--no-sync", "-A", "trust", "-U", "postgres", "-D"])
-            .arg(directory.path().join("pgdata"))
-            .output()
-            .expect("initdb runs");
-        assert!(initdb.status.success(), "{}", String::from_utf8_lossy(&initdb.stderr));
-        directory
-    });
-    made.path().join("pgdata")
+/// A fresh database, to be copied by every test.
+pub(crate) fn template() -> TempDir {
+    let directory = tempfile::Builder::new().prefix("guard").tempdir_in("/tmp").expect("a directory under /tmp");
+    let initdb = Command::new(format!("{BIN}/initdb"))
+        .args(["--no-sync", "--wal-segsize=1", "-A", "trust", "-U", "postgres", "-D"])
+        .arg(directory.path().join("pgdata"))
+        .output()
+        .expect("initdb runs");
+    assert!(initdb.status.success(), "{}", String::from_utf8_lossy(&initdb.stderr));
+    directory
 }
 
 /// What the daemon of the tests does: a lease of two seconds, renewed every tenth of one.

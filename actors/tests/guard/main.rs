@@ -5,6 +5,8 @@
 //!
 //! Usage: as every test binary, with parts of names as arguments.
 
+#![expect(clippy::unwrap_used, reason = "these are tests")]
+
 mod fence;
 mod host;
 mod manners;
@@ -14,6 +16,7 @@ use actors::guard::{Arguments, run};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use host::Host;
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::unistd::{User, geteuid};
 use std::os::unix::process::CommandExt;
 use std::panic::AssertUnwindSafe;
@@ -82,7 +85,11 @@ fn main() -> ExitCode {
 }
 
 fn as_postgres(words: &[&str]) -> ExitCode {
-    let user = User::from_name("postgres").expect("the users can be listed").expect("there is a user `postgres`, who comes with PostgreSQL");
+    // Only root can lift the limit, and without it the guard cannot lock its memory.
+    let lifted = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
+    lifted.unwrap_or_else(|error| eprintln!("the limit of locked memory stays, so its use is not tested: {error}"));
+    let user =
+        User::from_name("postgres").expect("the users can be listed").expect("there is a user `postgres`, who comes with PostgreSQL");
     let status = Command::new("/proc/self/exe")
         .args(words)
         .uid(user.uid.as_raw())
@@ -95,9 +102,10 @@ fn as_postgres(words: &[&str]) -> ExitCode {
 fn run_tests(words: &[&str]) -> ExitCode {
     let wanted: Vec<&str> = words.iter().copied().filter(|word| !word.starts_with('-')).collect();
     let matching = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part));
+    let template = host::template();
     let mut failed = Vec::new();
     for (name, test) in TESTS.iter().filter(|(name, _)| matching(name)) {
-        let host = Host::new();
+        let host = Host::new(&template);
         let passed = block_on(async {
             let passed = AssertUnwindSafe(test(&host)).catch_unwind().await.is_ok();
             if !passed {

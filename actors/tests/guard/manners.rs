@@ -1,10 +1,11 @@
 //! How the guard deals with its daemon, and with what is not one.
 
-use crate::host::{BIN, EPOCH, Host, SOON, exit, until};
+use crate::host::{BIN, EPOCH, Host, SOON, exit};
 use actors::guard::wire::{ExitCause, ExitStatus, Refusal, StopMode};
 use actors::guard::{Client, Error, Event};
 use actors::model::Timeline;
 use actors::tree::clock::boottime;
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
@@ -115,11 +116,13 @@ pub(crate) async fn the_guard_is_small(host: &Host) {
     let (guard, _events) = host.guard().await;
     host.standby(&guard).await;
     let status = std::fs::read_to_string(format!("/proc/{}/status", guard.identity().pid)).unwrap();
-    let kilobytes = |name: &str| -> u64 {
+    let number = |name: &str| -> u64 {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().unwrap()
     };
-    println!("    resident: {} kB, of it anonymous {} kB, locked {} kB", kilobytes("VmRSS"), kilobytes("RssAnon"), kilobytes("VmLck"));
-    assert!(kilobytes("RssAnon") < 2048, "{status}");
-    until("it has one thread", async || status.contains("Threads:\t1\n")).await;
+    println!("    resident: {} kB, of it anonymous {} kB, locked {} kB", number("VmRSS"), number("RssAnon"), number("VmLck"));
+    assert!(number("RssAnon") < 2048, "{status}");
+    assert_eq!(number("Threads"), 1);
+    let (_, limit) = getrlimit(Resource::RLIMIT_MEMLOCK).unwrap();
+    assert_eq!(number("VmLck") > 0, limit == RLIM_INFINITY, "memory is locked where that is allowed");
 }

@@ -151,8 +151,7 @@ impl Guard {
         if let Some(at) = self.policy.wake_at() {
             nap = nap.min(at.since(boottime()));
         }
-        let mut files =
-            vec![PollFd::new(self.listener.as_fd(), PollFlags::POLLIN), PollFd::new(self.deaths.as_fd(), PollFlags::POLLIN)];
+        let mut files = vec![PollFd::new(self.listener.as_fd(), PollFlags::POLLIN), PollFd::new(self.deaths.as_fd(), PollFlags::POLLIN)];
         if let Some(daemon) = &self.daemon {
             let unsent = if daemon.has_unsent() { PollFlags::POLLOUT } else { PollFlags::empty() };
             files.push(PollFd::new(daemon.as_fd(), PollFlags::POLLIN | unsent));

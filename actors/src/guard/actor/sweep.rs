@@ -99,7 +99,8 @@ fn inhabitants(directory: &fs::Metadata) -> io::Result<Vec<Pid>> {
     let user = geteuid().as_raw();
     let lives_here = |pid: &Pid| {
         let is_ours = || fs::metadata(format!("/proc/{pid}")).is_ok_and(|process| process.uid() == user);
-        let is_here = || fs::metadata(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| (cwd.dev(), cwd.ino()) == (directory.dev(), directory.ino()));
+        let is_here =
+            || fs::metadata(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| (cwd.dev(), cwd.ino()) == (directory.dev(), directory.ino()));
         *pid != getpid() && is_ours() && is_here()
     };
     Ok(processes()?.filter(lives_here).collect())

@@ -233,6 +233,13 @@ fn the_crash_recovery_of_a_promoted_standby_counts_as_writable() {
 }
 
 #[test]
+fn a_promotion_in_the_second_of_the_start_is_known_by_the_missing_signal_file() {
+    let mut guard = Guard::with_standby(DbState::InProduction);
+    let control = Some(control(DbState::InProduction, 0));
+    assert_eq!(guard.tell(10, Input::Looked(Look { control, standby_signal: false })), [Effect::Kill]);
+}
+
+#[test]
 fn whatever_is_not_known_to_be_a_standby_counts_as_writable() {
     for state in [DbState::Startup, DbState::ShutDown, DbState::ShuttingDown, DbState::InProduction] {
         let mut guard = Guard::with_standby(DbState::ShutDownInRecovery);
@@ -282,13 +289,7 @@ fn the_end_is_announced_only_when_no_process_is_left() {
     assert_eq!(guard.tell(10, Input::PostmasterEnded(ExitStatus::Signal(9))), [Effect::Kill], "a dead postmaster's survivors are killed");
     assert!(guard.status(15).server.unwrap().ending);
     assert_eq!(guard.ask(15, Request::Start(launch(None))), refused(Refusal::ServerPresent));
-    let exit = Exit {
-        pid: Some(42),
-        status: Some(ExitStatus::Signal(9)),
-        cause: ExitCause::Unexpected,
-        survivors_killed: 3,
-        at: at(20),
-    };
+    let exit = Exit { pid: Some(42), status: Some(ExitStatus::Signal(9)), cause: ExitCause::Unexpected, survivors_killed: 3, at: at(20) };
     assert_eq!(guard.tell(20, Input::NoneLeft { survivors_killed: 3 }), [Effect::Say(Said::ServerExited(exit))]);
     let status = guard.status(30);
     assert_eq!((status.server, status.last_exit), (None, Some(exit)));
@@ -345,7 +346,10 @@ fn a_new_connection_inherits_no_answers_and_says_hello_first() {
     guard.tell(11, Input::Connected);
     assert_eq!(guard.ask(12, Request::Status), refused(Refusal::NoHello));
     let effects = guard.tell(13, Input::NoneLeft { survivors_killed: 0 });
-    assert!(matches!(effects.as_slice(), [Effect::Say(Said::ServerExited(_))]), "the kill of the old connection is not answered to the new one");
+    assert!(
+        matches!(effects.as_slice(), [Effect::Say(Said::ServerExited(_))]),
+        "the kill of the old connection is not answered to the new one"
+    );
 }
 
 #[test]
@@ -381,7 +385,10 @@ fn a_server_killed_during_its_start_is_killed_when_it_appears() {
     let mut guard = Guard::new();
     guard.ask(0, Request::Start(launch(None)));
     let effects = guard.ask(1, Request::Kill);
-    assert!(matches!(effects.as_slice(), [Effect::Kill, Effect::Say(Said::Answer { answer: Answer::Refused(Refusal::NotStarted { .. }), .. })]));
+    assert!(matches!(
+        effects.as_slice(),
+        [Effect::Kill, Effect::Say(Said::Answer { answer: Answer::Refused(Refusal::NotStarted { .. }), .. })]
+    ));
     assert_eq!(guard.tell(2, Input::Started { pid: 42, control: None }), [Effect::Kill]);
     guard.tell(3, Input::NoneLeft { survivors_killed: 0 });
     assert_eq!(guard.tell(4, Input::Started { pid: 43, control: None }), [Effect::Kill], "nobody asked for this one");
