@@ -116,3 +116,53 @@ struct Stretch {
     begin: Lsn,
     end: Lsn,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Timeline 3, which left timeline 1 at 0x100 for 2, and that at 0x200.
+    fn third() -> Ancestry {
+        Ancestry::parse(Timeline(3), "1\t0/100\tno recovery target specified\n\n2\t0/200\tno recovery target specified\n")
+            .expect("well-formed")
+    }
+
+    fn diverged(timeline: u32, lsn: u64) -> Relation {
+        Relation::Diverged { fork: Position { timeline: Timeline(timeline), lsn: Lsn(lsn) } }
+    }
+
+    #[test]
+    fn a_log_that_ends_before_the_primary_went_another_way_is_a_prefix() {
+        let first = Ancestry::first(Timeline(1));
+        assert_eq!(first.relate(Lsn(0x80), &third()), Relation::Prefix);
+        assert_eq!(first.relate(Lsn(0x100), &third()), Relation::Prefix, "to the byte");
+        assert_eq!(first.relate(Lsn(0x108), &third()), diverged(1, 0x100));
+        assert_eq!(first.relate(Lsn(0x900), &Ancestry::first(Timeline(1))), Relation::Prefix, "the primary's own timeline has no end");
+    }
+
+    #[test]
+    fn a_log_on_a_timeline_that_the_primary_never_had_diverged_where_they_parted() {
+        // Another promotion from timeline 1: number 2 as well, but from elsewhere.
+        let other_second = Ancestry::parse(Timeline(2), "1 0/180 because").expect("well-formed");
+        assert_eq!(other_second.relate(Lsn(0x190), &third()), diverged(1, 0x100));
+        // The primary is the one that stayed behind.
+        assert_eq!(third().relate(Lsn(0x300), &Ancestry::first(Timeline(1))), diverged(1, 0x100));
+        // A later timeline of one's own, from the middle of theirs.
+        let fourth = Ancestry::parse(Timeline(4), "1 0/100 x\n2 0/150 x").expect("well-formed");
+        assert_eq!(fourth.relate(Lsn(0x160), &third()), diverged(2, 0x150));
+    }
+
+    #[test]
+    fn databases_without_a_common_beginning_are_unrelated() {
+        assert_eq!(Ancestry::first(Timeline(5)).relate(Lsn(1), &third()), Relation::Unrelated);
+    }
+
+    #[test]
+    fn a_history_says_where_its_timeline_began_and_a_malformed_one_is_refused() {
+        assert_eq!(third().began_at(), Lsn(0x200));
+        assert_eq!(third().left_at(Timeline(1)), Some(Lsn(0x100)));
+        for bad in ["x 0/1 y", "1 nonsense y", "3 0/1 y", "2 0/1 y\n1 0/2 y", "1"] {
+            assert!(Ancestry::parse(Timeline(3), bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -123,3 +123,65 @@ pub fn without(text: &str, goes: impl Fn(&str) -> bool) -> String {
     let kept = text.lines().filter(|line| !goes(&name_of(line.trim_start())));
     kept.flat_map(|line| [line, "\n"]).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pg::config::tests::settings;
+    use crate::pg::owned::is_stripped;
+
+    #[test]
+    fn the_include_is_the_last_line_and_there_once() {
+        assert_eq!(with_include(""), "include_if_exists = 'witch.conf'\n");
+        let once = with_include("port = 5432\n\n");
+        assert_eq!(once, "port = 5432\ninclude_if_exists = 'witch.conf'\n");
+        assert_eq!(with_include(&once), once);
+        assert_eq!(with_include(&(once + "port = 1\n")), "port = 5432\nport = 1\ninclude_if_exists = 'witch.conf'\n");
+    }
+
+    #[test]
+    fn only_what_would_shadow_witch_goes_from_the_automatic_file() {
+        let text = "# a comment\nprimary_conninfo = 'host=x'\nPrimary_Slot_Name='y'\nrecovery_target_time = 'z'\nwork_mem = '4MB'\n\
+                    promote_trigger_file = '/tmp/x'\nhot_standby_feedback = 'on'\n";
+        assert_eq!(without(text, is_stripped), "# a comment\nwork_mem = '4MB'\nhot_standby_feedback = 'on'\n");
+    }
+
+    #[test]
+    fn a_standby_knows_its_upstream_and_no_password() {
+        let upstream = Endpoint { host: "db 1".into(), port: 5433 };
+        let text = witch_conf(&settings(), Some(&upstream));
+        assert!(text.contains(r"primary_conninfo = 'host=''db 1'' port=5433 user=''replicator'' passfile=''/state/pgpass''"), "{text}");
+        assert!(text.contains("primary_slot_name = 'witch_4'") && text.contains("application_name=witch_4"), "{text}");
+        assert!(text.contains("work_mem = '5MB'") && !text.contains("secret"), "{text}");
+        let text = witch_conf(&settings(), None);
+        assert!(text.contains("primary_conninfo = ''") && text.contains("primary_slot_name = ''"), "{text}");
+    }
+
+    #[test]
+    fn the_users_lines_replace_the_default_ones_of_pg_hba() {
+        let mut settings = settings();
+        assert!(pg_hba(&settings, "postgres").contains("host    replication  \"replicator\"  all  scram-sha-256"));
+        settings.pg_hba = Vec::from(["local all all trust".to_string()]);
+        assert_eq!(pg_hba(&settings, "postgres"), HEADER.to_string() + "local all all trust\n");
+    }
+
+    #[test]
+    fn a_parameter_may_raise_a_floor_and_replace_a_default() {
+        let mut settings = settings();
+        settings.parameters.insert("max_wal_senders".into(), "30".into());
+        settings.parameters.insert("max_slot_wal_keep_size".into(), "-1".into());
+        assert_eq!(settings.faults(), Vec::<String>::new());
+        let value = |name: &str| settings.value_of(OWNED.iter().find(|owned| owned.name == name).expect("is owned"), None);
+        assert_eq!(value("max_wal_senders").as_deref(), Some("30"));
+        assert_eq!(value("max_slot_wal_keep_size").as_deref(), Some("-1"));
+        assert_eq!(value("max_replication_slots").as_deref(), Some("10"));
+    }
+
+    #[test]
+    fn every_owned_setting_has_a_value() {
+        let upstream = Endpoint { host: "h".into(), port: 1 };
+        for owned in OWNED {
+            assert!(settings().value_of(owned, Some(&upstream)).is_some(), "{}", owned.name);
+        }
+    }
+}

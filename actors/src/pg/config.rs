@@ -167,3 +167,74 @@ impl Settings {
 fn inside(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::pg) fn settings() -> Settings {
+        Settings {
+            node: NodeId(4),
+            cluster: "c".into(),
+            bin_dir: None,
+            data_dir: "/data".into(),
+            state_dir: "/state".into(),
+            socket_dir: None,
+            listen: "*".into(),
+            port: 5432,
+            user: "witch".into(),
+            password: Some(Secret::new("secret".into())),
+            replication_user: "replicator".into(),
+            replication_password: Some(Secret::new("secret".into())),
+            pg_hba: Vec::new(),
+            initdb: Vec::new(),
+            parameters: BTreeMap::from([("work_mem".into(), "5MB".into())]),
+        }
+    }
+
+    fn only_fault(change: impl FnOnce(&mut Settings)) -> String {
+        let mut settings = settings();
+        change(&mut settings);
+        let faults = settings.faults();
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        faults.into_iter().next().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_password_does_not_print() {
+        assert!(!format!("{:?}", settings()).contains("secret"));
+    }
+
+    #[test]
+    fn each_fault_names_its_key() {
+        assert_eq!(settings().faults(), Vec::<String>::new());
+        let parameter = |name: &'static str, value: &'static str| only_fault(|all| drop(all.parameters.insert(name.into(), value.into())));
+        assert!(parameter("primary_conninfo", "x").contains("postgres.parameters.primary_conninfo"));
+        assert!(parameter("wal_keep_size", "16MB").contains("at least 256MB"));
+        assert!(parameter("max_wal_senders", "3").contains("at least 10"));
+        assert!(parameter("wal_level", "minimal").contains("replica, logical"));
+        assert!(parameter("recovery_target_time", "now").contains("recovery"));
+        assert!(parameter("port", "1").contains("database.port"));
+        assert!(parameter("work mem", "1").contains("small letters"));
+        assert!(only_fault(|all| all.initdb.push("--auth=trust".into())).contains("postgres.initdb"));
+        assert!(only_fault(|all| all.initdb.push("UTF8".into())).contains("one word"));
+        assert!(only_fault(|all| all.user = String::new()).contains("database.user"));
+        assert!(only_fault(|all| all.state_dir = "/data/witch".into()).contains("inside postgres.data_dir"));
+        assert!(only_fault(|all| all.data_dir = "data".into()).contains("absolute"));
+        assert!(only_fault(|all| all.socket_dir = Some("/".repeat(100))).contains("Unix socket"));
+        assert!(only_fault(|all| all.pg_hba.push("a\nb".into())).contains("pg_hba"));
+        assert!(only_fault(|all| all.password = Some(Secret::new("a\nb".into()))).contains("database.password"));
+    }
+
+    #[test]
+    fn a_socket_goes_where_its_path_is_short_enough() {
+        let mut settings = settings();
+        assert_eq!(settings.socket_dir(), Some("/state"));
+        settings.state_dir = format!("/{}", "s".repeat(100));
+        assert_eq!(settings.socket_dir(), Some("/data"));
+        settings.data_dir = settings.state_dir.clone();
+        assert_eq!(settings.socket_dir(), None);
+        settings.socket_dir = Some("/run".into());
+        assert_eq!(settings.socket_dir(), Some("/run"));
+    }
+}

@@ -153,3 +153,54 @@ impl<'a> Field<'a> {
         self.text.and_then(read).ok_or_else(|| NotControlData(self.key.to_string()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    const PRINTED: &str = "pg_control version number:            1300
+Database system identifier:           7431234567890123456
+Database cluster state:               in archive recovery
+Latest checkpoint location:           0/3000060
+Latest checkpoint's REDO location:    0/3000028
+Latest checkpoint's TimeLineID:       2
+Time of latest checkpoint:            Sun Nov 22 01:00:00 2026
+Minimum recovery ending location:     0/3000100
+Min recovery ending loc's timeline:   2
+wal_log_hints setting:                on
+WAL block size:                       8192
+Bytes per WAL segment:                16777216
+Data page checksum version:           1
+";
+
+    #[test]
+    fn what_pg_controldata_prints_is_read() {
+        let control = ControlData::parse(PRINTED).expect("complete");
+        assert_eq!(control.system_identifier, SystemIdentifier(7_431_234_567_890_123_456));
+        assert_eq!(control.state, ControlState::InArchiveRecovery);
+        assert_eq!((control.checkpoint, control.redo, control.min_recovery), (Lsn(0x300_0060), Lsn(0x300_0028), Lsn(0x300_0100)));
+        assert!(control.data_checksums && control.wal_log_hints);
+    }
+
+    #[test]
+    fn a_missing_or_strange_line_is_named() {
+        let strange = PRINTED.replace("in archive recovery", "in a bad mood");
+        assert_eq!(ControlData::parse(&strange), Err(NotControlData("Database cluster state".into())));
+        assert_eq!(ControlData::parse(""), Err(NotControlData("Database system identifier".into())));
+    }
+
+    #[test]
+    fn a_file_that_is_no_control_file_is_not_taken_for_one() {
+        let mut bytes = vec![0_u8; 8192];
+        bytes[0..8].copy_from_slice(&77_u64.to_ne_bytes());
+        bytes[8..12].copy_from_slice(&1300_u32.to_ne_bytes());
+        bytes[16..20].copy_from_slice(&6_u32.to_ne_bytes());
+        bytes[48..52].copy_from_slice(&3_u32.to_ne_bytes());
+        let head = ControlHead { system_identifier: SystemIdentifier(77), state: ControlState::InProduction, timeline: Timeline(3) };
+        assert_eq!(ControlHead::parse(&bytes), Some(head));
+        assert_eq!(ControlHead::parse(&bytes[..40]), None);
+        bytes[8..12].copy_from_slice(&1300_u32.swap_bytes().to_ne_bytes());
+        assert_eq!(ControlHead::parse(&bytes), None);
+    }
+}

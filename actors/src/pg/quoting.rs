@@ -38,3 +38,18 @@ pub fn literal(text: &str) -> String {
 pub fn hba_word(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_language_escapes_what_is_special_in_it() {
+        let odd = r#"a'b\c"d:e"#;
+        assert_eq!(conf_value(odd), r#"'a''b\\c"d:e'"#);
+        assert_eq!(conninfo_value(odd), r#"'a\'b\\c"d:e'"#);
+        assert_eq!(passfile_field(odd), r#"a'b\\c"d\:e"#);
+        assert_eq!(identifier(odd), r#""a'b\c""d:e""#);
+        assert_eq!(literal(odd), r#"E'a''b\\c"d:e'"#);
+    }
+}

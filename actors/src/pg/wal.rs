@@ -42,15 +42,13 @@ impl Geometry {
 
     /// The header of the page that begins at `at`.
     const fn header(self, at: u64) -> u64 {
-        if at.is_multiple_of(self.segment) { LONG_HEADER } else { SHORT_HEADER }
+        if self.begins_segment(Lsn(at)) { LONG_HEADER } else { SHORT_HEADER }
     }
 
-    /// The name of the file that holds the byte at `lsn`.
+    /// Whether a segment begins there.
     #[must_use]
-    pub fn file_name(self, timeline: Timeline, lsn: Lsn) -> String {
-        let number = lsn.0 / self.segment;
-        let per_id = (1 << 32) / self.segment;
-        format!("{:08X}{:08X}{:08X}", timeline.0, number / per_id, number % per_id)
+    pub const fn begins_segment(self, lsn: Lsn) -> bool {
+        lsn.0.is_multiple_of(self.segment)
     }
 
     /// Of which timeline a file of the log is, and with which position it begins. None: the name is no segment's.
@@ -103,5 +101,52 @@ impl Record {
     pub const fn end(self, geometry: Geometry) -> Lsn {
         let end = geometry.end_of_record(self.start, self.length);
         if self.switches { Lsn(end.0.next_multiple_of(geometry.segment)) } else { end }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USUAL: Geometry = Geometry { page: 8192, segment: 16 << 20 };
+
+    #[test]
+    fn a_record_within_a_page_ends_where_the_next_aligned_one_begins() {
+        assert_eq!(USUAL.end_of_record(Lsn(0x0154_5B38), 114), Lsn(0x0154_5BB0));
+        assert_eq!(USUAL.end_of_record(Lsn(0x0154_5B38), 120), Lsn(0x0154_5BB0));
+    }
+
+    #[test]
+    fn a_record_that_fills_its_page_ends_at_the_page_and_not_behind_the_next_header() {
+        assert_eq!(USUAL.end_of_record(Lsn(0x2000 + 8192 - 120), 114), Lsn(0x4000));
+    }
+
+    #[test]
+    fn a_record_that_crosses_pages_jumps_over_their_headers() {
+        // 40 bytes on its page, 80 behind the short header of the next.
+        assert_eq!(USUAL.end_of_record(Lsn(0x2000 + 8192 - 40), 114), Lsn(0x4000 + 24 + 80));
+        // A segment begins with the long header.
+        assert_eq!(USUAL.end_of_record(Lsn((16 << 20) - 40), 114), Lsn((16 << 20) + 40 + 80));
+        // Three whole pages of payload and a bit.
+        let payload = 3 * (8192 - 24);
+        assert_eq!(USUAL.end_of_record(Lsn(0x4000 - 16), 16 + payload + 8), Lsn(0x4000 + 3 * 8192 + 24 + 8));
+    }
+
+    #[test]
+    fn a_line_of_pg_waldump_is_read_and_a_switch_ends_its_segment() {
+        let line = "rmgr: XLOG        len (rec/tot):    114/   114, tx:          0, lsn: 0/01545B38, prev 0/01545B00, desc: CHECKPOINT_SHUTDOWN redo 0/1545B38";
+        let record = Record::parse(line);
+        assert_eq!(record, Some(Record { start: Lsn(0x0154_5B38), length: 114, switches: false }));
+        let line = "rmgr: XLOG        len (rec/tot):     24/    24, tx:          0, lsn: 0/05000060, prev 0/05000028, desc: SWITCH ";
+        assert_eq!(Record::parse(line).map(|record| record.end(USUAL)), Some(Lsn(0x0600_0000)));
+        assert_eq!(Record::parse("first record is after 0/5000000, at 0/5000028, skipping over 40 bytes"), None);
+    }
+
+    #[test]
+    fn a_file_name_tells_timeline_and_position() {
+        assert_eq!(USUAL.parse_file_name("000000020000000100000003"), Some((Timeline(2), Lsn(0x1_0300_0000))));
+        for other in ["00000002.history", "000000020000000100000003.partial", "archive_status", "00000002000000010000000g"] {
+            assert_eq!(USUAL.parse_file_name(other), None, "{other}");
+        }
     }
 }

@@ -61,11 +61,15 @@ impl Installation {
     pub async fn discover(bin_dir: Option<&Path>) -> Result<Self, NotInstalled> {
         let bin_dir = match bin_dir {
             Some(given) => given.to_owned(),
-            None => usual_folder(std::env::var_os("PATH")).ok_or(NotInstalled::Nowhere)?,
+            None => {
+                let folders = usual_folders(std::env::var_os("PATH"));
+                // A server without its companions is the second choice: what it lacks is then named.
+                let complete = folders.iter().find(|folder| missing_in(folder).is_empty());
+                complete.or(folders.first()).cloned().ok_or(NotInstalled::Nowhere)?
+            }
         };
         let shown = bin_dir.display().to_string();
-        let missing: Vec<&str> =
-            REQUIRED.into_iter().filter(|program| access(&bin_dir.join(program), AccessFlags::X_OK).is_err()).collect();
+        let missing = missing_in(&bin_dir);
         if !missing.is_empty() {
             return Err(NotInstalled::Incomplete { bin_dir: shown, missing: missing.join(", "), hint: hint(&missing) });
         }
@@ -100,27 +104,32 @@ impl Installation {
     }
 }
 
-/// The first folder in PATH with a server, else the newest version in the usual folders.
-fn usual_folder(path: Option<OsString>) -> Option<PathBuf> {
-    let has_server = |folder: &PathBuf| access(&folder.join("postgres"), AccessFlags::X_OK).is_ok();
-    let in_path = path.iter().flat_map(std::env::split_paths).filter(|folder| folder.is_absolute()).find(has_server);
-    in_path.or_else(newest_version).or_else(|| Some(PathBuf::from(BUILT_FROM_SOURCE)).filter(has_server))
+/// The programs that the folder lacks.
+fn missing_in(bin_dir: &Path) -> Vec<&'static str> {
+    REQUIRED.into_iter().filter(|program| access(&bin_dir.join(program), AccessFlags::X_OK).is_err()).collect()
 }
 
-fn newest_version() -> Option<PathBuf> {
-    let mut found: Vec<(u32, PathBuf)> = Vec::new();
+/// The folders with a server: those in PATH, the distributions' with the newest version first, that of PostgreSQL's own build.
+fn usual_folders(path: Option<OsString>) -> Vec<PathBuf> {
+    let mut versioned: Vec<(u32, PathBuf)> = Vec::new();
     for (parent, prefix, bin) in VERSIONED {
         for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let folder = entry.path().join(bin);
-            if let Some(version) = name.strip_prefix(prefix).and_then(|version| version.parse().ok())
-                && access(&folder.join("postgres"), AccessFlags::X_OK).is_ok()
-            {
-                found.push((version, folder));
+            if let Some(version) = entry.file_name().to_string_lossy().strip_prefix(prefix).and_then(|version| version.parse().ok()) {
+                versioned.push((version, entry.path().join(bin)));
             }
         }
     }
-    found.into_iter().max().map(|(_, folder)| folder)
+    versioned.sort_unstable_by(|one, other| other.cmp(one));
+    let in_path = path.iter().flat_map(std::env::split_paths).collect::<Vec<_>>();
+    let all = in_path.into_iter().chain(versioned.into_iter().map(|(_, folder)| folder)).chain([PathBuf::from(BUILT_FROM_SOURCE)]);
+    all.filter_map(folder_of_server).collect()
+}
+
+/// The folder that the server in `folder` really lies in: a link to it may stand alone in PATH.
+fn folder_of_server(folder: PathBuf) -> Option<PathBuf> {
+    let server = std::fs::canonicalize(folder.join("postgres")).ok()?;
+    access(&server, AccessFlags::X_OK).ok()?;
+    server.parent().map(Path::to_owned)
 }
 
 fn hint(missing: &[&str]) -> String {

@@ -137,6 +137,12 @@ impl Walk<'_> {
             // It always ends with an error: the first record that is not valid is where the log ends.
             (Ok(()) | Err(ProgramFailure::Failed { .. }), Some(record)) => Ok(record.end(self.geometry)),
             (Err(ProgramFailure::Failed { output, .. }), None) if output.contains("could not find a valid record") => Ok(start),
+            // The log ends with a whole segment, and nothing of the next is there yet.
+            (Err(ProgramFailure::Failed { output, .. }), None)
+                if output.contains("could not find file") && self.geometry.begins_segment(start) =>
+            {
+                Ok(start)
+            }
             (Err(failure), _) => Err(failure.into()),
             (Ok(()), None) => Ok(start),
         }

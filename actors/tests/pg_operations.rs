@@ -1,0 +1,358 @@
+//! The operations on real PostgreSQL servers.
+//!
+//! PostgreSQL refuses to run as root, so as root each test runs itself again as the user `postgres`. Here the tests start and stop the
+//! servers; in production the guard does. `WITCH_TEST_BIN_DIR` names the programs of another version.
+#![cfg(feature = "shell")]
+
+#[path = "pg_operations/servers.rs"]
+mod servers;
+
+use actors::model::{Directory, Lsn, NodeId, Position, SystemIdentifier, Timeline};
+use actors::pg::actor::operations::{
+    Answer, Failure, Unfinished, Whom, adopt, basebackup, checkpoint_remote, create, discard_previous, end_of_wal, follow, foreign_server,
+    initdb, inspect_directory, marker, preserve_diverged, probe_fresh, relate, rewind, set_standby_signal, upstream_ancestry,
+    write_configuration,
+};
+use actors::pg::ancestry::Relation;
+use servers::{LONG, Node, as_postgres, eventually, upstream};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+/// A database is born with its roles, and only with their passwords does it let anybody in.
+#[test]
+fn a_new_database_has_its_roles_and_lets_nobody_else_in() {
+    as_postgres("a_new_database_has_its_roles_and_lets_nobody_else_in", async {
+        let node = Node::new(1);
+        assert_eq!(inspect_directory(&node.site).await, Directory::Empty);
+        let identity = initdb(&node.site).await.unwrap();
+        assert_eq!(inspect_directory(&node.site).await, Directory::Database { system_identifier: identity, timeline: Timeline(1) });
+        assert_eq!(marker(&node.site).await.unwrap(), None);
+        assert!(matches!(initdb(&node.site).await, Err(Failure::Directory { .. })), "a database is never made anew");
+        let log = fs::read_to_string(node.site.state_dir().join("pgpass")).unwrap();
+        assert!(log.contains(r"*:*:*:witch:it's \\ a \: secret"), "{log}");
+
+        let server = node.start().await;
+        let endpoint = node.endpoint();
+        assert_eq!(probe_fresh(&node.site, Whom::Remote(&endpoint), LONG).await, Answer::Ok);
+        let mut burglar = node.site.clone();
+        burglar.settings.password = Some(actors::pg::Secret::new("guess".into()));
+        assert_eq!(probe_fresh(&burglar, Whom::Remote(&endpoint), LONG).await, Answer::Sql("28P01".into()));
+        assert_eq!(server.psql("SELECT rolsuper, rolreplication FROM pg_roles WHERE rolname = 'replicator'").await, "f|t");
+        assert_eq!(server.psql("SELECT count(*) FROM pg_authid WHERE rolpassword LIKE 'SCRAM-SHA-256$%'").await, "2");
+        assert_eq!(server.psql("SHOW data_checksums").await, "on");
+        assert_eq!(server.psql("SHOW server_encoding").await, "UTF8");
+        assert_eq!(server.psql("SHOW cluster_name").await, "it's a cluster");
+        assert_eq!(server.psql("SHOW work_mem").await, "5MB", "from the user's parameters");
+        server.stop().await;
+        // Adoption of the same database is a repetition.
+        assert_eq!(adopt(&node.site).await.unwrap(), identity);
+    });
+}
+
+/// A standby is cloned, promoted; the old primary, which wrote on, is rewound, and what it wrote is kept.
+#[test]
+fn a_diverged_primary_is_rewound_and_what_it_wrote_is_kept() {
+    as_postgres("a_diverged_primary_is_rewound_and_what_it_wrote_is_kept", async {
+        let (one, two) = (Node::new(1), Node::new(2));
+        let identity = initdb(&one.site).await.unwrap();
+        let first = one.start().await;
+        first.psql("CREATE TABLE kept AS SELECT generate_series(1, 1000) AS n").await;
+        first.session().await.ensure_slots(NodeId(1), &[NodeId(1), NodeId(2)].into(), LONG).await.unwrap();
+
+        let seen = std::sync::Mutex::new(Vec::new());
+        basebackup(&two.site, &upstream(&one, identity, 1, 0), &|progress| seen.lock().unwrap().push(progress)).await.unwrap();
+        assert!(seen.lock().unwrap().iter().any(|progress| progress.percent == Some(100)), "{seen:?}");
+        let second = two.start().await;
+        second.streams_on(Timeline(1)).await;
+        second.has_received(&first).await;
+
+        // The standby is promoted while the old primary goes on writing: what fencing prevents, and a crash does all the same.
+        let end_of_first = second.session().await.observe(LONG).await.unwrap().position;
+        let promotion = second.session().await.promote(&two.site, LONG).await.unwrap();
+        assert_eq!(promotion.timeline, Timeline(2));
+        assert!(promotion.lsn >= end_of_first.lsn, "{promotion:?} {end_of_first:?}");
+        assert_eq!(second.session().await.promote(&two.site, LONG).await.unwrap(), promotion, "promoting twice answers the same");
+        first.psql("INSERT INTO kept SELECT generate_series(1, 10000)").await;
+        second.psql("CREATE TABLE of_the_second AS SELECT 1 AS n").await;
+        first.crash().await;
+
+        let upstream = upstream(&two, identity, 2, promotion.lsn.0);
+        let end = end_of_wal(&one.site, LONG).await.unwrap();
+        assert!(!end.clean && end.timeline == Timeline(1) && end.lsn > promotion.lsn, "{end:?}");
+        let theirs = upstream_ancestry(&one.site, &two.endpoint(), LONG).await.unwrap();
+        let fork = Position { timeline: Timeline(1), lsn: promotion.lsn };
+        assert_eq!(relate(&one.site, end, &theirs).await.unwrap(), Relation::Diverged { fork });
+
+        let preserved = preserve_diverged(&one.site, fork, end).await.unwrap();
+        assert!(preserved.left_out.is_empty() && !preserved.kept.is_empty(), "{preserved:?}");
+        for name in &preserved.kept {
+            let (kept, original) = (preserved.folder.join(name), one.site.data_dir().join("pg_wal").join(name));
+            assert_eq!(fs::read(kept).unwrap(), fs::read(original).unwrap(), "{name}");
+        }
+        assert!(fs::read_to_string(preserved.folder.join("summary.json")).unwrap().contains(&promotion.lsn.to_string()));
+        assert_eq!(preserve_diverged(&one.site, fork, end).await.unwrap().folder, preserved.folder, "kept once");
+
+        checkpoint_remote(&one.site, &upstream, LONG).await.unwrap();
+        rewind(&one.site, &upstream, &|_| {}).await.unwrap();
+        assert_eq!(marker(&one.site).await.unwrap(), None);
+        let first = one.start().await;
+        first.streams_on(Timeline(2)).await;
+        first.has_received(&second).await;
+        eventually("the rewound node has replayed", async || first.psql("SELECT count(*) FROM kept").await == "1000").await;
+        assert_eq!(first.psql("SHOW primary_slot_name").await, "witch_1");
+    });
+}
+
+/// D4: the end of the old primary's log, computed from its files, is what its standby has received, to the byte.
+#[test]
+fn the_end_of_a_clean_log_is_what_the_standby_has_received() {
+    as_postgres("the_end_of_a_clean_log_is_what_the_standby_has_received", async {
+        let (one, two) = (Node::new(1), Node::new(2));
+        let identity = initdb(&one.site).await.unwrap();
+        let mut first = one.start().await;
+        first.session().await.ensure_slots(NodeId(1), &[NodeId(2)].into(), LONG).await.unwrap();
+        basebackup(&two.site, &upstream(&one, identity, 1, 0), &|_| {}).await.unwrap();
+        let second = two.start().await;
+        second.streams_on(Timeline(1)).await;
+        // Several rounds, with records of many sizes, so that some final record lies across the end of a page.
+        for round in 0..6 {
+            let bytes = 1000 + round * 1337;
+            first.psql(&format!("SELECT pg_logical_emit_message(false, 'test', repeat('x', {bytes}))")).await;
+            first.psql("SELECT pg_switch_wal()").await;
+            first.session().await.checkpoint(LONG).await.unwrap();
+            first.stop().await;
+            let end = end_of_wal(&one.site, LONG).await.unwrap();
+            assert!(end.clean && end.timeline == Timeline(1), "{end:?}");
+            let received = second.session().await.observe(LONG).await.unwrap().position;
+            assert_eq!(end.lsn, received.lsn);
+            first = one.start().await;
+            second.streams_on(Timeline(1)).await;
+        }
+        // A standby that is stopped knows its own end: nothing it has received lies past it, and all that it has replayed before.
+        first.psql("SELECT pg_logical_emit_message(false, 'test', repeat('x', 100000))").await;
+        second.has_received(&first).await;
+        first.stop().await;
+        let received = second.session().await.observe(LONG).await.unwrap().position;
+        second.stop().await;
+        let end = end_of_wal(&two.site, LONG).await.unwrap();
+        assert_eq!(Position { timeline: end.timeline, lsn: end.lsn }, received);
+        assert!(!end.clean);
+    });
+}
+
+/// A standby that was stopped before the promotion of another is a prefix of it: it starts and streams, without rewind or clone.
+#[test]
+fn a_standby_that_missed_a_promotion_is_a_prefix_and_just_streams() {
+    as_postgres("a_standby_that_missed_a_promotion_is_a_prefix_and_just_streams", async {
+        let nodes = [Node::new(1), Node::new(2), Node::new(3)];
+        let all = [NodeId(1), NodeId(2), NodeId(3)].into();
+        let identity = initdb(&nodes[0].site).await.unwrap();
+        let first = nodes[0].start().await;
+        first.session().await.ensure_slots(NodeId(1), &all, LONG).await.unwrap();
+        let mut standbys = Vec::new();
+        for node in &nodes[1..] {
+            basebackup(&node.site, &upstream(&nodes[0], identity, 1, 0), &|_| {}).await.unwrap();
+            let standby = node.start().await;
+            standby.streams_on(Timeline(1)).await;
+            standby.session().await.ensure_slots(node.site.settings.node, &all, LONG).await.unwrap();
+            standbys.push(standby);
+        }
+        let third = standbys.pop().unwrap();
+        let second = standbys.pop().unwrap();
+        third.has_received(&first).await;
+        third.stop().await;
+        first.psql("CREATE TABLE t AS SELECT 1 AS n").await;
+        second.has_received(&first).await;
+        // The slots of a standby move along with it.
+        let slots = "SELECT count(*) FROM pg_replication_slots WHERE restart_lsn = pg_last_wal_replay_lsn()";
+        first.stop().await;
+        second.session().await.ensure_slots(NodeId(2), &all, LONG).await.unwrap();
+        assert_eq!(second.psql(slots).await, "2");
+        let promotion = second.session().await.promote(&nodes[1].site, LONG).await.unwrap();
+
+        let end = end_of_wal(&nodes[2].site, LONG).await.unwrap();
+        let theirs = upstream_ancestry(&nodes[2].site, &nodes[1].endpoint(), LONG).await.unwrap();
+        assert_eq!(theirs.began_at(), promotion.lsn);
+        assert_eq!(relate(&nodes[2].site, end, &theirs).await.unwrap(), Relation::Prefix);
+        let end = end_of_wal(&nodes[0].site, LONG).await.unwrap();
+        assert_eq!(relate(&nodes[0].site, end, &theirs).await.unwrap(), Relation::Prefix, "a clean stop loses nothing: {end:?}");
+
+        // One is configured before it starts, the other is pointed elsewhere while it runs.
+        write_configuration(&nodes[0].site, Some(&nodes[1].endpoint())).await.unwrap();
+        set_standby_signal(&nodes[0].site, true).await.unwrap();
+        let first = nodes[0].start().await;
+        first.streams_on(Timeline(2)).await;
+        let third = nodes[2].start().await;
+        follow(&nodes[2].site, &mut third.session().await, &nodes[1].endpoint(), LONG).await.unwrap();
+        third.streams_on(Timeline(2)).await;
+        let receiver = third.session().await.observe(LONG).await.unwrap().receiver.unwrap();
+        assert_eq!(receiver.upstream, Some(nodes[1].endpoint()));
+        // A node that is no member any more loses its slot and its connection.
+        assert_eq!(second.session().await.terminate_foreign_walsenders(&[NodeId(1), NodeId(2)].into(), LONG).await.unwrap(), 1);
+        third.stop().await;
+        eventually("the stranger's slot is gone", async || {
+            second.session().await.ensure_slots(NodeId(2), &[NodeId(1), NodeId(2)].into(), LONG).await.unwrap();
+            second.psql("SELECT string_agg(slot_name, ',') FROM pg_replication_slots").await == "witch_1"
+        })
+        .await;
+    });
+}
+
+/// What an operator or a copied file says of settings that Witch owns does not count.
+#[test]
+fn settings_that_witch_owns_are_not_shadowed() {
+    as_postgres("settings_that_witch_owns_are_not_shadowed", async {
+        let node = Node::new(1);
+        initdb(&node.site).await.unwrap();
+        let server = node.start().await;
+        server.psql("ALTER SYSTEM SET primary_conninfo = 'host=elsewhere'").await;
+        server.psql("ALTER SYSTEM SET wal_keep_size = '1MB'").await;
+        server.psql("ALTER SYSTEM SET recovery_target_time = '2000-01-01'").await;
+        server.psql("ALTER SYSTEM SET listen_addresses = '0.0.0.0'").await;
+        server.psql("ALTER SYSTEM SET statement_timeout = '9s'").await;
+        server.stop().await;
+        let conf = node.site.data_dir().join("postgresql.conf");
+        let text = fs::read_to_string(&conf).unwrap();
+        fs::write(&conf, format!("{text}\nwal_sender_timeout = '1h'\n")).unwrap();
+        write_configuration(&node.site, None).await.unwrap();
+        let auto = fs::read_to_string(node.site.data_dir().join("postgresql.auto.conf")).unwrap();
+        assert!(auto.contains("statement_timeout") && !auto.contains("primary_conninfo") && !auto.contains("recovery_target"), "{auto}");
+        let server = node.start().await;
+        assert_eq!(server.psql("SHOW primary_conninfo").await, "");
+        assert_eq!(server.psql("SHOW wal_keep_size").await, "256MB");
+        assert_eq!(server.psql("SHOW wal_sender_timeout").await, "10s", "the include is the last line");
+        assert_eq!(server.psql("SHOW listen_addresses").await, "127.0.0.1");
+        assert_eq!(server.psql("SHOW statement_timeout").await, "9s", "what Witch does not own stays the operator's");
+    });
+}
+
+/// A clone that was not finished is known by its marker and made anew; one that replaces a database keeps that one until it streams.
+#[test]
+fn a_half_clone_is_made_anew_and_a_whole_database_is_kept_until_then() {
+    as_postgres("a_half_clone_is_made_anew_and_a_whole_database_is_kept_until_then", async {
+        let (one, two) = (Node::new(1), Node::new(2));
+        let identity = initdb(&one.site).await.unwrap();
+        let first = one.start().await;
+        first.psql("CREATE TABLE large AS SELECT generate_series(1, 500000) AS n").await;
+        let from = upstream(&one, identity, 1, 0);
+
+        // The copy is dropped at its first word, as if the operation had been given up.
+        let begun = tokio::sync::Notify::new();
+        let notify = |_| begun.notify_one();
+        tokio::select! {
+            _ = basebackup(&two.site, &from, &notify) => panic!("the copy ended before it could be given up"),
+            () = begun.notified() => {}
+        }
+        assert_eq!(marker(&two.site).await.unwrap().unwrap().what, Some(Unfinished::Clone));
+        assert_eq!(inspect_directory(&two.site).await, Directory::Unfinished);
+        fs::write(two.site.data_dir().join("left-over"), "x").unwrap();
+        basebackup(&two.site, &from, &|_| {}).await.unwrap();
+        assert!(!two.site.data_dir().join("left-over").exists());
+        assert_eq!(inspect_directory(&two.site).await, Directory::Database { system_identifier: identity, timeline: Timeline(1) });
+
+        fs::write(two.site.data_dir().join("of-the-old"), "x").unwrap();
+        basebackup(&two.site, &from, &|_| {}).await.unwrap();
+        let previous = two.folder.join("data.witch-previous");
+        assert!(previous.join("of-the-old").exists() && !two.site.data_dir().join("of-the-old").exists());
+        discard_previous(&two.site).await.unwrap();
+        assert!(!previous.exists());
+        let second = two.start().await;
+        first.session().await.ensure_slots(NodeId(1), &[NodeId(2)].into(), LONG).await.unwrap();
+        second.streams_on(Timeline(1)).await;
+    });
+}
+
+/// S11: another cluster's database is reported, and not a byte of it changes.
+#[test]
+fn a_database_of_another_cluster_is_refused_and_untouched() {
+    as_postgres("a_database_of_another_cluster_is_refused_and_untouched", async {
+        let (one, two) = (Node::new(1), Node::new(2));
+        let identity = initdb(&one.site).await.unwrap();
+        let other = initdb(&two.site).await.unwrap();
+        let _first = one.start().await;
+        let from = upstream(&one, identity, 1, 0);
+        let before = two.fingerprint();
+        let cloned = basebackup(&two.site, &from, &|_| {}).await;
+        let rewound = rewind(&two.site, &from, &|_| {}).await;
+        for refused in [cloned, rewound] {
+            assert!(
+                matches!(&refused, Err(Failure::OtherDatabase { found, expected, .. }) if *found == other && *expected == identity),
+                "{refused:?}"
+            );
+        }
+        // Nor is the right directory filled from the wrong server.
+        let three = Node::new(3);
+        let mut wrong = from.clone();
+        wrong.system_identifier = SystemIdentifier(7);
+        let refused = basebackup(&three.site, &wrong, &|_| {}).await;
+        assert!(matches!(refused, Err(Failure::OtherDatabase { .. })), "{refused:?}");
+        assert_eq!(inspect_directory(&three.site).await, Directory::Empty);
+        assert_eq!(two.fingerprint(), before);
+    });
+}
+
+/// What PostgreSQL would refuse is said before it does, with the command that helps.
+#[test]
+fn a_directory_that_cannot_be_used_says_why_and_what_to_do() {
+    as_postgres("a_directory_that_cannot_be_used_says_why_and_what_to_do", async {
+        let node = Node::new(1);
+        let reason = async || match inspect_directory(&node.site).await {
+            Directory::Unusable { reason } => reason,
+            other => panic!("{other:?}"),
+        };
+        create(&node.site).await.unwrap();
+        let data_dir = node.site.data_dir();
+        fs::write(data_dir.join("letter.txt"), "x").unwrap();
+        assert!(reason().await.contains("no readable global/pg_control"));
+        fs::remove_file(data_dir.join("letter.txt")).unwrap();
+        initdb(&node.site).await.unwrap();
+        fs::set_permissions(&data_dir, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(reason().await.contains(&format!("chmod 0700 {}", data_dir.display())));
+        fs::set_permissions(&data_dir, fs::Permissions::from_mode(0o750)).unwrap();
+        assert!(matches!(inspect_directory(&node.site).await, Directory::Database { .. }));
+        fs::write(data_dir.join("PG_VERSION"), "12\n").unwrap();
+        assert!(reason().await.contains("made by PostgreSQL 12"));
+        let mut foreign = node.site.clone();
+        foreign.settings.data_dir = "/etc".into();
+        let Directory::Unusable { reason } = inspect_directory(&foreign).await else { panic!("/etc is not ours") };
+        assert!(reason.contains("belongs to root") && reason.contains("chown -R"), "{reason}");
+        // A standby of somebody is not founded upon.
+        fs::write(data_dir.join("PG_VERSION"), format!("{}\n", node.site.installation.major())).unwrap();
+        set_standby_signal(&node.site, true).await.unwrap();
+        let refused = adopt(&node.site).await.unwrap_err().to_string();
+        assert!(refused.contains("standby of another server"), "{refused}");
+    });
+}
+
+/// A hung server is a miss and a refusing one is not; a server that nobody of Witch's started is a stranger.
+#[test]
+fn a_hung_server_misses_and_a_stranger_is_named() {
+    as_postgres("a_hung_server_misses_and_a_stranger_is_named", async {
+        let node = Node::new(1);
+        initdb(&node.site).await.unwrap();
+        assert!(matches!(probe_fresh(&node.site, Whom::Local, LONG).await, Answer::Miss(_)));
+        assert_eq!(foreign_server(&node.site, None).await, None);
+        let server = node.start().await;
+        assert_eq!(probe_fresh(&node.site, Whom::Local, LONG).await, Answer::Ok);
+        let mut session = server.session().await;
+        assert_eq!(foreign_server(&node.site, Some(server.pid())).await, None);
+        let stranger = foreign_server(&node.site, None).await.unwrap();
+        assert!(stranger.pid == server.pid() && stranger.advice.contains("stop"), "{stranger:?}");
+
+        server.freeze();
+        let answer = probe_fresh(&node.site, Whom::Local, std::time::Duration::from_millis(300)).await;
+        assert!(matches!(answer, Answer::Miss(_)), "{answer:?}");
+        server.thaw();
+        eventually("it answers again", async || probe_fresh(&node.site, Whom::Local, LONG).await == Answer::Ok).await;
+        assert_eq!(session.observe(LONG).await.unwrap().position.timeline, Timeline(1), "the old connection lived through it");
+        server.crash().await;
+        assert!(session.observe(LONG).await.is_err());
+        assert!(session.is_closed());
+        assert_eq!(foreign_server(&node.site, None).await, None, "the file that the crash left is nobody's");
+        let end = end_of_wal(&node.site, LONG).await.unwrap();
+        assert!(end.lsn > Lsn(0) && !end.clean);
+        // A crashed database is recovered by its adoption.
+        adopt(&node.site).await.unwrap();
+        assert!(end_of_wal(&node.site, LONG).await.unwrap().clean);
+    });
+}
