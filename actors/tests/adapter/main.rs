@@ -42,7 +42,7 @@ tests! {
 async fn a_cluster_of_two_lives_through_a_crash_a_failover_and_a_return() {
     let (one, two) = (Node::new(1).await, Node::new(2).await);
     one.order(Order::Found);
-    let founded = one.until("the database is founded", |report| report.founded.is_some()).await.founded.unwrap();
+    let founded = one.until("the database is founded", |report| report.founded.is_some()).await.founded.expect("it was asked for");
 
     one.lead(1).await;
     let first = one.until("one leads", |report| report.promotion.is_some()).await;
@@ -69,7 +69,7 @@ async fn a_cluster_of_two_lives_through_a_crash_a_failover_and_a_return() {
     one.sql("INSERT INTO t SELECT generate_series(1, 1000)").await;
     one.order(Order::Fence);
     let fenced = one.until("one is fenced", |report| report.stopped.is_some()).await;
-    assert_eq!(fenced.stopped.unwrap().final_lsn, None, "nobody knows the end of a killed server's log");
+    assert_eq!(fenced.stopped.expect("it was waited for").final_lsn, None, "nobody knows the end of a killed server's log");
     assert!(one.residents().is_empty());
     one.drop_lease(1).await;
 
@@ -89,7 +89,7 @@ async fn a_cluster_of_two_lives_through_a_crash_a_failover_and_a_return() {
 async fn a_step_down_hands_the_whole_log_over() {
     let (one, two) = (Node::new(1).await, Node::new(2).await);
     one.order(Order::Found);
-    let founded = one.until("the database is founded", |report| report.founded.is_some()).await.founded.unwrap();
+    let founded = one.until("the database is founded", |report| report.founded.is_some()).await.founded.expect("it was asked for");
     one.lead(1).await;
     let first = one.until("one leads", |report| report.promotion.is_some()).await;
     two.order(Order::Follow(one.as_upstream(1, founded, first.promotion)));
@@ -98,14 +98,14 @@ async fn a_step_down_hands_the_whole_log_over() {
     let began = actors::tree::clock::boottime();
     one.hurry(Order::StepDown);
     two.hurry(Order::Follow(one.as_upstream(1, founded, first.promotion)));
-    let stopped = one.until("one has stopped", |report| report.stopped.is_some()).await.stopped.unwrap();
+    let stopped = one.until("one has stopped", |report| report.stopped.is_some()).await.stopped.expect("it was waited for");
     let end = stopped.final_lsn.expect("a clean stop has an end");
     println!("    stopped {:?} after the order", actors::tree::clock::boottime().since(began));
     two.until("two has it all", |report| report.database.position.is_some_and(|position| position.lsn >= end)).await;
     two.lead(2).await;
     let second = two.until("two leads", |report| report.promotion.is_some()).await;
     println!("    the other leads {:?} after the order", actors::tree::clock::boottime().since(began));
-    assert_eq!(second.promotion.unwrap().lsn, end, "not a byte more or less");
+    assert_eq!(second.promotion.expect("it leads").lsn, end, "not a byte more or less");
     one.order(Order::Follow(two.as_upstream(2, founded, second.promotion)));
     one.until("one streams", |report| report.database.streaming).await;
     assert!(!one.state_dir().join("diverged").exists(), "nothing diverged");
@@ -118,7 +118,7 @@ async fn a_restarted_actor_takes_the_running_server_over() {
     one.until("the database is founded", |report| report.founded.is_some()).await;
     one.lead(1).await;
     one.until("one leads", |report| report.promotion.is_some()).await;
-    let (postmaster, client) = (one.postmaster(), one.connect().await.unwrap());
+    let (postmaster, client) = (one.postmaster(), one.connect().await.expect("a connection"));
     one.kill_the_actor();
     one.forget();
     one.until("the new actor watches", |report| report.order == 0 && report.database.server == Server::Primary).await;

@@ -62,7 +62,7 @@ impl Node {
             lock: state.join("guard.lock"),
         };
         let options = Options { arguments, log: state.join("guard.log") };
-        FOLDERS.lock().unwrap().push((folder, options.clone()));
+        FOLDERS.lock().expect("nobody panics with it").push((folder, options.clone()));
         let address = Address::vacant();
         let tether = Tether::start(options, address.clone());
         let reported = Arc::new(Mutex::new(None));
@@ -71,7 +71,7 @@ impl Node {
             site: site.clone(),
             tether: tether.clone(),
             data_nodes: Arc::new(|| [NodeId(1), NodeId(2)].into()),
-            report: Arc::new(move |report| *told.lock().unwrap() = Some(report)),
+            report: Arc::new(move |report| *told.lock().expect("nobody panics with it") = Some(report)),
         };
         let make = move || Ok((Machine::new(Timing::default()), PgHands::new(surroundings.clone())));
         let child = Child::new("pg", Clock::Boot, address.clone(), make);
@@ -118,20 +118,20 @@ impl Node {
 
     /// The last report.
     pub(crate) fn last(&self) -> Reported {
-        self.reported.lock().unwrap().clone().expect("something was reported")
+        self.reported.lock().expect("nobody panics with it").clone().expect("something was reported")
     }
 
     /// What was reported until now does not count.
     pub(crate) fn forget(&self) {
         self.counts_from.store(0, Ordering::SeqCst);
-        *self.reported.lock().unwrap() = None;
+        *self.reported.lock().expect("nobody panics with it") = None;
     }
 
     /// Waits for a report.
     pub(crate) async fn until(&self, what: &str, fact: impl Fn(&Reported) -> bool) -> Reported {
         let deadline = Instant::now() + SOON;
         loop {
-            let last = self.reported.lock().unwrap().clone();
+            let last = self.reported.lock().expect("nobody panics with it").clone();
             match last {
                 Some(report) if report.order >= self.counts_from.load(Ordering::SeqCst) && fact(&report) => return report,
                 other => assert!(Instant::now() < deadline, "still not reported: {what}; the last: {other:#?}"),
@@ -234,7 +234,7 @@ async fn renew(tether: Tether, leased: Arc<AtomicU64>) {
 
 /// Ends everything that a test has left, and removes it.
 pub(crate) async fn sweep_all(explain: bool) {
-    let folders = std::mem::take(&mut *FOLDERS.lock().unwrap());
+    let folders = std::mem::take(&mut *FOLDERS.lock().expect("nobody panics with it"));
     // The trees of the test end, and with them whoever would start a guard anew.
     sleep(Duration::from_millis(300)).await;
     for (folder, options) in folders {

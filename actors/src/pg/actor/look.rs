@@ -110,12 +110,9 @@ impl Known {
             self.session = Some((life, Session::open(site, SIGHT_MAX).await.ok()?));
         }
         let (_, session) = self.session.as_mut()?;
-        let seen = match session.observe(SIGHT_MAX).await {
-            Ok(seen) => seen,
-            Err(_) => {
-                self.session = None;
-                return None;
-            }
+        let Ok(seen) = session.observe(SIGHT_MAX).await else {
+            self.session = None;
+            return None;
         };
         let promotion = if seen.in_recovery { None } else { self.began(site, seen.position.timeline).await };
         let stream = seen.receiver.filter(|receiver| receiver.streaming);
