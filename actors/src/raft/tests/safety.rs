@@ -23,7 +23,7 @@ fn chaos(seed: u64, nodes: u64, seconds: u64) -> World {
     world.network = match world.dice.below(3) {
         0 => Network { delay: (100, 1000), straggle: (0, 0), loss: 0 },
         1 => Network { delay: (100, 20_000), straggle: (20, 2_000_000), loss: 100 },
-        _ => Network { delay: (500, 50_000), straggle: (5, 4_000_000), loss: 20 },
+        _ => Network { delay: (500, 50_000), straggle: (10, 4_000_000), loss: 20 },
     };
     for node in world.nodes() {
         world.start(node);
@@ -39,6 +39,7 @@ fn chaos(seed: u64, nodes: u64, seconds: u64) -> World {
     world
 }
 
+/// Faults come in bouts: some mischief, and then peace for long enough that somebody is primary again.
 fn mischief(world: &mut World, nodes: u64) {
     // Mostly against those who matter.
     let anybody = NodeId(world.dice.between(1, nodes));
@@ -47,24 +48,24 @@ fn mischief(world: &mut World, nodes: u64) {
         1 => world.lease_holder().unwrap_or(anybody),
         _ => anybody,
     };
-    match world.dice.below(12) {
+    match world.dice.below(16) {
         0 | 1 => world.crash(node),
-        2 => world.isolate(node),
-        3 => {
+        2 | 3 => world.isolate(node),
+        4 => {
             let peer = NodeId(world.dice.between(1, nodes));
             world.cuts.insert((node, peer));
         }
-        4 => {
+        5 => {
             let until = world.now + world.dice.between(100_000, 6_000_000);
             world.freeze(node, until);
         }
-        5 => {
+        6 => {
             if let Some(leader) = world.leader() {
                 world.order(leader, Order::HandOver);
             }
         }
-        6 => world.host_mut(node.0).holder.stopping = true,
-        7 | 8 => world.heal(),
+        7 => world.host_mut(node.0).holder.stopping = true,
+        8..=11 => world.heal(),
         _ => {
             for node in world.nodes() {
                 if world.hosts[&node].machine.is_none() {

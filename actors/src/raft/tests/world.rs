@@ -305,9 +305,10 @@ impl World {
             Happening::Unlinked(peer) => self.step(node, Input::Unlinked { node: peer }),
             Happening::Durable(number) => {
                 let host = self.host_mut(node.0);
-                let batch = host.writing.remove(0);
-                assert_eq!(batch.number, number);
-                write(&mut host.stored, batch);
+                let done = host.writing.iter().take_while(|batch| batch.number <= number).count();
+                for batch in host.writing.drain(..done) {
+                    write(&mut host.stored, batch);
+                }
                 self.step(node, Input::Persisted { number });
             }
             Happening::Alarm => {
