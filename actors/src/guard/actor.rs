@@ -9,6 +9,7 @@ mod connect;
 mod connection;
 mod journal;
 mod launch;
+mod pending;
 mod process;
 mod settle;
 mod sweep;

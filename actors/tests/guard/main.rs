@@ -56,7 +56,9 @@ tests! {
         nothing_becomes_writable_without_a_lease,
         there_is_one_guard_for_a_data_directory,
         a_guard_quits_when_it_is_told_to,
-        nonsense_closes_the_connection_and_harms_nothing,
+        nonsense_closes_its_own_connection_and_harms_nothing,
+        whoever_says_nothing_takes_no_place_and_is_sent_away,
+        only_a_daemon_takes_the_place_of_the_daemon,
         the_guard_is_small;
 }
 
