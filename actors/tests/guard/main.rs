@@ -43,6 +43,8 @@ tests! {
         a_daemon_that_does_not_read_is_not_waited_for,
         the_death_of_the_guard_ends_the_server,
         a_sweep_ends_what_a_stopped_guard_does_not,
+        a_sweep_spares_whoever_only_visits_the_directory,
+        a_sweep_spares_whoever_has_the_number_of_a_dead_guard,
         a_dead_postmaster_is_announced_only_when_no_backend_is_left;
     survive:
         renewals_keep_a_primary_alive,
