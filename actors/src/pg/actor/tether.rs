@@ -16,8 +16,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 const CONNECT_MAX: Duration = Duration::from_secs(2);
 /// Between two tries.
 const TRY_EVERY: Duration = Duration::from_millis(100);
-/// A daemon that has just begun knows of no lease: it is waited so long for the guard to tell.
-const FIND_MAX: Duration = Duration::from_secs(2);
+/// A daemon that has just begun knows of no lease: it is waited so long for the guard to tell. A guard that is stopped fences nobody, and
+/// whoever killed the daemon has taken time away from the lease already.
+const FIND_MAX: Duration = Duration::from_secs(1);
 /// A guard that was lost and is there again within this time has the lease that it had. Anything may take its place at the socket for a moment.
 const RETURN_MAX: Duration = Duration::from_millis(300);
 /// A guard that has just answered says within this time which lease it holds.
