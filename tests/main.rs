@@ -17,6 +17,7 @@ mod database_emptied;
 mod foreign_database;
 mod founding;
 mod guard_killed;
+mod guard_stopped;
 mod health_endpoints;
 mod majority_lost;
 mod node_killed;

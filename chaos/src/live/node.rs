@@ -285,6 +285,11 @@ impl Node {
         self.signal_one(self.daemon_pid(), "daemon", Signal::SIGCONT)
     }
 
+    /// Stops the guard, which then fences nobody.
+    pub fn stop_guard(&self) -> Result<()> {
+        self.signal_one(self.guard_pid(), "guard", Signal::SIGSTOP)
+    }
+
     /// Kills the guard and nothing else.
     pub fn kill_guard(&self) -> Result<()> {
         self.signal_one(self.guard_pid(), "guard", Signal::SIGKILL)
