@@ -1,8 +1,12 @@
 //! Many machines at once, over a network and disks that do what real ones do.
 
+mod birth;
 mod holder;
 mod restart;
+mod lead;
+mod log;
 mod safety;
+mod screen;
 mod world;
 
 use crate::model::{Endpoint, Member, NodeId, RaftId};

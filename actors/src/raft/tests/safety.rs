@@ -118,7 +118,7 @@ fn a_grant_to_an_earlier_life_is_void() {
         let mut world = World::founded(seed, 3);
         world.network = Network { delay: (100, 400), straggle: (2, 2_500_000), loss: 3 };
         while world.now < 60_000_000 {
-            let pause = world.dice.between(200, 1500);
+            let pause = world.dice.between(100, 700);
             world.run(Duration::from_millis(pause));
             let holder = world.hosts.values().find_map(|host| host.holder.state.as_ref()?.leaseholder()).map(|(node, _)| node);
             if let Some(node) = holder {

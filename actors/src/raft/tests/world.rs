@@ -107,6 +107,8 @@ pub(crate) struct World {
     pub(crate) grants: u64,
     /// The most that any node has ever seen applied: nobody may contradict it.
     pub(crate) history: BTreeMap<u64, Vec<u8>>,
+    /// A node that belongs to another cluster.
+    pub(crate) foreign: Option<NodeId>,
     /// Called with every configuration before a life begins.
     pub(crate) adjust: fn(&mut Config),
 }
@@ -127,6 +129,7 @@ impl World {
             appointments: BTreeMap::new(),
             grants: 0,
             history: BTreeMap::new(),
+            foreign: None,
             adjust: |_| {},
         };
         for node in 1..=nodes {
@@ -419,7 +422,9 @@ impl World {
     }
 
     fn told(&mut self, node: NodeId, fact: Fact) {
-        if let Fact::Committed { index, state, .. } = &fact {
+        if let Fact::Committed { index, state, .. } = &fact
+            && self.foreign != Some(node)
+        {
             let bytes = rmp_serde::to_vec_named(state).expect("a state encodes");
             let known = self.history.entry(*index).or_insert_with(|| bytes.clone());
             assert!(*known == bytes, "at {} us node {node} has another state at index {index} than somebody before it", self.now);
@@ -480,6 +485,11 @@ impl World {
 
     pub(crate) fn raft_id(&self, node: u64) -> Option<RaftId> {
         self.host(node).stored.identity.as_ref().map(|identity: &Identity| identity.raft_id)
+    }
+
+    /// The voters' Raft ids, as that node has applied them.
+    pub(crate) fn votes(&self, node: u64) -> Vec<u64> {
+        self.host(node).machine.as_ref().map(Machine::voters).unwrap_or_default()
     }
 
     /// All nodes on, and a leader.
