@@ -26,6 +26,8 @@ pub(super) struct Facts {
     pub(super) stopping: bool,
     led_since: Option<Timestamp>,
     settled: bool,
+    /// When the state first showed this epoch.
+    appointed: Option<(Epoch, Timestamp)>,
     /// When the state first showed the primary of this epoch as released.
     released: Option<(Epoch, Timestamp)>,
     /// When the switchover of this epoch was first seen.
@@ -44,6 +46,9 @@ impl Facts {
     pub(super) fn committed(&mut self, now: Timestamp, state: ClusterState) {
         if self.written.is_some_and(|(epoch, _)| epoch != state.epoch) {
             self.written = None;
+        }
+        if self.appointed.is_none_or(|(epoch, _)| epoch != state.epoch) {
+            self.appointed = Some((state.epoch, now));
         }
         if let Some(primary) = &state.primary {
             if let Some(promotion) = primary.promoted {
@@ -119,6 +124,11 @@ impl Facts {
 
     pub(super) fn holder(&self) -> Option<(NodeId, Epoch)> {
         self.state.as_ref().and_then(ClusterState::leaseholder)
+    }
+
+    /// How long ago the state first showed the present epoch.
+    pub(super) fn appointed_for(&self, now: Timestamp) -> Duration {
+        self.appointed.map_or(Duration::ZERO, |(_, at)| now.since(at))
     }
 
     /// How long ago the state first showed the present primary as released.

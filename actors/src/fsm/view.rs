@@ -90,6 +90,7 @@ pub(super) fn of_leader(facts: &Facts, config: &Config, state: &ClusterState, no
         switching: switching(facts, config, state, now),
         candidate: candidate(facts, state, old, now),
         old_is_well: old.is_some_and(|node| is_well(facts, state, node)),
+        newly_appointed: facts.appointed_for(now) < config.timing.ttl / 2,
     }
 }
 

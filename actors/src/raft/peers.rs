@@ -4,6 +4,7 @@ use super::{Introduction, Phase};
 use crate::machine::Timestamp;
 use crate::model::{NodeId, RaftId};
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 /// How long an introduction counts as what its sender would still say. They are repeated at least twice within it.

@@ -244,7 +244,21 @@ fn leader_with_two_standbys() -> Bench {
     bench.observe(1, Health::Green, database(Server::Primary, 100), 1);
     bench.observe(3, Health::Green, database(Server::Standby, 100), 1);
     bench.lead(true, Gate::Closed);
+    bench.pass(3000);
+    bench.effects.clear();
     bench
+}
+
+#[test]
+fn a_node_that_was_just_appointed_is_given_the_time_to_ask_for_its_lease() {
+    let mut bench = leader_with_two_standbys();
+    bench.lead(true, Gate::Lapsed);
+    assert_eq!(bench.appointed().len(), 1);
+    bench.commit(Some(1), Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least: None });
+    bench.pass(1000);
+    assert_eq!(bench.appointed(), [], "it has asked for nothing yet, so no lease of it need run out; but it is no reason to replace it");
+    bench.pass(1000);
+    assert_eq!(bench.appointed(), [(NodeId(3), "fail-over-after-lease".into())]);
 }
 
 #[test]

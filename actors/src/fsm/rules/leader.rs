@@ -58,6 +58,8 @@ pub(in crate::fsm) struct View {
     pub(in crate::fsm) candidate: Candidate,
     /// The old primary reports, and its database could lead again.
     pub(in crate::fsm) old_is_well: bool,
+    /// The primary was appointed so lately that it cannot have asked for its lease yet.
+    pub(in crate::fsm) newly_appointed: bool,
 }
 
 /// What to do.
@@ -96,6 +98,12 @@ pub(in crate::fsm) static RULES: &[Rule<View, Action>] = &[
         when: |view| view.gate == Gate::Closed,
         then: Action::Wait,
         because: "the primary may hold a lease: nobody is appointed before that is over for certain",
+    },
+    Rule {
+        id: "await-the-appointed",
+        when: |view| view.gate == Gate::Lapsed && view.newly_appointed,
+        then: Action::Wait,
+        because: "the primary was just appointed and is about to ask for its lease",
     },
     Rule {
         id: "complete-the-switchover",
@@ -185,7 +193,7 @@ mod tests {
             switchings.into_iter().flat_map(move |switching| {
                 foundings.into_iter().flat_map(move |founding| {
                     candidates.into_iter().flat_map(move |candidate| {
-                        (0..8_u32).map(move |bits| View {
+                        (0..16_u32).map(move |bits| View {
                             in_charge: bits & 1 != 0,
                             gate,
                             paused: bits & 2 != 0,
@@ -193,6 +201,7 @@ mod tests {
                             switching,
                             candidate,
                             old_is_well: bits & 4 != 0,
+                            newly_appointed: bits & 8 != 0,
                         })
                     })
                 })
