@@ -3,6 +3,7 @@
 //! PostgreSQL refuses to run as root, so as root each test runs itself again as the user `postgres`. Here the tests start and stop the
 //! servers; in production the guard does. `WITCH_TEST_BIN_DIR` names the programs of another version.
 #![cfg(feature = "shell")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 #[path = "pg_operations/servers.rs"]
 mod servers;
@@ -14,9 +15,12 @@ use actors::pg::actor::operations::{
     write_configuration,
 };
 use actors::pg::ancestry::Relation;
+use nix::fcntl::{Flock, FlockArg};
 use servers::{LONG, Node, as_postgres, eventually, upstream};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// A database is born with its roles, and only with their passwords does it let anybody in.
 #[test]
@@ -24,7 +28,14 @@ fn a_new_database_has_its_roles_and_lets_nobody_else_in() {
     as_postgres("a_new_database_has_its_roles_and_lets_nobody_else_in", async {
         let node = Node::new(1);
         assert_eq!(inspect_directory(&node.site).await, Directory::Empty);
-        let identity = initdb(&node.site).await.unwrap();
+        // While a program of an earlier daemon is at work in the directory, nobody else is.
+        let lock = fs::File::create(node.site.state_dir().join("operation.lock")).unwrap();
+        let lock = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
+        let mut founding = Box::pin(initdb(&node.site));
+        assert!(timeout(Duration::from_millis(500), &mut founding).await.is_err());
+        assert_eq!(inspect_directory(&node.site).await, Directory::Empty);
+        drop(lock);
+        let identity = founding.await.unwrap();
         assert_eq!(inspect_directory(&node.site).await, Directory::Database { system_identifier: identity, timeline: Timeline(1) });
         assert_eq!(marker(&node.site).await.unwrap(), None);
         assert!(matches!(initdb(&node.site).await, Err(Failure::Directory { .. })), "a database is never made anew");
@@ -95,7 +106,14 @@ fn a_diverged_primary_is_rewound_and_what_it_wrote_is_kept() {
         checkpoint_remote(&one.site, &upstream, LONG).await.unwrap();
         rewind(&one.site, &upstream, &|_| {}).await.unwrap();
         assert_eq!(marker(&one.site).await.unwrap(), None);
+        // Without its slot the upstream turns it away: it connects, calls itself streaming, and does not.
         let first = one.start().await;
+        let mut session = first.session().await;
+        while first.log_text().matches(r#"replication slot "witch_1" does not exist"#).count() < 5 {
+            let seen = session.observe(LONG).await.unwrap();
+            assert!(!seen.receiver.is_some_and(|receiver| receiver.streaming));
+        }
+        second.session().await.ensure_slots(NodeId(2), &[NodeId(1), NodeId(2)].into(), LONG).await.unwrap();
         first.streams_on(Timeline(2)).await;
         first.has_received(&second).await;
         eventually("the rewound node has replayed", async || first.psql("SELECT count(*) FROM kept").await == "1000").await;
@@ -256,6 +274,16 @@ fn a_half_clone_is_made_anew_and_a_whole_database_is_kept_until_then() {
         assert!(previous.join("of-the-old").exists() && !two.site.data_dir().join("of-the-old").exists());
         discard_previous(&two.site).await.unwrap();
         assert!(!previous.exists());
+
+        // Where nothing can be made beside it, the directory itself stays: it may be a mount point.
+        fs::write(two.site.data_dir().join("of-the-old"), "x").unwrap();
+        let number = || fs::metadata(two.site.data_dir()).unwrap().ino();
+        let before = number();
+        fs::set_permissions(&two.folder, fs::Permissions::from_mode(0o500)).unwrap();
+        basebackup(&two.site, &from, &|_| {}).await.unwrap();
+        fs::set_permissions(&two.folder, fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(number() == before && !two.site.data_dir().join("of-the-old").exists());
+        assert_eq!(marker(&two.site).await.unwrap(), None);
         let second = two.start().await;
         first.session().await.ensure_slots(NodeId(1), &[NodeId(2)].into(), LONG).await.unwrap();
         second.streams_on(Timeline(1)).await;
@@ -340,7 +368,7 @@ fn a_hung_server_misses_and_a_stranger_is_named() {
         assert!(stranger.pid == server.pid() && stranger.advice.contains("stop"), "{stranger:?}");
 
         server.freeze();
-        let answer = probe_fresh(&node.site, Whom::Local, std::time::Duration::from_millis(300)).await;
+        let answer = probe_fresh(&node.site, Whom::Local, Duration::from_millis(300)).await;
         assert!(matches!(answer, Answer::Miss(_)), "{answer:?}");
         server.thaw();
         eventually("it answers again", async || probe_fresh(&node.site, Whom::Local, LONG).await == Answer::Ok).await;

@@ -8,14 +8,15 @@ use std::path::Path;
 /// Removes everything in the data directory, and what its tablespaces hold outside of it.
 pub(super) async fn clear(site: &Site) -> Result<(), FileFailure> {
     let data_dir = site.data_dir();
-    blocking(move || {
-        clear_tablespaces(&data_dir)?;
-        for entry in fs::read_dir(&data_dir).map_err(failing("list", &data_dir))?.flatten() {
-            remove(&entry.path())?;
-        }
-        sync_folder(&data_dir)
-    })
-    .await
+    blocking(move || clear_folder(&data_dir)).await
+}
+
+fn clear_folder(data_dir: &Path) -> Result<(), FileFailure> {
+    clear_tablespaces(data_dir)?;
+    for entry in fs::read_dir(data_dir).map_err(failing("list", data_dir))?.flatten() {
+        remove(&entry.path())?;
+    }
+    sync_folder(data_dir)
 }
 
 /// Removes a folder that is no database of this node any more, but nothing that it links to.
@@ -49,4 +50,24 @@ fn remove(path: &Path) -> Result<(), FileFailure> {
 /// Whether tablespaces lie outside of the data directory.
 pub(super) fn has_tablespaces(data_dir: &Path) -> bool {
     fs::read_dir(data_dir.join("pg_tblspc")).is_ok_and(|mut links| links.next().is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_directory_is_emptied_with_its_tablespaces_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (data_dir, outside) = (folder.path().join("data"), folder.path().join("space"));
+        for path in [data_dir.join("pg_tblspc"), data_dir.join("base/1"), outside.join("PG_15_202209061/5"), outside.join("mine")] {
+            fs::create_dir_all(path).unwrap();
+        }
+        symlink(&outside, data_dir.join("pg_tblspc/16384")).unwrap();
+        assert!(has_tablespaces(&data_dir));
+        clear_folder(&data_dir).unwrap();
+        assert_eq!(fs::read_dir(&data_dir).unwrap().count(), 0);
+        assert!(outside.join("mine").exists() && !outside.join("PG_15_202209061").exists());
+    }
 }

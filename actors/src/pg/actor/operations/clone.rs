@@ -1,7 +1,7 @@
 //! Copies the primary with `pg_basebackup`.
 //!
-//! A directory that holds a database is kept until the copy is whole: the copy is made beside it and the two change places in one step, so
-//! that at any instant one of them is there. Where that cannot be (the data directory is a mount point, has tablespaces, its parent is not
+//! A directory that holds a database is kept until the copy is whole: the copy is made beside it, and takes its place by two renames. A
+//! crash between the two leaves no data directory, which is an empty one: it is copied anew. Where that cannot be (the data directory is a mount point, has tablespaces, its parent is not
 //! ours, or there is no room for both), the old one is cleared and the copy made in its place, under the marker. An empty or
 //! unfinished directory is filled in place, under the marker, too.
 
@@ -16,7 +16,6 @@ use super::rewind::Primary;
 use super::{Failure, Site, blocking};
 use crate::model::Directory;
 use crate::pg::Upstream;
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 use std::fs;
@@ -156,10 +155,8 @@ impl Beside {
 
     /// The copy takes the place of the old directory, which becomes the previous one.
     fn exchange(&self) -> Result<(), FileFailure> {
-        renameat2(AT_FDCWD, &self.fresh, AT_FDCWD, &self.data_dir, RenameFlags::RENAME_EXCHANGE)
-            .map_err(std::io::Error::from)
-            .map_err(failing("put the copy in the place of", &self.data_dir))?;
-        fs::rename(&self.fresh, &self.previous).map_err(failing("put aside", &self.fresh))?;
+        fs::rename(&self.data_dir, &self.previous).map_err(failing("put aside", &self.data_dir))?;
+        fs::rename(&self.fresh, &self.data_dir).map_err(failing("put in place", &self.data_dir))?;
         sync_parent(&self.data_dir)
     }
 }

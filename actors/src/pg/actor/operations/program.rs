@@ -65,8 +65,7 @@ pub enum ProgramFailure {
     },
 }
 
-/// One run of a program.
-#[derive(Debug)]
+/// One run of a program. It does not print itself: what it reads may be secret.
 pub(super) struct Program {
     name: &'static str,
     path: PathBuf,
@@ -75,7 +74,6 @@ pub(super) struct Program {
     input: Input,
 }
 
-#[derive(Debug)]
 enum Input {
     Nothing,
     /// Held open, never read: a lock that lives as long as any process of the program.
@@ -260,4 +258,48 @@ impl Drop for Running {
             let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::clock::boottime;
+
+    fn shell(script: &str, patience: Patience) -> Program {
+        Program::new("sh", "/bin/sh".into(), patience).args(["-c", script])
+    }
+
+    #[tokio::test]
+    async fn a_failure_quotes_the_last_words_and_progress_counts_as_lines() {
+        let mut heard = Vec::new();
+        let failed = shell("printf '10%%\\r20%%\\r'; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13; do echo line $i >&2; done; exit 3", SOON);
+        let failure = failed.run(|stream, line| heard.push((stream, line.to_owned()))).await.unwrap_err().to_string();
+        assert!(failure.contains("exit status: 3") && failure.ends_with("line 12\nline 13") && !failure.contains("line 1\n"), "{failure}");
+        assert!(heard.contains(&(Stream::Output, "20%".into())), "{heard:?}");
+    }
+
+    #[tokio::test]
+    async fn neither_a_silent_program_nor_its_children_outlive_its_time() {
+        for patience in [Patience::Total(MOMENT), Patience::Silence(MOMENT)] {
+            let begun = boottime();
+            let mut child = String::new();
+            let failure = shell("sleep 600 & echo $!; wait", patience).run(|_, line| child = line.to_owned()).await.unwrap_err();
+            assert!(matches!(failure, ProgramFailure::TooLong { .. }), "{failure}");
+            assert!(boottime().since(begun) < Duration::from_secs(30));
+            let state = || std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+            let deadline = boottime() + Duration::from_secs(30);
+            while !state().is_empty() && !state().contains(") Z ") {
+                assert!(boottime() < deadline, "the child of the program lives on: {}", state());
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_program_reads_is_what_it_is_given() {
+        assert_eq!(shell("cat", SOON).reading("one\ntwo\n".into()).output().await.unwrap(), "one\ntwo\n");
+    }
+
+    const SOON: Patience = Patience::Total(Duration::from_secs(60));
+    const MOMENT: Duration = Duration::from_millis(500);
 }

@@ -35,7 +35,7 @@ pub struct Observation {
 /// A standby's connection to its upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receiver {
-    /// It streams. PostgreSQL says so from the instant it asks for the stream; that it goes on saying so proves it.
+    /// It streams, and has heard from its upstream.
     pub streaming: bool,
     /// From whom.
     pub upstream: Option<Endpoint>,
@@ -44,7 +44,8 @@ pub struct Receiver {
 }
 
 /// Everything that is reported, as one row. The subquery asks first whether the server is in recovery, since half of the functions fail
-/// in the other state.
+/// in the other state. A receiver calls itself streaming before its upstream has agreed (its slot may be missing, or the timeline not be
+/// there); but until the first message comes, the times of sending and receipt are one and the same.
 const OBSERVE: &str = "
     SELECT r.in_recovery,
            CASE WHEN NOT r.in_recovery THEN pg_current_wal_lsn() END AS written,
@@ -53,7 +54,9 @@ const OBSERVE: &str = "
            CASE WHEN r.in_recovery THEN pg_last_wal_replay_lsn() END AS replayed,
            (SELECT timeline_id FROM pg_control_checkpoint()) AS checkpoint_timeline,
            (SELECT min_recovery_end_timeline FROM pg_control_recovery()) AS recovery_timeline,
-           w.status, w.sender_host, w.sender_port, w.received_tli
+           CASE WHEN w.pid IS NOT NULL
+                THEN w.status = 'streaming' AND w.last_msg_send_time IS DISTINCT FROM w.last_msg_receipt_time END AS streaming,
+           w.sender_host, w.sender_port, w.received_tli
       FROM (SELECT pg_is_in_recovery() AS in_recovery OFFSET 0) r LEFT JOIN pg_stat_wal_receiver w ON true";
 
 const SLOTS: &str = "
@@ -102,11 +105,11 @@ impl Session {
         } else {
             Position { timeline: self.timeline_of_file(what, &row)?, lsn: at.column(what, &row, "written")? }
         };
-        let receiver = at.optional::<String>(what, &row, "status")?.map(|status| -> Result<Receiver, SqlFailure> {
+        let receiver = at.optional::<String>(what, &row, "streaming")?.map(|streaming| -> Result<Receiver, SqlFailure> {
             let host: Option<String> = at.optional(what, &row, "sender_host")?;
             let port: Option<u16> = at.optional(what, &row, "sender_port")?;
             let upstream = host.zip(port).map(|(host, port)| Endpoint { host, port });
-            Ok(Receiver { streaming: status == "streaming", upstream, timeline: Timeline(receiver_timeline.unwrap_or_default()) })
+            Ok(Receiver { streaming: streaming == "t", upstream, timeline: Timeline(receiver_timeline.unwrap_or_default()) })
         });
         Ok(Observation { in_recovery, position, replayed, receiver: receiver.transpose()? })
     }
