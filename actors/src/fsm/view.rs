@@ -54,6 +54,11 @@ fn appointment(state: Option<&ClusterState>, me: NodeId) -> Appointment {
     }
 }
 
+/// Whether a primary has a data directory on which Witch may run nothing.
+pub(super) fn is_not_ours_to_run(state: &ClusterState, database: &Database) -> bool {
+    matches!(local(Some(state), database), Local::Foreign | Local::Unusable | Local::Stranger)
+}
+
 fn local(state: Option<&ClusterState>, database: &Database) -> Local {
     if database.server == Server::Stranger {
         return Local::Stranger;
@@ -89,7 +94,7 @@ pub(super) fn of_leader(facts: &Facts, config: &Config, state: &ClusterState, no
             (None, Founding::Refused(_)) => leader::Founding::Refused,
         },
         switching: switching(facts, config, state, now),
-        candidate: candidate(facts, state, old, now),
+        candidate: candidate(facts, config, state, old, now),
         old_is_well: old.is_some_and(|node| is_well(facts, state, node)),
         newly_appointed: facts.appointed_for(now) < config.timing.ttl / 2,
     }
@@ -99,7 +104,8 @@ fn switching(facts: &Facts, config: &Config, state: &ClusterState, now: Timestam
     let Some(switchover) = &state.switchover else { return Switching::No };
     let Some(primary) = &state.primary else { return Switching::No };
     if primary.epoch != switchover.epoch {
-        return Switching::Appointed;
+        let overdue = facts.appointed_for(now) > config.start_max;
+        return if overdue { Switching::Overdue } else { Switching::Appointed };
     }
     let Some(release) = primary.released else {
         let overdue = facts.switching_for(now) > config.step_down_max;
@@ -114,13 +120,24 @@ fn switching(facts: &Facts, config: &Config, state: &ClusterState, now: Timestam
     }
 }
 
-fn candidate(facts: &Facts, state: &ClusterState, old: Option<NodeId>, now: Timestamp) -> Candidate {
+fn tells_position(facts: &Facts, node: NodeId) -> bool {
+    facts.fresh(node).and_then(|report| report.database.as_ref()?.position).is_some()
+}
+
+fn candidate(facts: &Facts, config: &Config, state: &ClusterState, old: Option<NodeId>, now: Timestamp) -> Candidate {
     if best(facts, state, old).is_none() {
         return Candidate::None;
     }
-    let released = facts.leadership.gate == Gate::Released && state.primary.is_some();
-    let moving = released && facts.released_for(now) < POSITIONS_MAX && all(facts, state, old).any(|candidate| candidate.streaming);
-    if moving { Candidate::Moving } else { Candidate::Settled }
+    let moving = match facts.leadership.gate {
+        Gate::Released => facts.released_for(now) < POSITIONS_MAX && all(facts, state, old).any(|candidate| candidate.streaming),
+        // Nobody knows how far the primary was, as after a power failure: nobody is chosen before everybody had the time to speak.
+        Gate::Lapsed if !facts.has_heard_from_primary() => {
+            facts.ready_for(now) < config.timing.wait() * 2
+                && state.data_nodes().any(|member| Some(member.node) != old && !tells_position(facts, member.node))
+        }
+        Gate::Closed | Gate::Lapsed => false,
+    };
+    if moving && state.primary.is_some() { Candidate::Moving } else { Candidate::Settled }
 }
 
 /// Whether the old primary could lead again.

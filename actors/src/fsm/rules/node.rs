@@ -186,18 +186,6 @@ pub(in crate::fsm) static RULES: &[Rule<View, Action>] = &[
     },
     Rule { id: "stop-at-the-end", when: |view| view.stopping, then: Action::Stop, because: "this node is told to end" },
     Rule {
-        id: "leave-the-foreign-alone",
-        when: |view| view.local == Local::Foreign,
-        then: Action::Watch,
-        because: "the data directory belongs to another database cluster: it is never started, rewound or wiped",
-    },
-    Rule {
-        id: "leave-the-unusable-alone",
-        when: |view| matches!(view.local, Local::Unusable | Local::Stranger),
-        then: Action::Watch,
-        because: "what is on the data directory is not Witch's to touch until an operator has looked",
-    },
-    Rule {
         id: "release",
         when: |view| view.mine() && matches!(view.leaving, Leaving::InOrder | Leaving::AtOnce) && view.proved_gone,
         then: Action::RecordRelease,
@@ -214,6 +202,18 @@ pub(in crate::fsm) static RULES: &[Rule<View, Action>] = &[
         when: |view| view.mine() && view.leaving == Leaving::AtOnce,
         then: Action::Fence,
         because: "the server cannot go on here and an eligible candidate waits",
+    },
+    Rule {
+        id: "leave-the-foreign-alone",
+        when: |view| view.local == Local::Foreign,
+        then: Action::Watch,
+        because: "the data directory belongs to another database cluster: it is never started, rewound or wiped",
+    },
+    Rule {
+        id: "leave-the-unusable-alone",
+        when: |view| matches!(view.local, Local::Unusable | Local::Stranger),
+        then: Action::Watch,
+        because: "what is on the data directory is not Witch's to touch until an operator has looked",
     },
     Rule {
         id: "found",
