@@ -96,9 +96,7 @@ impl Builder {
             let number = index + 1;
             let name = format!("n{number}");
             let home = scratch.path().join(&name);
-            for folder in [home.clone(), home.join("sockets")] {
-                fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-            }
+            fs::create_dir(&home).with_context(|| format!("cannot make {}", home.display()))?;
             let (host, port, database_port) = match &self.network {
                 None => ("127.0.0.1".to_owned(), ports::free()?, ports::free()?),
                 Some(network) => (network.address_of(index), 7000, 5432),
@@ -141,7 +139,7 @@ impl Builder {
         for node in &cluster.nodes {
             node.start()?;
         }
-        cluster.await_settled(BIRTH_DEADLINE).await?;
+        cluster.await_birth().await?;
         Ok(cluster)
     }
 }
@@ -184,8 +182,6 @@ fn describe(config: &mut ConfigFile, node: &Node, nodes: &[Node]) {
         .set("postgres.listen", node.host.as_str())
         .set("postgres.replication_user", "replicator")
         .set("postgres.replication_password", "a replication password")
-        // The distribution's folder for sockets belongs to somebody else.
-        .set("postgres.parameters.unix_socket_directories", text(&node.home.join("sockets")))
         // Six servers and a build share a test machine.
         .set("postgres.parameters.shared_buffers", "16MB");
     for peer in nodes.iter().filter(|peer| peer.id != node.id) {
@@ -308,6 +304,20 @@ impl Cluster {
     /// The same for some of the nodes, while the others are down.
     pub async fn await_settled_among(&self, nodes: &[usize], deadline: Duration) -> Result<usize> {
         self.wait_until("one primary and all others streaming from it", deadline, async || self.check_settled(nodes).await).await
+    }
+
+    /// Waits until the cluster that was just started is settled. A daemon that ends in the meantime has said why.
+    pub async fn await_birth(&self) -> Result<usize> {
+        tokio::select! {
+            settled = self.await_settled(BIRTH_DEADLINE) => settled,
+            () = self.any_exit() => bail!("a daemon ended while the cluster was being born\n{}", self.describe().await),
+        }
+    }
+
+    async fn any_exit(&self) {
+        while self.nodes.iter().all(|node| node.daemon_exit().is_none()) {
+            sleep(LOOK_AGAIN).await;
+        }
     }
 
     async fn check_settled(&self, nodes: &[usize]) -> Result<usize> {
