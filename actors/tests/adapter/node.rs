@@ -75,7 +75,7 @@ impl Node {
         };
         let make = move || {
             let (machine, hands) = (Machine::new(Timing::default()), PgHands::new(surroundings.clone()));
-            Ok(Life { machine, hands, facts: Vec::new() })
+            Ok(Life::new(machine, hands))
         };
         let child = Child::new("pg", Clock::Boot, address.clone(), make);
         let tree = Tree::start(Clock::Boot, RestartPolicy::default(), vec![child]).await.expect("the tree starts");
