@@ -10,8 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What the README shows whole.
-const SHOWN: [&str; 4] =
-    ["deploy/example/db1.toml", "deploy/example/db2.toml", "deploy/example/db3.toml", "deploy/systemd/witch.service"];
+const SHOWN: [&str; 4] = ["deploy/example/db1.toml", "deploy/example/db2.toml", "deploy/example/db3.toml", "deploy/systemd/witch.service"];
 
 fn at(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
@@ -78,6 +77,8 @@ fn value(value: Value) -> String {
     match value {
         Value::Fixed(fixed) => format!("`{fixed}`"),
         Value::Key(key) => format!("from `{key}`"),
+        // A word in angle brackets would be taken for HTML.
+        Value::Computed(from) if from.contains('<') => format!("`{from}`"),
         Value::Computed(from) => format!("from {from}"),
         Value::Count(least) => format!("`{least}`, or more by `[postgres.parameters]`"),
         Value::Megabytes(least) => format!("`{least}MB`, or more by `[postgres.parameters]`"),
