@@ -322,23 +322,24 @@ fn raft_child(config: &Arc<Config>, addresses: &Addresses, log: &LogThread, link
         let machine = raft::Machine::new(parts::raft(&config, random()), &stored, boottime())?;
         let board = board.clone();
         let hands = RaftHands::new(writer, links.clone(), Arc::new(move |fact| board.tell(fsm::Input::Raft(fact))), halt.clone());
-        Ok(Life { machine, hands, facts: Vec::new() })
+        Ok(Life::new(machine, hands))
     })
 }
 
 fn fsm_child(config: &Arc<Config>, addresses: &Addresses, board: &Board, wiring: &Wiring) -> Child {
     let (config, board, wiring) = (Arc::clone(config), board.clone(), wiring.clone());
     Child::new("fsm", Clock::Boot, addresses.fsm.clone(), move || {
-        let machine = fsm::Machine::new(parts::fsm(&config, Boot(random()), boottime()), board.facts());
-        Ok(Life { machine, hands: wiring.clone(), facts: Vec::new() })
+        let machine = fsm::Machine::new(parts::fsm(&config, Boot(random()), boottime()));
+        let board = board.clone();
+        Ok(Life::knowing(machine, wiring.clone(), move || vec![fsm::Input::Recalled(board.facts())]))
     })
 }
 
 fn pg_child(config: &Arc<Config>, addresses: &Addresses, order: &Newest<fsm::actor::DatabaseOrder>, surroundings: Surroundings) -> Child {
     let (timing, order) = (parts::timing(config), Arc::clone(order));
     Child::new("pg", Clock::Boot, addresses.pg.clone(), move || {
-        let facts = read(&order).map(ordered).into_iter().collect();
-        Ok(Life { machine: pg::Machine::new(timing), hands: PgHands::new(surroundings.clone()), facts })
+        let (machine, hands, order) = (pg::Machine::new(timing), PgHands::new(surroundings.clone()), Arc::clone(&order));
+        Ok(Life::knowing(machine, hands, move || read(&order).map(ordered).into_iter().collect()))
     })
 }
 

@@ -7,7 +7,7 @@ use actors::pg::actor::{PgHands, Surroundings, Tether};
 use actors::pg::{Input, Machine, Order, Reported, Secret, Settings, Timing, Upstream};
 use actors::tree::clock::{Clock, boottime};
 use actors::tree::restart::RestartPolicy;
-use actors::tree::{Address, Child, Tree};
+use actors::tree::{Address, Child, Life, Tree};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
@@ -64,7 +64,7 @@ impl Node {
         let options = Options { arguments, log: state.join("guard.log") };
         FOLDERS.lock().expect("nobody panics with it").push((folder, options.clone()));
         let address = Address::vacant();
-        let tether = Tether::start(options, address.clone());
+        let tether = Tether::start(options, address.clone(), Arc::new(|_| {}));
         let reported = Arc::new(Mutex::new(None));
         let told = Arc::clone(&reported);
         let surroundings = Surroundings {
@@ -73,7 +73,10 @@ impl Node {
             data_nodes: Arc::new(|| [NodeId(1), NodeId(2)].into()),
             report: Arc::new(move |report| *told.lock().expect("nobody panics with it") = Some(report)),
         };
-        let make = move || Ok((Machine::new(Timing::default()), PgHands::new(surroundings.clone())));
+        let make = move || {
+            let (machine, hands) = (Machine::new(Timing::default()), PgHands::new(surroundings.clone()));
+            Ok(Life::new(machine, hands))
+        };
         let child = Child::new("pg", Clock::Boot, address.clone(), make);
         let tree = Tree::start(Clock::Boot, RestartPolicy::default(), vec![child]).await.expect("the tree starts");
         until("the actor lives", async || address.tell(Input::Woken)).await;
