@@ -25,6 +25,7 @@ pub(super) struct Facts {
     pub(super) guard_found: bool,
     pub(super) stopping: bool,
     led_since: Option<Timestamp>,
+    leaderless_since: Option<Timestamp>,
     settled: bool,
     /// The primary of that epoch told itself how far it is.
     heard_from: Option<Epoch>,
@@ -87,6 +88,7 @@ impl Facts {
             (Some(_), Some(_)) => {}
         }
         self.ready_since = leadership.ready.then(|| self.ready_since.unwrap_or(now));
+        self.leaderless_since = if leadership.leader.is_none() { self.leaderless_since.or(Some(now)) } else { None };
         self.leadership = leadership;
     }
 
@@ -130,6 +132,11 @@ impl Facts {
     pub(super) fn settle(&mut self, now: Timestamp) -> bool {
         self.settled |= self.led_since.is_some_and(|since| now.since(since) >= SETTLING);
         self.settled
+    }
+
+    /// For how long Raft has named no leader.
+    pub(super) fn leaderless_for(&self, now: Timestamp) -> Duration {
+        self.leaderless_since.map_or(Duration::ZERO, |since| now.since(since))
     }
 
     pub(super) fn holder(&self) -> Option<(NodeId, Epoch)> {

@@ -15,6 +15,9 @@ use core::time::Duration;
 /// After a release, candidates that still stream are given so long to tell their last position.
 const POSITIONS_MAX: Duration = Duration::from_millis(500);
 
+/// An election takes less than two seconds: who has known no leader for so long is without a quorum.
+const LEADERLESS_MAX: Duration = Duration::from_secs(3);
+
 /// What the node table looks at.
 pub(super) fn of_node(facts: &Facts, config: &Config, keeper: &Keeper, now: Timestamp, leaving: Leaving, proved_gone: bool) -> node::View {
     let state = facts.state.as_ref();
@@ -37,6 +40,7 @@ pub(super) fn of_node(facts: &Facts, config: &Config, keeper: &Keeper, now: Time
         paused: state.is_some_and(|state| state.paused),
         patient: now.since(config.started) < config.patience,
         switching: state.is_some_and(|state| state.switchover.is_some()),
+        leaderless: facts.leaderless_for(now) >= LEADERLESS_MAX,
     }
 }
 
