@@ -2,9 +2,9 @@
 
 mod birth;
 mod holder;
-mod restart;
 mod lead;
 mod log;
+mod restart;
 mod safety;
 mod screen;
 mod world;

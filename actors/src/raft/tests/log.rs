@@ -5,6 +5,7 @@ use crate::machine::{Machine as _, Timestamp};
 use crate::model::{Command, Epoch, NodeId, Proposal, RequestId, Term, WallClock};
 use crate::raft::{Effect, Input, Machine, Order, PeerMessage};
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 /// A decision that changes the state each time and touches nobody's lease.
@@ -79,7 +80,7 @@ fn a_log_is_cut_and_a_node_that_was_away_gets_a_snapshot() {
 fn a_restart_loses_nothing_that_was_acknowledged() {
     for seed in 0..8 {
         let mut world = World::founded(200 + seed, 3);
-        let mut acknowledged = alloc::vec::Vec::new();
+        let mut acknowledged = Vec::new();
         for id in 1..=25 {
             let Some(leader) = world.leader() else {
                 world.run(Duration::from_millis(500));
@@ -119,9 +120,9 @@ fn a_restart_loses_nothing_that_was_acknowledged() {
 fn an_idle_cluster_writes_nothing() {
     let mut world = World::founded(23, 3);
     world.run(Duration::from_secs(5));
-    let before: alloc::vec::Vec<_> = world.hosts.values().map(|host| host.stored.clone()).collect();
+    let before: Vec<_> = world.hosts.values().map(|host| host.stored.clone()).collect();
     world.run(Duration::from_secs(30));
-    let after: alloc::vec::Vec<_> = world.hosts.values().map(|host| host.stored.clone()).collect();
+    let after: Vec<_> = world.hosts.values().map(|host| host.stored.clone()).collect();
     assert_eq!(before, after);
     assert!(world.lease_holder().is_some(), "although leases are renewed");
 }

@@ -5,6 +5,7 @@ use super::holder::Holder;
 use crate::machine::{Machine as _, Timestamp};
 use crate::model::{Command, Epoch, NodeId, RaftId};
 use crate::raft::{Batch, Config, Effect, Fact, Identity, Input, Machine, Order, PeerMessage, Stored};
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
@@ -42,7 +43,7 @@ impl Dice {
 
 #[derive(Debug)]
 enum Happening {
-    Arrive { from: NodeId, message: alloc::boxed::Box<PeerMessage> },
+    Arrive { from: NodeId, message: Box<PeerMessage> },
     Linked(NodeId),
     Unlinked(NodeId),
     Durable(u64),
@@ -402,7 +403,7 @@ impl World {
         }
     }
 
-    fn transmit(&mut self, from: NodeId, to: NodeId, message: alloc::boxed::Box<PeerMessage>) {
+    fn transmit(&mut self, from: NodeId, to: NodeId, message: Box<PeerMessage>) {
         let lost = self.network.loss > 0 && self.dice.one_in(self.network.loss);
         let up = self.hosts.get(&to).is_some_and(|host| host.machine.is_some()) && self.hosts[&from].links.contains(&to);
         if lost || !up || self.cuts.contains(&(from, to)) {
