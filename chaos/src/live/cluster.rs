@@ -18,6 +18,8 @@ use toml_edit::Value;
 
 /// How long the birth of a cluster may take on a busy machine: an initdb, two clones.
 const BIRTH_DEADLINE: Duration = Duration::from_secs(90);
+/// How late a healthy node may be with its answer on a busy machine.
+const LATE_ANSWER: Duration = Duration::from_secs(10);
 /// How long a switchover may take before its asker gives up.
 const SWITCHOVER_DEADLINE: Duration = Duration::from_secs(30);
 /// The superuser that Witch and the test's clients use.
@@ -268,11 +270,26 @@ impl Cluster {
         statuses
     }
 
-    /// The node that says that it accepts writes under a lease.
-    pub async fn primary(&self) -> Result<usize> {
+    /// The node that says now that it accepts writes under a lease.
+    pub async fn primary_now(&self) -> Result<usize> {
         let statuses = self.statuses().await;
         let writable = |status: &Option<Status>| status.as_ref().is_some_and(|status| status.writable);
         statuses.iter().position(writable).context("no node says that it accepts writes")
+    }
+
+    /// The same; on a busy machine a healthy node may be late with its answer.
+    pub async fn primary(&self) -> Result<usize> {
+        self.wait_until("a node that accepts writes", LATE_ANSWER, async || self.primary_now().await).await
+    }
+
+    /// Fails if any node has heard of the appointment of another primary than this one. That nobody answers is no failure.
+    pub async fn nobody_else_is_appointed(&self, node: usize) -> Result<()> {
+        let expected = self.node(node).id;
+        for status in self.statuses().await.into_iter().flatten() {
+            let appointed = status.state.and_then(|state| state.primary).map(|primary| primary.node);
+            ensure!(appointed == Some(expected), "{} says that {appointed:?} is appointed, not {expected}", status.name);
+        }
+        Ok(())
     }
 
     /// A node that is not the primary.
