@@ -244,8 +244,14 @@ fn a_standby_follows_the_promoted_primary_and_rewinds_nothing_before_it_has_sett
 fn a_foreign_database_is_left_alone() {
     let mut bench = Bench::founded(2, 1);
     let foreign = Directory::Database { system_identifier: SystemIdentifier(1), timeline: Timeline(1) };
+    bench.effects.clear();
     bench.report(Database { directory: foreign, ..database(Server::Stopped, 100) });
     assert_eq!(*bench.order(), Order::Watch);
+    let told = bench.effects.iter().find_map(|effect| match effect {
+        Effect::Report(report) => report.database.as_ref()?.trouble.clone(),
+        _ => None,
+    });
+    assert!(told.is_some_and(|trouble| trouble.contains("identifier is 1, and c has 77")));
 }
 
 fn leader_with_two_standbys() -> Bench {
