@@ -4,6 +4,7 @@ use super::{Introduction, Phase};
 use crate::machine::Timestamp;
 use crate::model::{NodeId, RaftId};
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 /// How long an introduction counts as what its sender would still say. They are repeated at least twice within it.
@@ -56,7 +57,7 @@ impl Peers {
     /// Only these nodes, and what their present Raft ids promised, are of interest from now on.
     pub(super) fn keep(&mut self, nodes: &[NodeId]) {
         self.known.retain(|node, _| nodes.contains(node));
-        let ids: alloc::vec::Vec<_> = self.known.values().filter_map(|peer| peer.introduction.raft_id).collect();
+        let ids: Vec<_> = self.known.values().filter_map(|peer| peer.introduction.raft_id).collect();
         self.promised.retain(|raft_id, _| ids.contains(raft_id));
     }
 
