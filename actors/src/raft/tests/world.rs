@@ -8,6 +8,7 @@ use super::holder::Holder;
 use crate::machine::Timestamp;
 use crate::model::{Command, Epoch, NodeId, RaftId};
 use crate::raft::{Batch, Config, Identity, Input, Machine, Order, PeerMessage, Stored};
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
@@ -17,7 +18,7 @@ use effects::write;
 
 #[derive(Debug)]
 enum Happening {
-    Arrive { from: NodeId, message: alloc::boxed::Box<PeerMessage> },
+    Arrive { from: NodeId, message: Box<PeerMessage> },
     Linked(NodeId),
     Unlinked(NodeId),
     Durable(u64),
