@@ -165,11 +165,11 @@ impl Machine {
         if ticks == 0 {
             return;
         }
-        if let Stage::Running(replica) = &mut self.stage {
-            if replica.leads() || replica.may_stand(&self.disk) {
-                (0..ticks).for_each(|_| {
-                    replica.raw.tick();
-                });
+        if let Stage::Running(replica) = &mut self.stage
+            && (replica.leads() || replica.may_stand(&self.disk))
+        {
+            for _ in 0..ticks {
+                replica.raw.tick();
             }
         }
         self.duties(now);

@@ -1,6 +1,7 @@
 //! Many machines at once, over a network and disks that do what real ones do.
 
 mod birth;
+mod dice;
 mod holder;
 mod lead;
 mod log;

@@ -3,7 +3,7 @@
 use super::world::World;
 use crate::machine::Timestamp;
 use crate::model::NodeId;
-use crate::raft::{Batch, Machine, Stored, Unusable};
+use crate::raft::{Machine, Stored, Unusable};
 use alloc::string::ToString;
 use core::time::Duration;
 
@@ -222,13 +222,4 @@ fn a_damaged_log_is_refused_and_says_what_is_wrong() {
     assert!(refusal(|stored| stored.identity = None).contains("whose log it is"));
     assert!(refusal(|stored| stored.identity.as_mut().expect("born").node = NodeId(2)).contains("belongs to node 2"));
     assert!(refusal(|stored| stored.identity.as_mut().expect("born").cluster = "x".into()).contains("cluster `x`"));
-}
-
-#[test]
-fn a_batch_replayed_onto_a_store_gives_what_a_machine_takes_up() {
-    // The store's contract in one place: reset, then identity, snapshot, entries, hard state.
-    let mut stored = World::founded(13, 3).host(1).stored.clone();
-    let image = stored.snapshot.clone().expect("born");
-    super::world::write(&mut stored, Batch { reset: true, snapshot: Some(image), ..Batch::default() });
-    assert!(stored.identity.is_none() && stored.entries.is_empty());
 }

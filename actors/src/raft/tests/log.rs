@@ -207,3 +207,60 @@ fn a_voter_testifies_only_of_a_term_that_is_on_its_disk() {
     machine.step(now, Input::Persisted { number });
     assert!(testifies(&mut machine));
 }
+
+fn write_many(world: &mut World, leader: NodeId, ids: core::ops::Range<u64>) {
+    for id in ids {
+        let order = pause(world, leader, id);
+        world.order(leader, order);
+        world.run(Duration::from_millis(1));
+    }
+}
+
+fn short_logs(seed: u64) -> (World, NodeId) {
+    let mut world = World::new(seed, 3);
+    world.adjust = |config| config.snapshot_entries = 50;
+    for node in world.nodes() {
+        world.start(node);
+        world.host_mut(node.0).holder.passive = true;
+    }
+    world.run_until(10, "a leader is ready", |world| world.leader().is_some() && world.is_whole());
+    let leader = world.leader().expect("there is one");
+    (world, leader)
+}
+
+/// Entries that a deposed leader appended in vain must not stay behind a snapshot that overtakes only some of them.
+#[test]
+fn a_snapshot_takes_the_place_of_entries_that_were_never_committed() {
+    let (mut world, old) = short_logs(27);
+    world.isolate(old);
+    write_many(&mut world, old, 1..401);
+    let vain = world.host(old.0).stored.entries.last().map_or(0, |entry| entry.index);
+    world.run_until(5, "somebody else leads", |world| world.leader().is_some_and(|node| node != old));
+    let leader = world.leader().expect("just seen");
+    write_many(&mut world, leader, 1001..1201);
+    world.heal();
+    world.run_until(10, "it has caught up", |world| world.is_whole() && knows(world, old, 1200));
+    world.run(Duration::from_secs(1));
+    let stored = &world.host(old.0).stored;
+    let index = stored.snapshot.as_ref().map_or(0, |image| image.index);
+    assert!((150..vain).contains(&index), "the story is the one to tell: a snapshot at {index}, and a tail up to {vain}");
+    world.crash(old);
+    world.start(old);
+    world.run_until(10, "it is back", |world| world.is_whole() && knows(world, old, 1200));
+}
+
+/// raft-rs would panic.
+#[test]
+fn nobody_stands_for_election_while_a_snapshot_is_on_its_way_to_disk() {
+    let (mut world, leader) = short_logs(28);
+    let away = world.nodes().into_iter().find(|node| *node != leader).expect("there are two");
+    world.crash(away);
+    write_many(&mut world, leader, 1..401);
+    world.start(away);
+    world.host_mut(away.0).disk_delay = (8_000_000, 8_000_000);
+    world.run_until(5, "it is shown the snapshot", |world| knows(world, away, 400));
+    world.isolate(away);
+    world.run(Duration::from_secs(5));
+    world.heal();
+    world.run_until(20, "it is back", World::is_whole);
+}

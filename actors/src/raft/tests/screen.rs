@@ -1,6 +1,7 @@
 //! Nothing that a peer can send makes raft-rs panic.
 
-use super::world::{Dice, World};
+use super::dice::Dice;
+use super::world::World;
 use crate::machine::{Machine as _, Timestamp};
 use crate::model::NodeId;
 use crate::raft::{Effect, Input, LogEntry, Machine, PeerMessage, RaftMessage};
