@@ -62,7 +62,11 @@ pub(super) fn fsm(config: &Config, boot: Boot, started: Timestamp) -> fsm::Confi
 
 /// For one life of consensus.
 pub(super) fn raft(config: &Config, seed: u64) -> raft::Config {
-    let settings = Settings { max_replication_lag: config.failover.maximum_lag_on_failover, ..Settings::default() };
+    let settings = Settings {
+        max_replication_lag: config.failover.maximum_lag_on_failover,
+        lease_ttl: config.failover.lease.ttl,
+        ..Settings::default()
+    };
     raft::Config {
         settings,
         heartbeat: config.raft.heartbeat,

@@ -45,6 +45,11 @@ impl Keeper {
         }
     }
 
+    /// The cluster's T: it is replicated, so that every node counts with the same.
+    pub(super) const fn set_ttl(&mut self, ttl: Duration) {
+        self.timing.ttl = ttl;
+    }
+
     /// When the next request is due, for a node that is appointed.
     pub(super) fn due_at(&self, now: Timestamp) -> Timestamp {
         let Some(asked_at) = self.asked_at else { return now };
