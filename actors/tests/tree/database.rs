@@ -401,7 +401,9 @@ impl World {
                     return Err("the guard holds no lease for it");
                 }
                 let server = host.server.as_mut().ok_or("no server runs")?;
-                server.nature = Nature::Promoting(now + PROMOTE);
+                if matches!(server.nature, Nature::Standby) {
+                    server.nature = Nature::Promoting(now + PROMOTE);
+                }
                 Ok(Outcome::Done)
             }
             Operation::Aim(upstream) => {

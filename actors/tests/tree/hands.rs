@@ -44,7 +44,7 @@ where
             raft::Effect::Tell(fact) => (self.fsm)(fact),
             // The membership does not change here.
             raft::Effect::Link(_) => {}
-            raft::Effect::Note { text, .. } => tracing::info!("raft: {text}"),
+            raft::Effect::Note { text, .. } => tracing::info!(node = %self.node, "raft: {text}"),
             raft::Effect::Halt { reason } => panic!("node {} halts: {reason}", self.node),
         }
         Ok(())
@@ -121,7 +121,7 @@ where
                 });
             }
             pg::Effect::Report(report) => (self.report)(report),
-            pg::Effect::Note { rule, text, .. } => tracing::info!(rule, "database: {text}"),
+            pg::Effect::Note { rule, text, .. } => tracing::info!(%node, rule, "database: {text}"),
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ mod founding;
 mod hands;
 mod illness;
 mod links;
+mod log;
 mod node;
 mod wait;
 mod wedged;

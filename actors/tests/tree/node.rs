@@ -5,6 +5,7 @@ use super::disk::Disk;
 use super::hands::{MOMENT, PgHands, RaftHands};
 use super::illness::{Mortal, Ward};
 use super::links::Links;
+use super::log;
 use actors::fsm::actor::Wiring;
 use actors::machine::Timestamp;
 use actors::model::{Boot, Endpoint, Epoch, LeaseTiming, Member, NodeId, RaftId, Status, Tags, WallClock};
@@ -40,6 +41,7 @@ impl World {
     /// So many hosts with empty disks.
     pub(crate) fn new(nodes: u64) -> Self {
         let clock = Clock::Runtime(Instant::now());
+        log::begin(clock);
         let nodes = || (1..=nodes).map(NodeId);
         Self {
             clock,

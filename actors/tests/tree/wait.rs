@@ -1,5 +1,6 @@
 //! Waiting for a condition, with a deadline, a virtual millisecond at a time.
 
+use super::log;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -7,7 +8,7 @@ use tokio::time::{Instant, sleep};
 pub(crate) async fn until(max: Duration, what: &str, mut holds: impl FnMut() -> bool) -> Duration {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < max, "after {max:?} it is not so that {what}");
+        assert!(begun.elapsed() < max, "after {max:?} it is not so that {what}; the end of the log:\n{}", log::end());
         sleep(Duration::from_millis(1)).await;
     }
     begun.elapsed()
