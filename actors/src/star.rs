@@ -162,20 +162,20 @@ impl Star {
     {
         Child::new("raft", self.clock, self.raft.clone(), move || {
             let (machine, hands) = make()?;
-            Ok(Life { machine, hands, facts: Vec::new() })
+            Ok(Life::new(machine, hands))
         })
     }
 
-    /// The FSM. Each life is made of what stands on the board.
-    pub fn fsm_child<M, H>(&self, make: impl Fn(Vec<fsm::Input>) -> Made<M, H> + Send + Sync + 'static) -> Child
+    /// The FSM. Each life is told first what stands on the board.
+    pub fn fsm_child<M, H>(&self, make: impl Fn() -> Made<M, H> + Send + Sync + 'static) -> Child
     where
         M: Machine<Input = fsm::Input>,
         H: Hands<M>,
     {
         let board = self.board.clone();
         Child::new("fsm", self.clock, self.fsm.clone(), move || {
-            let (machine, hands) = make(board.facts())?;
-            Ok(Life { machine, hands, facts: Vec::new() })
+            let ((machine, hands), board) = (make()?, board.clone());
+            Ok(Life::knowing(machine, hands, move || vec![fsm::Input::Recalled(board.facts())]))
         })
     }
 
@@ -187,8 +187,8 @@ impl Star {
     {
         let order = Arc::clone(&self.order);
         Child::new("pg", self.clock, self.pg.clone(), move || {
-            let (machine, hands) = make()?;
-            Ok(Life { machine, hands, facts: read(&order).map(ordered).into_iter().collect() })
+            let ((machine, hands), order) = (make()?, Arc::clone(&order));
+            Ok(Life::knowing(machine, hands, move || read(&order).map(ordered).into_iter().collect()))
         })
     }
 

@@ -243,7 +243,7 @@ fn raft_child(config: &Arc<Config>, star: &Star, log: &LogThread, links: &Links,
 
 fn fsm_child(config: &Arc<Config>, star: &Star, wiring: &Wiring) -> Child {
     let (config, wiring) = (Arc::clone(config), wiring.clone());
-    star.fsm_child(move |facts| Ok((fsm::Machine::new(parts::fsm(&config, Boot(random()), boottime()), facts), wiring.clone())))
+    star.fsm_child(move || Ok((fsm::Machine::new(parts::fsm(&config, Boot(random()), boottime())), wiring.clone())))
 }
 
 fn pg_child(config: &Arc<Config>, star: &Star, surroundings: Surroundings) -> Child {

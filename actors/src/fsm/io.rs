@@ -6,6 +6,7 @@ use crate::model::{Epoch, Health, NodeId, Report, RequestId, Status, Why};
 use crate::{pg, raft};
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 /// A fact for the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub enum Input {
         /// What is asked.
         request: Request,
     },
+    /// What an earlier life of the machine was told, newest of each kind. Nothing is decided before all of it is known.
+    Recalled(Vec<Self>),
     /// The process was told to end, and to take its database along.
     Stopped,
 }

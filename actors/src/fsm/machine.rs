@@ -64,12 +64,12 @@ struct Ordered {
 }
 
 impl Machine {
-    /// A machine that knows nothing yet but `facts`, which were told to an earlier life of it.
+    /// A machine that knows nothing yet.
     #[must_use]
-    pub fn new(config: Config, facts: Vec<Input>) -> Self {
+    pub fn new(config: Config) -> Self {
         let keeper = Keeper::new(config.node, config.boot, config.timing);
         let started = config.started;
-        let mut machine = Self {
+        Self {
             config,
             facts: Facts::default(),
             keeper,
@@ -90,11 +90,7 @@ impl Machine {
             stamped_at: None,
             exiting: false,
             wake_at: started,
-        };
-        for fact in facts {
-            machine.fold(started, fact);
         }
-        machine
     }
 
     /// Takes a fact in; the answer is what must be done about the fact itself, whatever the rules say next.
@@ -129,6 +125,7 @@ impl Machine {
                 Ok(()) => Vec::new(),
                 Err(refusal) => alloc::vec![Effect::Refuse { id, refusal }],
             },
+            Input::Recalled(facts) => facts.into_iter().flat_map(|fact| self.fold(now, fact)).collect(),
             Input::Stopped => {
                 self.facts.stopping = true;
                 alloc::vec![Effect::Raft(raft::Order::HandOver)]

@@ -19,7 +19,8 @@ const POSITIONS_MAX: Duration = Duration::from_millis(500);
 pub(super) fn of_node(facts: &Facts, config: &Config, keeper: &Keeper, now: Timestamp, leaving: Leaving, proved_gone: bool) -> node::View {
     let state = facts.state.as_ref();
     let holder = facts.holder();
-    let lease = match (keeper.held_until(now, holder), facts.guard_found) {
+    // Before the log is read, nobody can say for which epoch a lease should be; the guard ends a server whose lease ends meanwhile.
+    let lease = match (keeper.held_until(now, holder), facts.guard_found && state.is_some()) {
         (Some(_), _) => Lease::Held,
         (None, true) => Lease::Missing,
         (None, false) => Lease::Unknown,

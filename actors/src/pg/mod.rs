@@ -13,6 +13,7 @@ mod backoff;
 pub mod conf;
 pub mod config;
 pub mod control;
+mod effect;
 mod ladder;
 mod machine;
 mod observation;
@@ -27,8 +28,9 @@ mod trouble;
 pub mod wal;
 
 pub use config::{Secret, Settings};
+pub use effect::{Effect, Input};
 pub use ladder::Rung;
-pub use machine::{Effect, Input, Machine};
+pub use machine::Machine;
 pub use observation::{Answer, Control, Life, Observation, Phase, Process, Sight, Stall, Stream};
 pub use operation::{Fork, Kind, Operation, Outcome};
 pub use order::{Order, Reported, Stopped, Upstream};

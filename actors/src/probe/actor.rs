@@ -40,8 +40,8 @@ impl std::fmt::Debug for Wires {
 pub fn child(peer: NodeId, config: Config, clock: Clock, address: Address<Input>, wires: Wires) -> Child {
     Child::new("probe", clock, address, move || {
         let hands = ProbeHands { peer, timeout: config.timeout, wires: wires.clone() };
-        let facts = (wires.newest)().map(Input::Reported).into_iter().collect();
-        Ok(Life { machine: Probe::new(peer, config), hands, facts })
+        let newest = Arc::clone(&wires.newest);
+        Ok(Life::knowing(Probe::new(peer, config), hands, move || newest().map(Input::Reported).into_iter().collect()))
     })
 }
 

@@ -109,6 +109,11 @@ impl Disk {
         self.waiting.is_empty()
     }
 
+    /// A leader's snapshot is on its way to disk.
+    pub(super) fn is_installing(&self) -> bool {
+        self.waiting.iter().any(|waiting| waiting.installed.is_some())
+    }
+
     /// For how long the oldest batch has been waiting.
     pub(super) fn stalled_for(&self, now: Timestamp) -> Duration {
         self.waiting.front().map_or(Duration::ZERO, |waiting| now.since(waiting.ordered_at))

@@ -158,8 +158,10 @@ impl Machine {
             return;
         }
         if let Stage::Running(replica) = &mut self.stage {
-            for _ in 0..ticks {
-                replica.tick(self.disk.is_idle());
+            if replica.leads() || replica.may_stand(&self.disk) {
+                (0..ticks).for_each(|_| {
+                    replica.raw.tick();
+                });
             }
         }
         self.duties(now);

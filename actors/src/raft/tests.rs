@@ -1,6 +1,7 @@
 //! Many machines at once, over a network and disks that do what real ones do.
 
 mod holder;
+mod restart;
 mod safety;
 mod world;
 

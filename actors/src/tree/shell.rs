@@ -5,6 +5,7 @@
 
 use super::address::Address;
 use super::clock::Clock;
+use super::supervisor::Facts;
 use crate::machine::{Machine, Timestamp, Woken};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::error::Error;
@@ -48,8 +49,8 @@ pub(super) struct Carried<M: Machine, H> {
     clock: Clock,
     address: Address<M::Input>,
     alarm: Alarm,
-    /// Told before anything that arrives.
-    facts: Vec<M::Input>,
+    /// Told before anything that arrives, once.
+    facts: Option<Facts<M>>,
 }
 
 /// What a shell starts with.
@@ -57,7 +58,7 @@ pub(super) struct Start<M: Machine, H> {
     pub(super) name: &'static str,
     pub(super) machine: M,
     pub(super) hands: H,
-    pub(super) facts: Vec<M::Input>,
+    pub(super) facts: Facts<M>,
     pub(super) clock: Clock,
     pub(super) address: Address<M::Input>,
 }
@@ -88,12 +89,12 @@ where
 
     async fn pre_start(&self, _: ActorRef<Self::Msg>, start: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
         let Start { name, machine, hands, facts, clock, address } = start;
-        Ok(Carried { name, machine, hands, clock, address, alarm: Alarm::default(), facts })
+        Ok(Carried { name, machine, hands, clock, address, alarm: Alarm::default(), facts: Some(facts) })
     }
 
     async fn post_start(&self, myself: ActorRef<Self::Msg>, carried: &mut Self::State) -> Result<(), ActorProcessingErr> {
         carried.address.move_in(myself.clone());
-        for fact in std::mem::take(&mut carried.facts) {
+        for fact in carried.facts.take().into_iter().flat_map(|facts| facts()) {
             carried.step(&myself, fact)?;
         }
         carried.step(&myself, Woken.into())

@@ -15,14 +15,35 @@ use std::error::Error;
 use tokio::sync::mpsc;
 
 /// One life of an actor.
-#[derive(Debug)]
 pub struct Life<M: Machine, H> {
     /// What decides.
     pub machine: M,
     /// What acts.
     pub hands: H,
-    /// What earlier lives were told and this one must know: its first facts.
-    pub facts: Vec<M::Input>,
+    /// What earlier lives were told and this one must know: its first facts. Called once facts that are told reach this life, so that
+    /// none falls between.
+    pub facts: Facts<M>,
+}
+
+/// See [`Life::facts`].
+pub type Facts<M> = Box<dyn FnOnce() -> Vec<<M as Machine>::Input> + Send>;
+
+impl<M: Machine, H> Life<M, H> {
+    /// A life that need not know anything.
+    pub fn new(machine: M, hands: H) -> Self {
+        Self { machine, hands, facts: Box::new(Vec::new) }
+    }
+
+    /// A life that begins with these facts.
+    pub fn knowing(machine: M, hands: H, facts: impl FnOnce() -> Vec<M::Input> + Send + 'static) -> Self {
+        Self { machine, hands, facts: Box::new(facts) }
+    }
+}
+
+impl<M: Machine, H> std::fmt::Debug for Life<M, H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Life")
+    }
 }
 
 type Starter = Box<dyn Fn(ActorCell) -> BoxFuture<'static, Result<ActorCell, String>> + Send + Sync>;

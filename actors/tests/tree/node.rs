@@ -136,7 +136,7 @@ impl Node {
             }),
             star.fsm_child({
                 let (world, ward) = (world.clone(), ward.clone());
-                move |facts| Ok((Mortal::new("fsm", &ward, fsm::Machine::new(world.fsm_config(node), facts)), wiring.clone()))
+                move || Ok((Mortal::new("fsm", &ward, fsm::Machine::new(world.fsm_config(node))), wiring.clone()))
             }),
             star.pg_child({
                 let (databases, report, ward) = (world.databases.clone(), star.reported(), ward.clone());

@@ -60,7 +60,7 @@ impl Newest {
             Input::LeaseGuarded { epoch, end } => self.guard = Some(Some((*epoch, *end))),
             Input::ReleaseRecorded { epoch } => self.released = self.released.max(Some(*epoch)),
             Input::Stopped => self.stopped = true,
-            Input::Woken | Input::Raft(_) | Input::Requested { .. } => {}
+            Input::Woken | Input::Raft(_) | Input::Requested { .. } | Input::Recalled(_) => {}
         }
     }
 

@@ -76,7 +76,7 @@ impl Bench {
     fn born(node: u64) -> Self {
         let members = (1..=3).map(|node| (NodeId(node), member(node))).collect();
         let state = ClusterState::born("c".into(), members, Settings::default());
-        let mut bench = Self { machine: Machine::new(config(node), Vec::new()), state, now: 10_000, index: 1, effects: Vec::new() };
+        let mut bench = Self { machine: Machine::new(config(node)), state, now: 10_000, index: 1, effects: Vec::new() };
         bench.tell_state();
         bench.lead(false, Gate::Closed);
         bench
@@ -208,6 +208,15 @@ fn a_restarted_daemon_takes_its_running_primary_over() {
     assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(1) });
     bench.pass(1500);
     assert_eq!(*bench.order(), Order::Fence, "the old lease is no better than any other");
+}
+
+#[test]
+fn a_running_primary_is_left_to_the_guard_until_the_log_is_read() {
+    let mut machine = Machine::new(config(1));
+    machine.step(at(1000), Input::GuardFound { lease: Some((Epoch(1), at(3000))) });
+    let reported = Reported { order: 0, database: database(Server::Primary, 100), founded: None, stopped: None, promotion: None };
+    machine.step(at(1010), Input::Reported(Box::new(reported)));
+    assert_eq!(machine.ordered.map(|ordered| ordered.order), Some(Order::Watch));
 }
 
 #[test]
@@ -504,7 +513,8 @@ fn a_new_life_knows_what_the_old_one_was_told() {
         Input::Raft(Fact::Committed { index: 4, state: Box::new(bench.state.clone()), ignored: None }),
         Input::GuardFound { lease: Some((Epoch(1), at(20_000))) },
     ];
-    let mut reborn = Machine::new(Config { started: at(19_000), ..config(1) }, facts);
+    let mut reborn = Machine::new(Config { started: at(19_000), ..config(1) });
+    reborn.step(at(19_000), Input::Recalled(facts));
     reborn.step(
         at(19_001),
         Input::Reported(Box::new(Reported {

@@ -22,7 +22,7 @@ pub(in crate::fsm) enum Appointment {
 /// The right to run a writable database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::fsm) enum Lease {
-    /// The guard has not told yet what it holds.
+    /// The guard has not told yet what it holds, or the log has not told yet what for.
     Unknown,
     /// Held for the epoch that the state names.
     Held,

@@ -233,6 +233,13 @@ fn the_crash_recovery_of_a_promoted_standby_counts_as_writable() {
 }
 
 #[test]
+fn a_promotion_in_the_second_of_the_start_is_known_by_the_missing_signal_file() {
+    let mut guard = Guard::with_standby(DbState::InProduction);
+    let control = Some(control(DbState::InProduction, 0));
+    assert_eq!(guard.tell(10, Input::Looked(Look { control, standby_signal: false })), [Effect::Kill]);
+}
+
+#[test]
 fn whatever_is_not_known_to_be_a_standby_counts_as_writable() {
     for state in [DbState::Startup, DbState::ShutDown, DbState::ShuttingDown, DbState::InProduction] {
         let mut guard = Guard::with_standby(DbState::ShutDownInRecovery);

@@ -16,6 +16,9 @@ const END_MAX: Duration = Duration::from_secs(2);
 /// Without a guard for so long, what runs in the directory is nobody's child any more.
 const UNGUARDED_MAX: Duration = Duration::from_secs(2);
 
+/// The line of `postmaster.pid` with the server's own word on how far it is.
+const POSTMASTER_STATUS: usize = 7;
+
 /// What is kept from look to look.
 #[derive(Debug, Default)]
 pub(super) struct Known {
@@ -101,15 +104,15 @@ impl Known {
     async fn sight(&mut self, site: &Site, life: Life) -> Option<Sight> {
         if self.session.as_ref().is_none_or(|(of, session)| *of != life || session.is_closed()) {
             self.session = None;
+            if !takes_connections(site).await {
+                return None;
+            }
             self.session = Some((life, Session::open(site, SIGHT_MAX).await.ok()?));
         }
         let (_, session) = self.session.as_mut()?;
-        let seen = match session.observe(SIGHT_MAX).await {
-            Ok(seen) => seen,
-            Err(_) => {
-                self.session = None;
-                return None;
-            }
+        let Ok(seen) = session.observe(SIGHT_MAX).await else {
+            self.session = None;
+            return None;
         };
         let promotion = if seen.in_recovery { None } else { self.began(site, seen.position.timeline).await };
         let stream = seen.receiver.filter(|receiver| receiver.streaming);
@@ -169,6 +172,12 @@ const fn phase(state: ControlState) -> Phase {
         ControlState::ShutDown => Phase::ShutDown,
         ControlState::StartingUp | ControlState::ShutDownInRecovery | ControlState::InArchiveRecovery => Phase::Recovery,
     }
+}
+
+/// What the postmaster says of itself in its lock file: asking it over and over while it starts would only fill its log.
+async fn takes_connections(site: &Site) -> bool {
+    let text = tokio::fs::read_to_string(site.data_dir().join("postmaster.pid")).await.unwrap_or_default();
+    text.lines().nth(POSTMASTER_STATUS).is_some_and(|status| matches!(status.trim(), "ready" | "standby"))
 }
 
 fn first_number(path: &std::path::Path) -> Option<u32> {

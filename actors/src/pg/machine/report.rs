@@ -1,9 +1,10 @@
 //! What the FSM hears.
 
-use super::{Effect, Machine, Stop, Timestamp, Wish};
+use super::Machine;
+use crate::machine::Timestamp;
 use crate::model::{Database, Directory, Operation, Position, Server, Timeline};
-use crate::pg::plan::{Step, plan};
-use crate::pg::{Observation, Order, Phase, Reported, Stopped, trouble};
+use crate::pg::plan::{Step, Stop, Wish, plan};
+use crate::pg::{Effect, Observation, Order, Phase, Reported, Stopped, trouble};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 

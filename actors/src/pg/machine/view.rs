@@ -1,10 +1,11 @@
 //! The machine's knowledge, brought down to the plan's view.
 
-use super::{Machine, Observation, Order, Timestamp};
+use super::Machine;
+use crate::machine::Timestamp;
 use crate::model::{Directory, Server};
 use crate::pg::Phase;
 use crate::pg::plan::{Ground, Stop, Streaming, View, Wish};
-use crate::pg::{Kind, Process, Upstream};
+use crate::pg::{Kind, Observation, Order, Process, Upstream};
 use core::time::Duration;
 
 /// A standby that had reason to stream for this long and does not is in trouble.
@@ -13,7 +14,7 @@ const STREAM_MAX: Duration = Duration::from_secs(10);
 const TEND_EVERY: Duration = Duration::from_secs(10);
 
 impl Wish {
-    pub(super) const fn of(order: &Order) -> Self {
+    pub(in crate::pg) const fn of(order: &Order) -> Self {
         match order {
             Order::Watch => Self::Watch,
             Order::Found => Self::Found,

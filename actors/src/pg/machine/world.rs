@@ -4,8 +4,10 @@
 use super::*;
 use crate::machine::Machine as _;
 use crate::model::{Directory, Endpoint, Epoch, Lsn, NodeId, Position, Promotion, Timeline};
-use crate::pg::{Control, Fork, Phase, Sight, Stall, Stream};
+use crate::pg::{Answer, Control, Fork, Outcome, Phase, Process, Sight, Stall, Stream, Upstream};
+use alloc::boxed::Box;
 use alloc::vec;
+use core::time::Duration;
 
 pub(super) const OURS: SystemIdentifier = SystemIdentifier(7001);
 pub(super) const ANOTHER: SystemIdentifier = SystemIdentifier(9999);

@@ -95,7 +95,7 @@ async fn the_actor_persists_links_tells_and_halts_and_finds_all_of_it_again_afte
         let (writer, stored) = log.begin_life(Arc::new(move |number| _ = acknowledge.tell(Input::Persisted { number })))?;
         let script = Script { born: stored.identity.is_some(), begun: false };
         let hands = RaftHands::new(writer, shared.clone(), Arc::clone(&fsm), halt.clone());
-        Ok(crate::tree::Life { machine: script, hands, facts: Vec::new() })
+        Ok(crate::tree::Life::new(script, hands))
     });
     let _tree = Tree::start(Clock::Boot, RestartPolicy::default(), vec![child]).await.unwrap();
     told(&mut facts, 0, None).await;

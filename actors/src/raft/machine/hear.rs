@@ -58,6 +58,9 @@ impl Machine {
         if !trusted || !replica.recognises(from, message.from, introduction) {
             return;
         }
+        if !replica.may_stand(&self.disk) && wire::kind(message) == Some(MessageType::MsgTimeoutNow) {
+            return;
+        }
         let converted = screen(&replica.raw.raft, message)
             .map_err(|improper| describe(message, improper))
             .and_then(|kind| wire::message_in(message, kind).map(|message| (kind, message)));

@@ -3,7 +3,7 @@
 use super::tenure::Tenure;
 use crate::machine::Timestamp;
 use crate::model::{Applied, ClusterState, NodeId, RaftId, Term, WallClock};
-use crate::raft::disk::{Durable, Settled};
+use crate::raft::disk::{Disk, Durable, Settled};
 use crate::raft::log::{Log, Unusable};
 use crate::raft::{Config, Identity, SnapshotImage, Stored, wire};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -106,12 +106,10 @@ impl Replica {
         self.raw.raft.prs().is_singleton()
     }
 
-    pub(super) fn tick(&mut self, disk_is_idle: bool) {
-        // A lone voter elects itself on the spot, and raft-rs then wants to have everything on disk. Everybody else's requests for votes wait
-        // for the disk anyway.
-        if disk_is_idle || self.leads() || !self.votes_alone() {
-            self.raw.tick();
-        }
+    /// Whether raft-rs may stand for election. It panics if it does so before a snapshot is on disk that it has handed out, and if a lone voter
+    /// does so before everything is: that one elects itself on the spot, while everybody else's requests for votes wait for the disk.
+    pub(super) fn may_stand(&self, disk: &Disk) -> bool {
+        if self.votes_alone() { disk.is_idle() } else { !disk.is_installing() }
     }
 
     /// The disk holds a batch of ours.

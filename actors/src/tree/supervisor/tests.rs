@@ -63,7 +63,7 @@ async fn tree() -> (Tree, Address<Input>, Arc<AtomicUsize>, Arc<AtomicUsize>) {
     let (hands, births) = (Arc::clone(&tally), Arc::clone(&lives));
     let child = Child::new("counter", clock, address.clone(), move || {
         births.fetch_add(1, Ordering::SeqCst);
-        Ok(Life { machine: Counter::default(), hands: Tally(Arc::clone(&hands)), facts: Vec::new() })
+        Ok(Life::new(Counter::default(), Tally(Arc::clone(&hands))))
     });
     let tree = Tree::start(clock, RestartPolicy::default(), vec![child]).await.expect("the counter starts");
     (tree, address, tally, lives)

@@ -1,0 +1,81 @@
+//! A server ended: whether that is a surprise, and how soon it is tried again.
+
+use super::Machine;
+use crate::machine::Timestamp;
+use crate::pg::backoff::{BackOff, delay};
+use crate::pg::{Effect, Kind, Life, Process};
+use alloc::format;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// Deaths are counted for this long.
+const DEATHS_WINDOW: Duration = Duration::from_secs(600);
+/// So many deaths within the window are restarted at once; later ones more and more slowly.
+const DEATHS_FREE: u32 = 2;
+
+impl Machine {
+    /// The server that ran has ended.
+    pub(super) fn died(&mut self, now: Timestamp, fenced: bool) {
+        let Some(run) = self.run.take() else { return };
+        self.last_dead = Some(run.life);
+        self.doubt();
+        if !fenced && !self.killed && !run.is_ending() {
+            self.count_death(now, run.came_up);
+        }
+    }
+
+    pub(super) fn count_death(&mut self, now: Timestamp, came_up: bool) {
+        self.deaths.push_back(now);
+        self.forget_deaths(now);
+        if !came_up {
+            self.ladder.start_failed();
+        }
+        for kind in [Kind::StartPrimary, Kind::StartStandby] {
+            let deaths = u32::try_from(self.deaths.len()).unwrap_or(u32::MAX);
+            let back_off = self.back_off.entry(kind).or_default();
+            if came_up {
+                *back_off = BackOff { failures: 0, until: now + delay(deaths.saturating_sub(DEATHS_FREE)) };
+            } else {
+                back_off.failed(now);
+            }
+        }
+    }
+
+    pub(super) fn forget_deaths(&mut self, now: Timestamp) {
+        while self.deaths.front().is_some_and(|death| now.since(*death) > DEATHS_WINDOW) {
+            self.deaths.pop_front();
+        }
+    }
+
+    pub(super) fn server_exited(&mut self, now: Timestamp, life: Life, fenced: bool, effects: &mut Vec<Effect>) {
+        if self.last_dead == Some(life) {
+            return;
+        }
+        let surprising = self.run.as_ref().is_none_or(|run| run.life == life && !run.is_ending()) && !fenced && !self.killed;
+        if self.run.as_ref().is_some_and(|run| run.life == life) {
+            self.died(now, fenced);
+        } else if self.run.is_none() {
+            // It died before it was ever seen.
+            self.last_dead = Some(life);
+            self.doubt();
+            if surprising {
+                self.count_death(now, false);
+            }
+        } else {
+            return;
+        }
+        if let Some(seen) = &mut self.seen {
+            seen.observation.process = Process::Gone;
+            seen.observation.sight = None;
+            seen.observation.end = None;
+        }
+        if surprising {
+            effects.push(Effect::Note {
+                warning: true,
+                rule: "pg-death",
+                because: "nobody had asked the server to end",
+                text: format!("the server (process {}) died; {} deaths within ten minutes", life.0, self.deaths.len()),
+            });
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! An order comes in, and a look that was taken.
+
+use super::{Machine, Ordered, Seen, Working};
+use crate::machine::Timestamp;
+use crate::pg::plan::Wish;
+use crate::pg::server::Run;
+use crate::pg::{Effect, Observation, Operation, Order, Process, Upstream};
+use alloc::vec::Vec;
+
+impl Machine {
+    pub(super) fn ordered(&mut self, now: Timestamp, next: Ordered, effects: &mut Vec<Effect>) {
+        if next.number < self.order.number {
+            return;
+        }
+        let last = core::mem::replace(&mut self.order, next);
+        if last.order == self.order.order {
+            return;
+        }
+        self.doubt();
+        let wish = Wish::of(&self.order.order);
+        if wish != Wish::of(&last.order) {
+            self.back_off.clear();
+            self.failure = None;
+            self.starting_since = None;
+            self.checkpointed = false;
+        }
+        if let Order::Follow(upstream) = &self.order.order
+            && self.ladder.towards(upstream)
+            && let Some(run) = &mut self.run
+        {
+            run.stream_due = now;
+        }
+        if let Some(working) = &mut self.working
+            && working.cancelled.is_none()
+            && !serves(&working.operation, &self.order.order)
+        {
+            working.cancelled = Some(now);
+            effects.push(Effect::Cancel { id: working.id });
+        }
+        if wish == Wish::Fence {
+            self.kill(now, effects);
+        }
+    }
+
+    pub(super) fn observed(&mut self, now: Timestamp, number: u64, observation: Observation) {
+        if number != self.looking.number || number < self.looking.believed_from {
+            return;
+        }
+        let Some((_, order)) = self.looking.under_way.take() else { return };
+        match observation.process {
+            Process::Running { life, promoting } if self.last_dead != Some(life) => {
+                if self.run.as_ref().is_some_and(|run| run.life != life) {
+                    self.died(now, false);
+                }
+                let begun_here = matches!(self.working, Some(Working { operation: Operation::StartStandby(_), .. }));
+                let probes = self.probe.number;
+                let probing = &mut self.probe;
+                let run = self.run.get_or_insert_with(|| {
+                    probing.counted_from = probes + 1;
+                    Run { began_as_standby: begun_here, ..Run::new(life, now) }
+                });
+                run.promoting |= promoting;
+                run.came_up |= observation.sight.is_some();
+                run.wrote |= observation.sight.as_ref().is_some_and(|sight| !sight.in_recovery);
+            }
+            Process::Unsettled => {}
+            _ if self.run.is_some() => self.died(now, false),
+            _ => {}
+        }
+        // A look that found a server dead is itself the freshest there is.
+        self.looking.believed_from = self.looking.believed_from.min(number);
+        self.seen = Some(Seen { order, number, observation });
+    }
+}
+
+/// Whether an operation under way still serves the order.
+fn serves(operation: &Operation, order: &Order) -> bool {
+    let same_upstream = |upstream: &Upstream| matches!(order, Order::Follow(wanted) if wanted.database == upstream.database && wanted.epoch == upstream.epoch && wanted.promotion.is_some());
+    match operation {
+        Operation::InitDb | Operation::Adopt => *order == Order::Found,
+        Operation::StartPrimary(epoch) | Operation::Promote(epoch) => *order == Order::Lead { epoch: *epoch },
+        Operation::Checkpoint => *order == Order::StepDown,
+        Operation::Compare(upstream) | Operation::Preserve(upstream) | Operation::Clone(upstream) => same_upstream(upstream),
+        // Broken off in the middle it leaves nothing but a clone to do.
+        Operation::Rewind(_) => matches!(order, Order::Follow(_) | Order::Watch | Order::StandAlone),
+        Operation::StartStandby(_) | Operation::Aim(_) | Operation::Tend => *order != Order::Fence,
+        Operation::StopFast | Operation::StopImmediately => true,
+    }
+}

@@ -1,0 +1,127 @@
+//! An operation ended, or nothing is heard of it any more.
+
+use super::Machine;
+use crate::machine::Timestamp;
+use crate::model::Server;
+use crate::pg::server::Run;
+use crate::pg::{Effect, Kind, Life, Operation, Outcome, Upstream};
+use alloc::format;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// A cancelled operation that does not say that it ended is gone after this time.
+pub(super) const CANCEL_MAX: Duration = Duration::from_secs(5);
+
+impl Machine {
+    pub(super) fn finished(&mut self, now: Timestamp, id: u64, outcome: Outcome, effects: &mut Vec<Effect>) {
+        let Some(working) = self.working.take_if(|working| working.id == id) else { return };
+        self.doubt();
+        let kind = working.operation.kind();
+        if let (Outcome::Failed { reason, hopeless }, None) = (&outcome, working.cancelled) {
+            self.failed(now, kind, reason, *hopeless, effects);
+            return;
+        }
+        let done = !matches!(outcome, Outcome::Cancelled | Outcome::Failed { .. });
+        if done {
+            self.done(now, working.operation, outcome);
+        }
+    }
+
+    pub(super) fn done(&mut self, now: Timestamp, operation: Operation, outcome: Outcome) {
+        let kind = operation.kind();
+        self.failure = None;
+        // Neither has succeeded before the node is seen streaming: until then, each try comes later than the one before.
+        if matches!(kind, Kind::Rewind | Kind::Clone) {
+            self.back_off.entry(kind).or_default().failed(now);
+        } else if !matches!(kind, Kind::StartPrimary | Kind::StartStandby) {
+            self.back_off.remove(&kind);
+        }
+        match (operation, outcome) {
+            (Operation::InitDb | Operation::Adopt, Outcome::Founded(identifier)) => self.founded = Some(identifier),
+            (Operation::StartPrimary(_), Outcome::Started(life)) => self.started(now, life, None, false),
+            (Operation::StartStandby(upstream), Outcome::Started(life)) => self.started(now, life, upstream.as_ref(), true),
+            (Operation::Aim(upstream), _) => {
+                if let Some(run) = &mut self.run {
+                    run.aimed = Some(upstream.database);
+                    run.stream_due = now;
+                }
+            }
+            (Operation::Tend, _) => self.tended(now),
+            (Operation::Checkpoint, _) => self.checkpointed = true,
+            (Operation::Compare(_), Outcome::Compared(fork)) => self.ladder.compared(now, fork),
+            (Operation::Preserve(_), _) => self.ladder.preserved(),
+            (Operation::Rewind(_), _) => self.ladder.rewound(now),
+            (Operation::Clone(_), _) => self.ladder.cloned(now),
+            _ => {}
+        }
+    }
+
+    pub(super) fn started(&mut self, now: Timestamp, life: Life, upstream: Option<&Upstream>, as_standby: bool) {
+        if self.last_dead == Some(life) {
+            return;
+        }
+        if self.run.as_ref().is_none_or(|run| run.life != life) {
+            self.probe.counted_from = self.probe.number + 1;
+            self.run = Some(Run::new(life, now));
+        }
+        if let Some(run) = &mut self.run {
+            run.began_as_standby = as_standby;
+            run.aimed = upstream.map(|upstream| upstream.database.clone());
+            run.stream_due = now;
+        }
+    }
+
+    pub(super) fn tended(&mut self, now: Timestamp) {
+        let primary = self.server() == Some(Server::Primary);
+        if let Some(run) = &mut self.run {
+            run.tended = Some((now, primary));
+        }
+    }
+
+    pub(super) fn failed(&mut self, now: Timestamp, kind: Kind, reason: &str, hopeless: bool, effects: &mut Vec<Effect>) {
+        let back_off = self.back_off.entry(kind).or_default();
+        back_off.failed(now);
+        let wait = back_off.until.since(now).as_secs();
+        match kind {
+            Kind::Checkpoint => self.checkpointed = true,
+            Kind::Rewind => self.ladder.rewind_failed(hopeless),
+            Kind::StopFast | Kind::StopImmediately => {
+                if let Some(stop) = self.run.as_mut().and_then(|run| run.stop.as_mut()) {
+                    stop.told = false;
+                }
+            }
+            // The slots are looked after again at their time; nothing else waits for them.
+            Kind::Tend => self.tended(now),
+            _ => {}
+        }
+        if kind != Kind::Tend {
+            self.failure = Some(format!("{}: {reason}", kind.name()));
+        }
+        effects.push(Effect::Note {
+            warning: true,
+            rule: self.rule.map_or("pg-watch", |(rule, _)| rule.id),
+            because: self.rule.map_or("", |(rule, _)| rule.because),
+            text: format!("{} failed: {reason}; next try in {wait} s at the earliest", kind.name()),
+        });
+    }
+
+    /// An operation of which nothing is heard has failed, whatever it does.
+    pub(super) fn give_up_overdue(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let Some(working) = &mut self.working else { return };
+        let kind = working.operation.kind();
+        let patience = kind.patience(self.timing.stop_timeout);
+        match working.cancelled {
+            Some(at) if now.since(at) >= CANCEL_MAX => {
+                self.working = None;
+                self.doubt();
+            }
+            None if now.since(working.heard) >= patience => {
+                working.cancelled = Some(now);
+                effects.push(Effect::Cancel { id: working.id });
+                let reason = format!("nothing was heard of it for {} s, so it is given up", patience.as_secs());
+                self.failed(now, kind, &reason, false, effects);
+            }
+            _ => {}
+        }
+    }
+}
