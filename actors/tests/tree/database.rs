@@ -5,7 +5,7 @@
 
 use actors::machine::Timestamp;
 use actors::model::{Directory, Endpoint, Epoch, LeaseTiming, Lsn, NodeId, Position, Promotion, SystemIdentifier, Timeline};
-use actors::pg::{self, Control, Fork, Life, Observation, Operation, Outcome, Phase, Process, Sight, Stream, Upstream};
+use actors::pg::{self, Control, Fork, Life, Observation, Operation, Outcome, Phase, Process, Sight, Stall, Stream, Upstream};
 use actors::tree::Address;
 use actors::tree::clock::Clock;
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +51,8 @@ struct Server {
     up_at: Timestamp,
     follows: Option<Endpoint>,
     streams: bool,
+    /// Its upstream can be reached and never had all that lies here.
+    diverged: bool,
     ends: Option<(Timestamp, Cause)>,
 }
 
@@ -279,7 +281,7 @@ impl Host {
                 }
             }),
             end: (server.is_none() && self.phase == Phase::ShutDown).then_some(position),
-            stall: None,
+            stall: server.filter(|server| server.diverged).map(|_| Stall::Diverged),
         }
     }
 
@@ -294,7 +296,7 @@ impl Host {
         self.phase = if self.standby_signal { Phase::Recovery } else { Phase::Production };
         self.lives += 1;
         let life = Life(self.lives);
-        self.server = Some(Server { life, nature, up_at: now + START, follows, streams: false, ends: None });
+        self.server = Some(Server { life, nature, up_at: now + START, follows, streams: false, diverged: false, ends: None });
         Ok(Outcome::Started(life))
     }
 
@@ -346,12 +348,12 @@ impl World {
         let nodes: Vec<_> = self.hosts.keys().copied().collect();
         for node in nodes {
             let follows = self.hosts[&node].server.as_ref().filter(|server| now >= server.up_at).and_then(|server| server.follows.clone());
-            let source =
-                follows.and_then(|follows| self.source(now, node, &follows)).filter(|source| self.hosts[&node].is_prefix_of(source));
-            let received = source.map(|source| (source.history.clone(), source.lsn));
+            let source = follows.and_then(|follows| self.source(now, node, &follows));
+            let diverged = source.is_some_and(|source| !self.hosts[&node].is_prefix_of(source));
+            let received = source.filter(|_| !diverged).map(|source| (source.history.clone(), source.lsn));
             let host = self.host(node);
             let Some(server) = host.server.as_mut().filter(|server| matches!(server.nature, Nature::Standby)) else { continue };
-            server.streams = received.is_some();
+            (server.streams, server.diverged) = (received.is_some(), diverged);
             if let Some(received) = received {
                 (host.history, host.lsn) = received;
             }

@@ -96,14 +96,18 @@ async fn a_new_life_of_the_fsm_learns_everything_from_the_board() {
 }
 
 /// L3: past the restart intensity the tree gives up, with the last cause, for `main` to end the process.
+async fn is_given_up(kind: &'static str) {
+    let (_world, mut nodes) = three().await;
+    let node = &mut nodes[2];
+    node.ward.infect(kind, Illness::PanicsAlways);
+    let gave_up = timeout(Duration::from_secs(30), node.tree.gave_up()).await.expect("it gives up in time");
+    assert_eq!(gave_up.actor, kind);
+    assert!(gave_up.cause.contains(&format!("the {kind} actor fell ill")), "{gave_up}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_actor_that_dies_at_every_step_is_given_up_with_its_cause() {
     for kind in KINDS.into_iter().filter(|kind| *kind != "api") {
-        let (_world, mut nodes) = three().await;
-        let node = &mut nodes[2];
-        node.ward.infect(kind, Illness::PanicsAlways);
-        let gave_up = timeout(Duration::from_secs(30), node.tree.gave_up()).await.expect("it gives up in time");
-        assert_eq!(gave_up.actor, kind);
-        assert!(gave_up.cause.contains(&format!("the {kind} actor fell ill")), "{gave_up}");
+        is_given_up(kind).await;
     }
 }
