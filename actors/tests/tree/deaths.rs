@@ -1,14 +1,14 @@
 //! Actors die, one kind after the other, and the database runs on.
 
 use super::founding::{alone, three};
-use super::illness::Illness;
+use super::illness::{FELL_ILL, Illness};
 use super::log;
 use super::node::{Node, World, timing};
-use super::wait::until;
+use super::wait::{pass, until};
 use actors::machine::Timestamp;
 use actors::model::NodeId;
 use std::time::Duration;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 /// Every kind. A node without peers has no probe.
 const KINDS: [&str; 5] = ["raft", "fsm", "pg", "probe", "api"];
@@ -28,7 +28,7 @@ async fn goes_on(world: &World, primary: &Node, since: Timestamp, kind: &str) {
         primary.leads_since(since)
     })
     .await;
-    sleep(Duration::from_secs(7)).await;
+    pass(Duration::from_secs(7)).await;
     assert_eq!(world.databases.life(primary.node), before, "the server runs on long after the death of `{kind}`");
     assert_eq!(world.databases.ended(primary.node), []);
 }
@@ -67,7 +67,7 @@ async fn an_actor_that_panics_is_restarted_and_logged_with_its_cause() {
         let since = world.now();
         nodes[0].ward.infect(kind, Illness::Panics);
         goes_on(&world, &nodes[0], since, kind).await;
-        let cause = format!("the {kind} actor fell ill");
+        let cause = format!("the {kind} actor {FELL_ILL}");
         let told = |line: &String| line.contains("an actor died and is restarted") && line.contains(&cause);
         assert!(log::lines().iter().any(told), "`{cause}` is not in\n{}", log::end());
     }
@@ -102,7 +102,7 @@ async fn is_given_up(kind: &'static str) {
     node.ward.infect(kind, Illness::PanicsAlways);
     let gave_up = timeout(Duration::from_secs(30), node.tree.gave_up()).await.expect("it gives up in time");
     assert_eq!(gave_up.actor, kind);
-    assert!(gave_up.cause.contains(&format!("the {kind} actor fell ill")), "{gave_up}");
+    assert!(gave_up.cause.contains(&format!("the {kind} actor {FELL_ILL}")), "{gave_up}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,12 +3,12 @@
 use super::founding::three;
 use super::illness::Illness;
 use super::node::{Node, World, timing};
-use super::wait::until;
+use super::wait::{pass, until};
 use actors::machine::Timestamp;
 use actors::model::NodeId;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// What a failover may take beyond W: an election, the commits, the promotion.
 const BEYOND_W: Duration = Duration::from_secs(2);
@@ -52,11 +52,11 @@ async fn a_daemon_that_is_restarted_within_its_lease_interrupts_nothing() {
     let (world, mut nodes) = three().await;
     let life = world.databases.life(NodeId(1));
     nodes.remove(0).crash();
-    sleep(Duration::from_millis(500)).await;
+    pass(Duration::from_millis(500)).await;
     let since = world.now();
     let back = Node::start(&world, NodeId(1)).await;
     until(Duration::from_secs(2), "it leads again", || back.leads_since(since)).await;
-    sleep(Duration::from_secs(10)).await;
+    pass(Duration::from_secs(10)).await;
     assert_eq!(world.databases.ended(NodeId(1)), [], "{}", super::log::end());
     assert_eq!(world.databases.life(NodeId(1)), life);
 }
@@ -109,7 +109,7 @@ async fn chaos(seed: u64) {
     let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     let end = Instant::now() + Duration::from_secs(120);
     while Instant::now() < end {
-        sleep(Duration::from_millis(100 + dice.below(3000))).await;
+        pass(Duration::from_millis(100 + dice.below(3000))).await;
         match away.take() {
             Some((node, Away::Down(until))) if Instant::now() >= until => {
                 nodes.insert(node, Node::start(&world, node).await);

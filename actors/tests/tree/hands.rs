@@ -3,6 +3,7 @@
 use super::database::Databases;
 use super::disk::Writer;
 use super::links::Links;
+use super::wait;
 use actors::fsm::actor::Tell;
 use actors::machine::{Machine, Timestamp};
 use actors::model::NodeId;
@@ -45,7 +46,7 @@ where
             // The membership does not change here.
             raft::Effect::Link(_) => {}
             raft::Effect::Note { text, .. } => tracing::info!(node = %self.node, "raft: {text}"),
-            raft::Effect::Halt { reason } => panic!("node {} halts: {reason}", self.node),
+            raft::Effect::Halt { reason } => wait::never(format!("node {} halts: {reason}", self.node)),
         }
         Ok(())
     }

@@ -5,6 +5,9 @@ use actors::machine::{Machine, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// What every panic on demand says.
+pub(crate) const FELL_ILL: &str = "fell ill on demand";
+
 /// What an actor suffers from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Illness {
@@ -48,7 +51,7 @@ impl Ward {
         match illness {
             None => false,
             Some(Illness::Wedged) => true,
-            Some(Illness::Panics | Illness::PanicsAlways) => panic!("the {actor} actor fell ill"),
+            Some(Illness::Panics | Illness::PanicsAlways) => panic!("the {actor} actor {FELL_ILL}"),
         }
     }
 }

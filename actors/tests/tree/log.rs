@@ -1,5 +1,7 @@
 //! What this test logs, stamped with the virtual time, in memory: a test reads it, and a wait that comes to nothing shows its end.
 
+use super::illness::FELL_ILL;
+use super::wait;
 use actors::tree::clock::Clock;
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -22,6 +24,7 @@ pub(crate) fn begin(clock: Clock) {
     GLOBAL.call_once(|| tracing_subscriber::fmt().with_writer(|| Log).with_ansi(false).with_target(false).with_timer(Virtual).init());
     CLOCK.set(Some(clock));
     TEXT.take();
+    wait::begin();
 }
 
 /// Every line of it.
@@ -47,7 +50,11 @@ struct Log;
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        TEXT.with_borrow_mut(|text| text.push_str(&String::from_utf8_lossy(bytes)));
+        let line = String::from_utf8_lossy(bytes);
+        if line.contains("an actor died") && !line.contains(FELL_ILL) && !line.contains("killed") {
+            wait::never(format!("an actor died by itself: {line}"));
+        }
+        TEXT.with_borrow_mut(|text| text.push_str(&line));
         Ok(bytes.len())
     }
 

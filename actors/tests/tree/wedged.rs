@@ -4,11 +4,10 @@ use super::database::Cause;
 use super::founding::alone;
 use super::illness::Illness;
 use super::node::{Node, World, timing};
-use super::wait::until;
+use super::wait::{pass, until};
 use actors::model::NodeId;
 use actors::watchdog::{self, Pulse, may_pet};
 use std::time::Duration;
-use tokio::time::sleep;
 
 /// Whether a hardware watchdog would be petted now, as far as the pulse and the published lease say.
 fn pets(world: &World, node: &Node) -> bool {
@@ -21,7 +20,7 @@ fn pets(world: &World, node: &Node) -> bool {
 async fn a_living_fsm_keeps_the_pulse_and_the_status_young() {
     let (world, node) = alone().await;
     for _ in 0..10_000 {
-        sleep(Duration::from_millis(1)).await;
+        pass(Duration::from_millis(1)).await;
         assert!(world.now().since(*node.pulse.borrow()) <= watchdog::Config::default().pulse_age_max, "at {:?}", world.now());
         assert!(pets(&world, &node), "at {:?}", world.now());
     }
@@ -32,21 +31,21 @@ async fn a_wedged_fsm_stops_the_pulse_and_the_guard_ends_the_server_in_time() {
     let (world, mut node) = alone().await;
     until(Duration::from_secs(1), "the watchdog is petted", || pets(&world, &node)).await;
     node.ward.infect("fsm", Illness::Wedged);
-    sleep(Duration::from_millis(300)).await;
+    pass(Duration::from_millis(300)).await;
     node.pulse.mark_unchanged();
     assert!(!pets(&world, &node), "the last pulse is too old");
 
     let (status, end) = (node.status().expect("it is published"), world.databases.lease_end(NodeId(1)).expect("a lease is held"));
     let strike = end - timing().kill_margin;
-    sleep(strike.since(world.now()) - Duration::from_millis(2)).await;
+    pass(strike.since(world.now()) - Duration::from_millis(2)).await;
     assert!(world.databases.life(NodeId(1)).is_some(), "the lease still holds");
     assert_eq!(node.get("/primary").await, 503, "the status says `writable` and is too old to be believed");
-    sleep(Duration::from_millis(4)).await;
+    pass(Duration::from_millis(4)).await;
     assert_eq!(world.databases.life(NodeId(1)), None, "the guard has ended the server");
     let ended = world.databases.ended(NodeId(1));
     assert!(matches!(ended[..], [(at, Cause::LeaseOver(of))] if of == end && at.since(strike) <= Duration::from_millis(1)), "{ended:?}");
 
-    sleep(Duration::from_secs(20)).await;
+    pass(Duration::from_secs(20)).await;
     assert_eq!(world.databases.life(NodeId(1)), None, "nobody gives an order");
     assert_eq!(node.status(), Some(status), "nothing was published");
     assert!(!node.pulse.has_changed().expect("the sender lives"), "no pulse");
