@@ -15,7 +15,7 @@ mod work;
 
 pub use tether::{Found, Tether};
 
-use super::{Answer, Effect, Input, Life, Machine, Operation, Outcome, Reported};
+use super::{Answer, Effect, Importance, Input, Life, Machine, Operation, Outcome, Reported};
 use crate::guard;
 use crate::machine::Timestamp;
 use crate::model::NodeId;
@@ -170,8 +170,11 @@ impl Hands<Machine> for PgHands {
             Effect::Look { number } => self.look(number, me),
             Effect::Probe { number, timeout } => self.probe(number, timeout, me),
             Effect::Report(report) => (self.shop.surroundings.report)(report),
-            Effect::Note { warning: true, rule, because, text } => tracing::warn!(rule, because, "database: {text}"),
-            Effect::Note { warning: false, rule, because, text } => tracing::info!(rule, because, "database: {text}"),
+            Effect::Note { importance, rule, because, text } => match importance {
+                Importance::Routine => tracing::debug!(rule, because, "database: {text}"),
+                Importance::News => tracing::info!(rule, because, "database: {text}"),
+                Importance::Warning => tracing::warn!(rule, because, "database: {text}"),
+            },
         }
         Ok(())
     }

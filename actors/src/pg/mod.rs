@@ -28,7 +28,7 @@ mod trouble;
 pub mod wal;
 
 pub use config::{Secret, Settings};
-pub use effect::{Effect, Input};
+pub use effect::{Effect, Importance, Input};
 pub use ladder::Rung;
 pub use machine::Machine;
 pub use observation::{Answer, Control, Life, Observation, Phase, Process, Sight, Stall, Stream};

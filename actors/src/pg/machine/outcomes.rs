@@ -4,7 +4,7 @@ use super::Machine;
 use crate::machine::Timestamp;
 use crate::model::Server;
 use crate::pg::server::Run;
-use crate::pg::{Effect, Kind, Life, Operation, Outcome, Upstream};
+use crate::pg::{Effect, Importance, Kind, Life, Operation, Outcome, Upstream};
 use alloc::format;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -98,7 +98,7 @@ impl Machine {
             self.failure = Some(format!("{}: {reason}", kind.name()));
         }
         effects.push(Effect::Note {
-            warning: true,
+            importance: Importance::Warning,
             rule: self.rule.map_or("pg-watch", |(rule, _)| rule.id),
             because: self.rule.map_or("", |(rule, _)| rule.because),
             text: format!("{} failed: {reason}; next try in {wait} s at the earliest", kind.name()),

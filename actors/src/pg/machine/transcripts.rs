@@ -69,6 +69,7 @@ fn a_primary_that_leads_is_left_alone_and_gets_its_slots() {
     let mut bench = Bench::new(World::running_primary());
     bench.order(lead(), 25_000);
     assert_eq!(bench.done, ["tend slots", "tend slots", "tend slots"]);
+    assert_eq!(bench.news, ["rests"], "nothing of that is news");
 }
 
 #[test]

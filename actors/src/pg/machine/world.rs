@@ -4,7 +4,7 @@
 use super::*;
 use crate::machine::Machine as _;
 use crate::model::{Directory, Endpoint, Epoch, Lsn, NodeId, Position, Promotion, Timeline};
-use crate::pg::{Answer, Control, Fork, Outcome, Phase, Process, Sight, Stall, Stream, Upstream};
+use crate::pg::{Answer, Control, Fork, Importance, Outcome, Phase, Process, Sight, Stall, Stream, Upstream};
 use alloc::boxed::Box;
 use alloc::vec;
 use core::time::Duration;
@@ -212,6 +212,8 @@ pub(super) struct Bench {
     /// What was begun, and `kill`.
     pub(super) done: Vec<String>,
     pub(super) reports: Vec<(Timestamp, Reported)>,
+    /// What the log says to everybody.
+    pub(super) news: Vec<String>,
     /// The message of this number, counted over `Observed` and `Finished`, is lost.
     pub(super) lose: Option<usize>,
     pub(super) told: usize,
@@ -228,6 +230,7 @@ impl Bench {
             now: at(1000),
             done: Vec::new(),
             reports: Vec::new(),
+            news: Vec::new(),
             lose: None,
             told: 0,
             events: Vec::new(),
@@ -374,7 +377,8 @@ impl Bench {
                     self.end_server(1);
                 }
                 Effect::Report(report) => self.reports.push((self.now, report)),
-                Effect::Note { .. } => {}
+                Effect::Note { importance: Importance::Routine, .. } => {}
+                Effect::Note { text, .. } => self.news.push(text),
             }
         }
     }

@@ -91,7 +91,7 @@ impl Machine {
         let term = replica.term();
         let Some(image) = replica.raw.store().image() else { return };
         let Some(tenure) = &mut replica.tenure else { return };
-        let voters = tenure.testimonies.to_ask(now, image, &self.config.lease);
+        let voters = tenure.testimonies.whom_to_ask(now, image, &self.config.lease);
         let nodes = voters.into_iter().filter_map(|voter| image.state.node_of(crate::model::RaftId(voter)));
         self.out.extend(nodes.map(|to| Effect::Send { to, message: Box::new(PeerMessage::AskTestimony { term }) }));
     }
