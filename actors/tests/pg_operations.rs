@@ -10,8 +10,8 @@ mod servers;
 
 use actors::model::{Directory, Lsn, NodeId, Position, SystemIdentifier, Timeline};
 use actors::pg::actor::operations::{
-    Answer, Failure, Unfinished, Whom, adopt, basebackup, checkpoint_remote, create, discard_previous, end_of_wal, follow, foreign_server,
-    initdb, inspect_directory, marker, preserve_diverged, probe_fresh, relate, rewind, set_standby_signal, upstream_ancestry,
+    Answer, Failure, Marker, Unfinished, Whom, adopt, basebackup, checkpoint_remote, create, discard_previous, end_of_wal, follow, foreign_server,
+    initdb, inspect_directory, marker, preserve_diverged, probe_fresh, relate, remove_discarded, rewind, set_standby_signal, upstream_ancestry,
     write_configuration,
 };
 use actors::pg::ancestry::Relation;
@@ -261,7 +261,7 @@ fn a_half_clone_is_made_anew_and_a_whole_database_is_kept_until_then() {
             _ = basebackup(&two.site, &from, &notify) => panic!("the copy ended before it could be given up"),
             () = begun.notified() => {}
         }
-        assert_eq!(marker(&two.site).await.unwrap().unwrap().what, Some(Unfinished::Clone));
+        assert!(matches!(marker(&two.site).await.unwrap().unwrap(), Marker::Of(note) if note.what == Unfinished::Clone));
         assert_eq!(inspect_directory(&two.site).await, Directory::Unfinished);
         fs::write(two.site.data_dir().join("left-over"), "x").unwrap();
         basebackup(&two.site, &from, &|_| {}).await.unwrap();
@@ -272,8 +272,17 @@ fn a_half_clone_is_made_anew_and_a_whole_database_is_kept_until_then() {
         basebackup(&two.site, &from, &|_| {}).await.unwrap();
         let previous = two.folder.join("data.witch-previous");
         assert!(previous.join("of-the-old").exists() && !two.site.data_dir().join("of-the-old").exists());
+        let discarded = two.folder.join("data.witch-discarded");
+        // Nothing is put away under another operation's hands.
+        let lock = fs::File::open(two.site.state_dir().join("operation.lock")).unwrap();
+        let lock = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
         discard_previous(&two.site).await.unwrap();
-        assert!(!previous.exists());
+        assert!(previous.exists() && !discarded.exists());
+        drop(lock);
+        discard_previous(&two.site).await.unwrap();
+        assert!(!previous.exists() && discarded.join("previous/of-the-old").exists());
+        remove_discarded(&two.site).await.unwrap();
+        assert!(!discarded.exists());
 
         // Where nothing can be made beside it, the directory itself stays: it may be a mount point.
         fs::write(two.site.data_dir().join("of-the-old"), "x").unwrap();
@@ -316,6 +325,44 @@ fn a_database_of_another_cluster_is_refused_and_untouched() {
         assert!(matches!(refused, Err(Failure::OtherDatabase { .. })), "{refused:?}");
         assert_eq!(inspect_directory(&three.site).await, Directory::Empty);
         assert_eq!(two.fingerprint(), before);
+    });
+}
+
+/// The marker of a half clone says nothing of a directory that it was never about, and nothing is cleared on its word.
+#[test]
+fn a_marker_is_about_one_directory_and_no_other_is_cleared_for_it() {
+    as_postgres("a_marker_is_about_one_directory_and_no_other_is_cleared_for_it", async {
+        let (one, two) = (Node::new(1), Node::new(2));
+        let identity = initdb(&one.site).await.unwrap();
+        let other = initdb(&two.site).await.unwrap();
+        let _first = one.start().await;
+        let from = upstream(&one, identity, 1, 0);
+        // A clone into an empty directory is broken off; then the settings are turned to a directory with a database.
+        let begun = tokio::sync::Notify::new();
+        let notify = |_| begun.notify_one();
+        let mut elsewhere = two.site.clone();
+        elsewhere.settings.data_dir = two.folder.join("elsewhere").to_string_lossy().into_owned();
+        tokio::select! {
+            _ = basebackup(&elsewhere, &from, &notify) => panic!("the copy ended before it could be given up"),
+            () = begun.notified() => {}
+        }
+        assert_eq!(inspect_directory(&elsewhere).await, Directory::Unfinished);
+        let before = two.fingerprint();
+        let Directory::Unusable { reason } = inspect_directory(&two.site).await else { panic!("the marker is not about this one") };
+        assert!(reason.contains("elsewhere") && reason.contains("remove"), "{reason}");
+        assert!(basebackup(&two.site, &from, &|_| {}).await.is_err());
+        assert_eq!(two.fingerprint(), before);
+        // Even in the directory that it is about, another cluster's database is nothing to clear (S11).
+        for entry in fs::read_dir(elsewhere.data_dir()).unwrap().flatten() {
+            let removed = if entry.path().is_dir() { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
+            removed.unwrap();
+        }
+        fs::create_dir(elsewhere.data_dir().join("global")).unwrap();
+        fs::copy(two.site.data_dir().join("global/pg_control"), elsewhere.data_dir().join("global/pg_control")).unwrap();
+        assert_eq!(inspect_directory(&elsewhere).await, Directory::Unfinished);
+        let refused = basebackup(&elsewhere, &from, &|_| {}).await;
+        assert!(matches!(&refused, Err(Failure::OtherDatabase { found, .. }) if *found == other), "{refused:?}");
+        assert!(elsewhere.data_dir().join("global/pg_control").exists());
     });
 }
 

@@ -24,7 +24,7 @@ mod rewind;
 mod session;
 mod slots;
 
-pub use clone::{Progress, basebackup, discard_previous};
+pub use clone::{Progress, basebackup, discard_previous, remove_discarded};
 pub use configuration::{follow, server_arguments, set_standby_signal, write_configuration};
 pub use connection::Whom;
 pub use directory::{Stranger, control_head, create, foreign_server, inspect_directory};
@@ -32,7 +32,7 @@ pub use diverged::{Preserved, preserve_diverged};
 pub use failure::Failure;
 pub use founding::{adopt, initdb};
 pub use installation::{Installation, NotInstalled};
-pub use marker::{Marker, Unfinished, marker};
+pub use marker::{Marker, Note, Unfinished, marker};
 pub use position::{EndOfWal, controldata, end_of_wal, own_ancestry, promotion, relate};
 pub use probe::{Answer, probe_fresh};
 pub use rewind::{checkpoint_remote, rewind, upstream_ancestry};

@@ -3,7 +3,7 @@
 use super::launch::{NotStarted, Start, start};
 use super::operations::{
     EndOfWal, Failure, Progress, Session, adopt, basebackup, checkpoint_remote, discard_previous, end_of_wal, follow, initdb, own_ancestry,
-    preserve_diverged, relate, rewind, upstream_ancestry,
+    preserve_diverged, relate, remove_discarded, rewind, upstream_ancestry,
 };
 use super::{Input, Shop};
 use crate::guard::{self, wire::StopMode};
@@ -11,7 +11,7 @@ use crate::model::{Epoch, Position};
 use crate::pg::ancestry::Relation;
 use crate::pg::{Fork, Operation, Outcome, Upstream};
 use crate::tree::Address;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -106,7 +106,20 @@ async fn tend(shop: &Shop) -> Result<(), Why> {
     session(shop).await?.ensure_slots(own, &data_nodes, BRIEF).await.map_err(Failure::from)?;
     // Looked after is only what leads or streams: whatever a clone has replaced is of no more use.
     discard_previous(shop.site()).await?;
+    remove_meanwhile(shop);
     Ok(())
+}
+
+/// To remove a large database takes minutes, for which no promotion and no stop can wait: it goes on beside them, once at a time.
+fn remove_meanwhile(shop: &Shop) {
+    let Ok(only_one) = Arc::clone(&shop.removing).try_lock_owned() else { return };
+    let site = shop.site().clone();
+    tokio::spawn(async move {
+        if let Err(failure) = remove_discarded(&site).await {
+            tracing::warn!(%failure, "what a clone has replaced is not removed; it is tried again");
+        }
+        drop(only_one);
+    });
 }
 
 async fn stop(shop: &Shop, mode: StopMode) -> Result<(), Why> {

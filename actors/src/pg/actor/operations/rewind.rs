@@ -78,7 +78,7 @@ pub async fn rewind(site: &Site, upstream: &Upstream, progress: &(dyn Fn(Progres
     // pg_rewind recovers a crashed target in single-user mode, which refuses standbys.
     set_standby_signal(site, false).await?;
     write_passfile(site).await?;
-    marker::set(site, Unfinished::Rewind).await?;
+    marker::set(site, Unfinished::Rewind, &lock).await?;
     let source = format!("{} dbname={DATABASE}", site.settings.conninfo(&upstream.database));
     let pg_rewind = site.installation.run("pg_rewind", REWIND).holding(lock.share());
     let pg_rewind = pg_rewind.arg("--target-pgdata").arg(site.data_dir()).arg("--source-server").arg(source).arg("--progress");
@@ -93,14 +93,14 @@ pub async fn rewind(site: &Site, upstream: &Upstream, progress: &(dyn Fn(Progres
         .await;
     if let Err(failure) = ended {
         if !has_changed_files {
-            marker::clear(site).await?;
+            marker::clear(site, &lock).await?;
         }
         return Err(failure.into());
     }
     // The configuration is the source's now.
     write_configuration(site, Some(&upstream.database)).await?;
     set_standby_signal(site, true).await?;
-    marker::clear(site).await?;
+    marker::clear(site, &lock).await?;
     Ok(())
 }
 
