@@ -10,7 +10,7 @@ mod servers;
 
 use actors::model::{Directory, Lsn, NodeId, Position, SystemIdentifier, Timeline};
 use actors::pg::actor::operations::{
-    Answer, Failure, Marker, Unfinished, Whom, adopt, basebackup, checkpoint_remote, create, discard_previous, end_of_wal, follow, foreign_server,
+    Answer, EndOfWal, Failure, Marker, Unfinished, Whom, adopt, basebackup, checkpoint_remote, create, discard_previous, end_of_wal, follow, foreign_server,
     initdb, inspect_directory, marker, preserve_diverged, probe_fresh, relate, remove_discarded, rewind, set_standby_signal, upstream_ancestry,
     write_configuration,
 };
@@ -90,9 +90,8 @@ fn a_diverged_primary_is_rewound_and_what_it_wrote_is_kept() {
         let upstream = upstream(&two, identity, 2, promotion.lsn.0);
         let end = end_of_wal(&one.site, LONG).await.unwrap();
         assert!(!end.clean && end.timeline == Timeline(1) && end.lsn > promotion.lsn, "{end:?}");
-        let theirs = upstream_ancestry(&one.site, &two.endpoint(), LONG).await.unwrap();
         let fork = Position { timeline: Timeline(1), lsn: promotion.lsn };
-        assert_eq!(relate(&one.site, end, &theirs).await.unwrap(), Relation::Diverged { fork });
+        assert_eq!(relate(&one.site, end, &two.endpoint(), LONG).await.unwrap(), Relation::Diverged { fork });
 
         let preserved = preserve_diverged(&one.site, fork, end).await.unwrap();
         assert!(preserved.left_out.is_empty() && !preserved.kept.is_empty(), "{preserved:?}");
@@ -191,9 +190,9 @@ fn a_standby_that_missed_a_promotion_is_a_prefix_and_just_streams() {
         let end = end_of_wal(&nodes[2].site, LONG).await.unwrap();
         let theirs = upstream_ancestry(&nodes[2].site, &nodes[1].endpoint(), LONG).await.unwrap();
         assert_eq!(theirs.began_at(), promotion.lsn);
-        assert_eq!(relate(&nodes[2].site, end, &theirs).await.unwrap(), Relation::Prefix);
+        assert_eq!(relate(&nodes[2].site, end, &nodes[1].endpoint(), LONG).await.unwrap(), Relation::Prefix);
         let end = end_of_wal(&nodes[0].site, LONG).await.unwrap();
-        assert_eq!(relate(&nodes[0].site, end, &theirs).await.unwrap(), Relation::Prefix, "a clean stop loses nothing: {end:?}");
+        assert_eq!(relate(&nodes[0].site, end, &nodes[1].endpoint(), LONG).await.unwrap(), Relation::Prefix, "a clean stop loses nothing: {end:?}");
 
         // One is configured before it starts, the other is pointed elsewhere while it runs.
         write_configuration(&nodes[0].site, Some(&nodes[1].endpoint())).await.unwrap();
@@ -213,6 +212,61 @@ fn a_standby_that_missed_a_promotion_is_a_prefix_and_just_streams() {
             second.psql("SELECT string_agg(slot_name, ',') FROM pg_replication_slots").await == "witch_1"
         })
         .await;
+    });
+}
+
+/// Two standbys are promoted at the same position: both call their timeline 2, and their histories are equal to the letter.
+#[test]
+fn two_timelines_with_one_number_are_told_apart_by_their_log() {
+    as_postgres("two_timelines_with_one_number_are_told_apart_by_their_log", async {
+        let nodes = [Node::new(1), Node::new(2), Node::new(3)];
+        let all = [NodeId(1), NodeId(2), NodeId(3)].into();
+        let identity = initdb(&nodes[0].site).await.unwrap();
+        let first = nodes[0].start().await;
+        first.session().await.ensure_slots(NodeId(1), &all, LONG).await.unwrap();
+        let mut standbys = Vec::new();
+        for node in &nodes[1..] {
+            basebackup(&node.site, &upstream(&nodes[0], identity, 1, 0), &|_| {}).await.unwrap();
+            let standby = node.start().await;
+            standby.streams_on(Timeline(1)).await;
+            standbys.push(standby);
+        }
+        let (third, second) = (standbys.pop().unwrap(), standbys.pop().unwrap());
+        first.psql("CREATE TABLE t AS SELECT 1 AS n").await;
+        for standby in [&second, &third] {
+            standby.has_received(&first).await;
+        }
+        first.stop().await;
+        let ours = second.session().await.promote(&nodes[1].site, LONG).await.unwrap();
+        let theirs = third.session().await.promote(&nodes[2].site, LONG).await.unwrap();
+        assert_eq!((ours, ours.timeline), (theirs, Timeline(2)), "the histories show no difference");
+        second.psql("INSERT INTO t VALUES (2)").await;
+        third.psql("INSERT INTO t SELECT generate_series(1, 10000)").await;
+        second.crash().await;
+
+        let end = end_of_wal(&nodes[1].site, LONG).await.unwrap();
+        let fork = Position { timeline: Timeline(1), lsn: ours.lsn };
+        assert_eq!(relate(&nodes[1].site, end, &nodes[2].endpoint(), LONG).await.unwrap(), Relation::Twin { fork });
+
+        // The old primary follows the third, whose timeline 2 it really shares; soon the beginning of that is recycled.
+        third.session().await.ensure_slots(NodeId(3), &all, LONG).await.unwrap();
+        write_configuration(&nodes[0].site, Some(&nodes[2].endpoint())).await.unwrap();
+        set_standby_signal(&nodes[0].site, true).await.unwrap();
+        let first = nodes[0].start().await;
+        first.streams_on(Timeline(2)).await;
+        let position = first.session().await.observe(LONG).await.unwrap().position;
+        let running = EndOfWal { timeline: position.timeline, lsn: position.lsn, clean: false };
+        assert_eq!(relate(&nodes[0].site, running, &nodes[2].endpoint(), LONG).await.unwrap(), Relation::Prefix);
+        let begins_in = third.psql(&format!("SELECT pg_walfile_name('{}')", ours.lsn)).await;
+        third.psql("SELECT pg_switch_wal()").await;
+        third.psql("INSERT INTO t VALUES (3)").await;
+        first.has_received(&third).await;
+        first.stop().await;
+        let end = end_of_wal(&nodes[0].site, LONG).await.unwrap();
+        assert_eq!(end.timeline, Timeline(2));
+        assert_eq!(relate(&nodes[0].site, end, &nodes[2].endpoint(), LONG).await.unwrap(), Relation::Prefix);
+        fs::remove_file(nodes[0].site.data_dir().join("pg_wal").join(begins_in)).unwrap();
+        assert_eq!(relate(&nodes[0].site, end, &nodes[2].endpoint(), LONG).await.unwrap(), Relation::Prefix, "the end proves it as well");
     });
 }
 

@@ -49,16 +49,7 @@ pub async fn checkpoint_remote(site: &Site, upstream: &Upstream, within: Duratio
 /// # Errors
 /// It cannot be asked, does not accept writes, or its file is malformed.
 pub async fn upstream_ancestry(site: &Site, upstream: &Endpoint, within: Duration) -> Result<Ancestry, Failure> {
-    let mut primary = Primary::ask(site, upstream, within).await?;
-    let timeline = primary.timeline;
-    if timeline <= Timeline(1) {
-        return Ok(Ancestry::first(timeline));
-    }
-    let what = "show its timeline's history";
-    let sql = format!("SELECT pg_read_file('pg_wal/{}') AS history", history_file_name(timeline));
-    let row = primary.connection.ask_one(what, &sql, within).await?;
-    let text: String = primary.connection.column(what, &row, "history")?;
-    Ok(Ancestry::parse(timeline, &text)?)
+    Primary::ask(site, upstream, within).await?.ancestry(within).await
 }
 
 /// Rewinds the stopped directory to the upstream's history, configures it as its standby, and leaves it stopped. What it is about to
@@ -128,6 +119,19 @@ impl Primary {
         let identity = connection.column::<i64>(what, &row, "identity")?.cast_unsigned();
         let checkpoint_timeline = Timeline(connection.column(what, &row, "checkpoint_timeline")?);
         Ok(Self { connection, endpoint: endpoint.clone(), identity: SystemIdentifier(identity), timeline, checkpoint_timeline })
+    }
+
+    /// The history of its timeline.
+    pub(super) async fn ancestry(&mut self, within: Duration) -> Result<Ancestry, Failure> {
+        let timeline = self.timeline;
+        if timeline <= Timeline(1) {
+            return Ok(Ancestry::first(timeline));
+        }
+        let what = "show its timeline's history";
+        let sql = format!("SELECT pg_read_file('pg_wal/{}') AS history", history_file_name(timeline));
+        let row = self.connection.ask_one(what, &sql, within).await?;
+        let text: String = self.connection.column(what, &row, "history")?;
+        Ok(Ancestry::parse(timeline, &text)?)
     }
 
     /// It is the database that is to be followed, on the timeline on which it was promoted.
