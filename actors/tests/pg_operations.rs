@@ -10,9 +10,9 @@ mod servers;
 
 use actors::model::{Directory, Lsn, NodeId, Position, SystemIdentifier, Timeline};
 use actors::pg::actor::operations::{
-    Answer, EndOfWal, Failure, Marker, Unfinished, Whom, adopt, basebackup, checkpoint_remote, create, discard_previous, end_of_wal, follow, foreign_server,
-    initdb, inspect_directory, marker, preserve_diverged, probe_fresh, relate, remove_discarded, rewind, set_standby_signal, upstream_ancestry,
-    write_configuration,
+    Answer, EndOfWal, Failure, Marker, Unfinished, Whom, adopt, basebackup, checkpoint_remote, create, discard_previous, end_of_wal,
+    follow, foreign_server, initdb, inspect_directory, marker, preserve_diverged, probe_fresh, relate, remove_discarded, rewind,
+    set_standby_signal, upstream_ancestry, write_configuration,
 };
 use actors::pg::ancestry::Relation;
 use nix::fcntl::{Flock, FlockArg};
@@ -192,7 +192,11 @@ fn a_standby_that_missed_a_promotion_is_a_prefix_and_just_streams() {
         assert_eq!(theirs.began_at(), promotion.lsn);
         assert_eq!(relate(&nodes[2].site, end, &nodes[1].endpoint(), LONG).await.unwrap(), Relation::Prefix);
         let end = end_of_wal(&nodes[0].site, LONG).await.unwrap();
-        assert_eq!(relate(&nodes[0].site, end, &nodes[1].endpoint(), LONG).await.unwrap(), Relation::Prefix, "a clean stop loses nothing: {end:?}");
+        assert_eq!(
+            relate(&nodes[0].site, end, &nodes[1].endpoint(), LONG).await.unwrap(),
+            Relation::Prefix,
+            "a clean stop loses nothing: {end:?}"
+        );
 
         // One is configured before it starts, the other is pointed elsewhere while it runs.
         write_configuration(&nodes[0].site, Some(&nodes[1].endpoint())).await.unwrap();

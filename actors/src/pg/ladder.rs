@@ -55,9 +55,7 @@ impl Ladder {
     /// Begins anew if the upstream is another, or has been promoted. That its promotion is not known for a moment changes nothing.
     pub(super) fn towards(&mut self, upstream: &Upstream) -> bool {
         let same = self.towards.as_ref().is_some_and(|(epoch, database, promotion)| {
-            *epoch == upstream.epoch
-                && *database == upstream.database
-                && (upstream.promotion.is_none() || *promotion == upstream.promotion)
+            *epoch == upstream.epoch && *database == upstream.database && (upstream.promotion.is_none() || *promotion == upstream.promotion)
         });
         if !same {
             let towards = Some((upstream.epoch, upstream.database.clone(), upstream.promotion));
@@ -250,7 +248,13 @@ mod tests {
     fn a_promotion_that_is_not_known_for_a_moment_changes_nothing() {
         let promotion = Some(Promotion { timeline: crate::model::Timeline(2), lsn: crate::model::Lsn(0x5000) });
         let database = Endpoint { host: "two".into(), port: 5432 };
-        let promoted = Upstream { node: crate::model::NodeId(2), epoch: Epoch(2), database, system_identifier: crate::model::SystemIdentifier(7), promotion };
+        let promoted = Upstream {
+            node: crate::model::NodeId(2),
+            epoch: Epoch(2),
+            database,
+            system_identifier: crate::model::SystemIdentifier(7),
+            promotion,
+        };
         let mut ladder = Ladder::default();
         assert!(ladder.towards(&promoted));
         ladder.compared(at(0), Fork::Diverged);

@@ -80,7 +80,13 @@ impl Machine {
 
     pub(super) fn failed(&mut self, now: Timestamp, kind: Kind, reason: &str, outlook: Outlook, effects: &mut Vec<Effect>) {
         let back_off = self.back_off.entry(kind).or_default();
-        back_off.failed(now);
+        // A comparison changes nothing, so it may be asked for often.
+        let only_waits = kind == Kind::Compare && outlook == Outlook::Waiting;
+        if only_waits {
+            back_off.waits(now);
+        } else {
+            back_off.failed(now);
+        }
         let mut next = format!("next try in {} s at the earliest", back_off.until.since(now).as_secs());
         match kind {
             Kind::Checkpoint => self.checkpointed = true,
@@ -101,7 +107,11 @@ impl Machine {
             _ => {}
         }
         if kind != Kind::Tend {
-            self.failure = Some(format!("{}: {reason}", kind.name()));
+            let failure = Some(format!("{}: {reason}", kind.name()));
+            let said_before = core::mem::replace(&mut self.failure, failure.clone()) == failure;
+            if only_waits && said_before {
+                return;
+            }
         }
         effects.push(Effect::Note {
             warning: true,

@@ -208,15 +208,37 @@ fn a_standby_whose_log_is_gone_upstream_is_cloned() {
 #[test]
 fn a_running_standby_is_turned_to_another_primary_without_a_stop() {
     let mut bench = Bench::new(World::running_standby());
-    assert_eq!(bench.order(follow(), 5_000).transcript(), ["follow"]);
+    assert_eq!(bench.order(follow(), 5_000).transcript(), ["compare histories", "follow"]);
     assert!(bench.last().database.streaming);
 }
 
 #[test]
 fn a_running_standby_that_diverged_climbs_the_ladder() {
     let mut bench = Bench::new(World { fork: Fork::Diverged, ..World::running_standby() });
-    let expected = ["follow", "compare histories", "stop fast", "preserve diverged log", "rewind", "start as a standby"];
+    let expected = ["compare histories", "stop fast", "preserve diverged log", "rewind", "start as a standby"];
     assert_eq!(bench.order(follow(), 20_000).transcript(), expected);
+    assert!(bench.last().database.streaming);
+}
+
+#[test]
+fn a_timeline_of_the_same_number_is_never_streamed_onto_and_never_rewound() {
+    let expected = ["preserve diverged log", "clone", "start as a standby"];
+    let mut stopped = Bench::new(World { fork: Fork::Twin, ..World::stopped_primary() });
+    let mut running = Bench::new(World { fork: Fork::Twin, ..World::running_standby() });
+    for (bench, before) in [(&mut stopped, &["compare histories"][..]), (&mut running, &["compare histories", "stop fast"])] {
+        assert_eq!(bench.order(follow(), 20_000).transcript(), [before, &expected].concat());
+        assert!(bench.last().database.streaming);
+    }
+}
+
+#[test]
+fn nobody_is_followed_before_the_promotion_is_known() {
+    let mut bench = Bench::new(World { fork: Fork::Twin, ..World::stopped_standby() });
+    assert_eq!(bench.order(Order::Follow(upstream(false)), 5_000).transcript(), ["start as a standby"]);
+    assert!(!bench.last().database.streaming);
+    let mut bench = Bench::new(World::running_standby());
+    assert_eq!(bench.order(Order::Follow(upstream(false)), 5_000).transcript(), nothing());
+    assert_eq!(bench.order(follow(), 1_000).transcript(), ["compare histories", "follow"]);
     assert!(bench.last().database.streaming);
 }
 
@@ -325,7 +347,7 @@ fn looking_after_slots_holds_up_neither_a_promotion_nor_a_stop() {
     for (order, then) in [(lead(), "promote"), (Order::StepDown, "stop fast"), (Order::Stop, "stop fast"), (Order::Fence, "kill")] {
         let mut bench = Bench::new(World { slots_take: 15_000, ..World::running_standby() });
         bench.order(follow(), 3_000);
-        assert_eq!(bench.done, ["follow", "tend slots"]);
+        assert_eq!(bench.done, ["compare histories", "follow", "tend slots"]);
         bench.done.clear();
         bench.order(order.clone(), 100);
         assert_eq!(bench.done[..2], ["cancel", then], "{order:?}");
