@@ -68,6 +68,8 @@ struct Shop {
     surroundings: Surroundings,
     log: Mutex<ServerLog>,
     known: tokio::sync::Mutex<Known>,
+    /// Held while something that was discarded is removed.
+    removing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Shop {
@@ -85,7 +87,8 @@ impl PgHands {
     #[must_use]
     pub fn new(surroundings: Surroundings) -> Self {
         let log = ServerLog::from_its_end(launch::log_file(&surroundings.site));
-        Self { shop: Arc::new(Shop { surroundings, log: Mutex::new(log), known: tokio::sync::Mutex::default() }), work: None, look: None }
+        let shop = Shop { surroundings, log: Mutex::new(log), known: tokio::sync::Mutex::default(), removing: Arc::default() };
+        Self { shop: Arc::new(shop), work: None, look: None }
     }
 
     fn begin(&mut self, id: u64, operation: Operation, me: &Address<Input>) {

@@ -105,7 +105,8 @@ impl Machine {
             Kind::InitDb => Operation::InitDb,
             Kind::Adopt => Operation::Adopt,
             Kind::StartPrimary => Operation::StartPrimary(epoch?),
-            Kind::StartStandby => Operation::StartStandby(upstream),
+            // Before the promotion there is nothing to compare with, so it waits without anybody to follow.
+            Kind::StartStandby => Operation::StartStandby(upstream.filter(|upstream| upstream.promotion.is_some())),
             Kind::Promote => Operation::Promote(epoch?),
             Kind::Aim => Operation::Aim(upstream?),
             Kind::Tend => Operation::Tend,

@@ -4,7 +4,7 @@
 use super::*;
 use crate::machine::Machine as _;
 use crate::model::{Directory, Endpoint, Epoch, Lsn, NodeId, Position, Promotion, Timeline};
-use crate::pg::{Answer, Control, Fork, Importance, Outcome, Phase, Process, Sight, Stall, Stream, Upstream};
+use crate::pg::{Answer, Control, Fork, Importance, Outcome, Outlook, Phase, Process, Sight, Stall, Stream, Upstream};
 use alloc::boxed::Box;
 use alloc::vec;
 use core::time::Duration;
@@ -40,6 +40,10 @@ pub(super) struct World {
     pub(super) wal_removed: bool,
     pub(super) upstream_up: bool,
     pub(super) rewind_works: bool,
+    /// The upstream can be asked, and the comparison fails.
+    pub(super) comparable: bool,
+    /// What diverged can be kept.
+    pub(super) keepable: bool,
     /// The server dies while it starts.
     pub(super) dies: bool,
     /// The server does not obey a fast stop.
@@ -48,6 +52,8 @@ pub(super) struct World {
     pub(super) frozen: bool,
     /// How long a start takes.
     pub(super) start: u64,
+    /// How long it takes to look after the slots.
+    pub(super) slots_take: u64,
     pub(super) next_life: u32,
 }
 
@@ -72,10 +78,13 @@ impl World {
             wal_removed: false,
             upstream_up: true,
             rewind_works: true,
+            comparable: true,
+            keepable: true,
             dies: false,
             obstinate: false,
             frozen: false,
             start: 300,
+            slots_take: 10,
             next_life: 100,
         }
     }
@@ -178,23 +187,29 @@ impl World {
                 }
                 Outcome::Done
             }
+            Operation::Preserve(_) if !self.keepable => failed("the disk is full", Outlook::Open),
             Operation::Tend | Operation::Checkpoint | Operation::Preserve(_) | Operation::StopFast | Operation::StopImmediately => {
                 Outcome::Done
             }
-            Operation::Compare(_) if !self.upstream_up => Outcome::Failed { reason: "two:5432 cannot be reached".into(), hopeless: false },
+            Operation::Compare(_) if !self.upstream_up => failed("two:5432 cannot be reached", Outlook::Waiting),
+            Operation::Compare(_) if !self.comparable => failed("the history of timeline 2 is missing", Outlook::Open),
             Operation::Compare(_) => Outcome::Compared(self.fork),
-            Operation::Rewind(_) if !self.rewind_works => Outcome::Failed { reason: "a file is missing".into(), hopeless: true },
+            Operation::Rewind(_) if !self.rewind_works => failed("a file is missing", Outlook::Hopeless),
             Operation::Rewind(_) => {
                 self.fork = Fork::Prefix;
                 Outcome::Done
             }
             Operation::Clone(_) => {
                 (self.directory, self.phase, self.standby_signal) = (Self::database(), Phase::Production, true);
-                (self.fork, self.wal_removed) = (Fork::Prefix, false);
+                (self.fork, self.wal_removed, self.comparable) = (Fork::Prefix, false, true);
                 Outcome::Done
             }
         }
     }
+}
+
+fn failed(reason: &str, outlook: Outlook) -> Outcome {
+    Outcome::Failed { reason: reason.into(), outlook }
 }
 
 #[derive(Clone, Debug)]
@@ -361,6 +376,7 @@ impl Bench {
                     let takes = match operation.kind() {
                         Kind::Clone | Kind::Rewind | Kind::InitDb => 5000,
                         Kind::Checkpoint => 1000,
+                        Kind::Tend => self.world.slots_take,
                         _ => 10,
                     };
                     self.tending = true;

@@ -1,7 +1,8 @@
 //! What lies in the data directory, and who else uses it.
 
 use super::durable::{FileFailure, failing, sync_parent};
-use super::{Failure, Site, blocking, marker};
+use super::marker::{self, Marker};
+use super::{Failure, Site, blocking};
 use crate::model::Directory;
 use crate::pg::control::ControlHead;
 use nix::unistd::{Uid, User};
@@ -89,17 +90,22 @@ fn look(site: &Site) -> Result<Directory, String> {
     }
     let entries = fs::read_dir(&path).and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>, _>>());
     let entries = entries.map_err(|error| failing("list", &path)(error).to_string())?;
-    let marked = marker::read(site).map_err(|failure| failure.to_string())?.is_some();
+    let marker = marker::read(site).map_err(|failure| failure.to_string())?;
+    let is_about_this = |marker: &Marker| marker.is_about(&path).map_err(|error| failing("look at", &path)(error).to_string());
+    let unfinished = marker.as_ref().map(is_about_this).transpose()?.unwrap_or(false);
     if entries.is_empty() {
-        return Ok(if marked { Directory::Unfinished } else { Directory::Empty });
+        return Ok(if unfinished { Directory::Unfinished } else { Directory::Empty });
     }
     // PostgreSQL itself refuses to start on a directory that others can use.
     let mode = status.mode() & 0o777;
     if !matches!(mode, 0o700 | 0o750) {
         return Err(format!("{shown} has mode {mode:04o}, and PostgreSQL asks for 0700 or 0750: chmod 0700 {shown}"));
     }
-    if marked {
+    if unfinished {
         return Ok(Directory::Unfinished);
+    }
+    if let Some(marker) = &marker {
+        return Err(beside_the_marker(site, marker));
     }
     let Some(control) = read_control(&control_file(site)) else {
         return Err(if entries.iter().all(|name| name == "lost+found") {
@@ -118,6 +124,21 @@ fn look(site: &Site) -> Result<Directory, String> {
         ));
     }
     Ok(Directory::Database { system_identifier: control.system_identifier, timeline: control.timeline })
+}
+
+/// Something lies here, and the marker is about another directory. This one may be whole, or the very one that was not finished, copied from
+/// there: only a person can tell, and neither clearing nor starting it is right before.
+fn beside_the_marker(site: &Site, marker: &Marker) -> String {
+    let (data_dir, note) = (site.data_dir(), marker::path(site));
+    let (data_dir, note) = (data_dir.display(), note.display());
+    let about = match marker {
+        Marker::Of(about) => format!("says that a {} of {} was broken off, which is another directory", about.what, about.path.display()),
+        Marker::Unreadable => "cannot be understood, so nobody knows which directory it is about".to_owned(),
+    };
+    format!(
+        "{data_dir} has files, and {note} {about}; if {data_dir} is a whole database, remove {note}; if it is a half made one, empty \
+         {data_dir}, and it is copied anew"
+    )
 }
 
 pub(super) fn name_of(uid: Uid) -> String {

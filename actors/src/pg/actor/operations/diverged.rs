@@ -1,8 +1,9 @@
 //! Keeps aside what an old primary wrote past the point where its successor's timeline begins (D3).
 
 use super::durable::{FileFailure, failing, replace, sync_folder};
+use super::lock::OperationLock;
 use super::position::{EndOfWal, controldata};
-use super::{Failure, Site, blocking};
+use super::{Failure, Site};
 use crate::model::{Lsn, Position, SystemIdentifier, Timeline};
 use crate::pg::wal::Geometry;
 use crate::tree::clock::wall;
@@ -49,6 +50,7 @@ struct Summary<'a> {
 /// # Errors
 /// The summary cannot be written.
 pub async fn preserve_diverged(site: &Site, fork: Position, end: EndOfWal) -> Result<Preserved, Failure> {
+    let lock = OperationLock::take(site).await?;
     let control = controldata(site).await?;
     let geometry = Geometry { page: control.wal_page_size, segment: control.wal_segment_size };
     let job = Job {
@@ -59,7 +61,7 @@ pub async fn preserve_diverged(site: &Site, fork: Position, end: EndOfWal) -> Re
         end,
         system_identifier: control.system_identifier,
     };
-    Ok(blocking(move || job.keep()).await?)
+    Ok(lock.blocking(move || job.keep()).await?)
 }
 
 struct Job {
