@@ -56,7 +56,7 @@ fn guard(args: cli::GuardArgs) -> Result<(), Failure> {
 fn run(source: &Source) -> Result<(), Failure> {
     let mut loaded = Config::load(source, &Surroundings::of_process())?;
     loaded.config.find_programs(&source.path)?;
-    logging::set_up(&loaded.config.log)?;
+    let _rest = logging::set_up(&loaded.config.log)?;
     for warning in &loaded.warnings {
         tracing::warn!(key = warning.key, fix = warning.fix, "{}", warning.rule);
     }

@@ -146,10 +146,8 @@ impl Node {
 
     /// The last resort of a stop that took too long.
     pub(super) async fn kill_server(&self) {
-        if let Some(guard) = self.tether.client()
-            && let Err(error) = guard.kill(GUARD_FAREWELL_MAX).await
-        {
-            tracing::error!(%error, "the server could not be killed; the guard ends it if it is writable when the lease ends");
+        if tokio::time::timeout(GUARD_FAREWELL_MAX, self.tether.kill_server()).await.is_err() {
+            tracing::error!("the server could not be killed; the guard ends it if it is writable when the lease ends");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The door to the world: the guard's process, and in the daemon its client.
 //!
-//! The client asks by number and hears answers in any order, so a renewal never waits behind a kill. It holds no state: how things stand is
-//! what the guard says they are.
+//! The client asks by number and hears answers in any order, so a renewal never waits behind a kill. How things stand is what the guard says
+//! they are; the client only remembers since when it says nothing.
 
 mod before_exec;
 mod children;
@@ -9,14 +9,18 @@ mod connect;
 mod connection;
 mod journal;
 mod launch;
+mod pending;
 mod process;
+mod residents;
 mod settle;
+mod silence;
 mod sweep;
 
 pub use connect::Options;
 pub use process::{Arguments, run};
+pub use residents::residents;
 pub use settle::CannotGuard;
-pub use sweep::{NotSwept, sweep};
+pub use sweep::{NotSwept, sweep, sweep_orphans};
 
 use super::wire::{Answer, Asked, Exit, Identity, Launch, Refusal, Request, Said, Status, StopMode, WireError, decode, encode};
 use crate::machine::Timestamp;
@@ -24,6 +28,7 @@ use crate::model::Epoch;
 use bytes::Bytes;
 use connection::codec;
 use futures::{SinkExt, StreamExt};
+use silence::Silence;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -104,6 +109,7 @@ pub enum Error {
 pub struct Client {
     identity: Identity,
     asks: mpsc::Sender<Ask>,
+    silence: Silence,
 }
 
 #[derive(Debug)]
@@ -117,6 +123,13 @@ impl Client {
     #[must_use]
     pub const fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// For how long the guard has owed an answer. None: it answered what it was asked last. It may take its time only with a start and a
+    /// kill, so those do not count.
+    #[must_use]
+    pub fn silent_for(&self) -> Option<Duration> {
+        self.silence.lasts()
     }
 
     /// How things stand.
@@ -193,7 +206,12 @@ impl Client {
     }
 
     async fn ask(&self, request: Request, within: Duration) -> Result<Answer, Error> {
-        ask(&self.asks, request, within).await
+        let takes_its_time = matches!(request, Request::Start(_) | Request::Kill);
+        let answer = ask(&self.asks, request, within).await;
+        if !takes_its_time && matches!(answer, Err(Error::Late(_))) {
+            self.silence.begins();
+        }
+        answer
     }
 }
 
@@ -217,7 +235,7 @@ fn done(answer: Answer) -> Result<(), Error> {
 }
 
 /// Carries requests to the guard, and answers and events back, until one side is gone.
-async fn carry(stream: UnixStream, mut asks: mpsc::Receiver<Ask>, events: mpsc::Sender<Event>) {
+async fn carry(stream: UnixStream, mut asks: mpsc::Receiver<Ask>, events: mpsc::Sender<Event>, silence: Silence) {
     let mut frames = Framed::new(stream, codec());
     let mut open: BTreeMap<u64, oneshot::Sender<Result<Answer, WireError>>> = BTreeMap::new();
     let mut id = 0;
@@ -243,6 +261,7 @@ async fn carry(stream: UnixStream, mut asks: mpsc::Receiver<Ask>, events: mpsc::
             }
             frame = frames.next() => {
                 let Some(Ok(body)) = frame else { break };
+                silence.ends();
                 match decode(&body) {
                     Ok(Said::Answer { id, answer }) => {
                         if let Some(waiting) = open.remove(&id) {

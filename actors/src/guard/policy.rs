@@ -32,7 +32,7 @@ const WAITING_MAX: usize = 16;
 pub enum Input {
     /// The alarm, or nothing at all.
     Woken,
-    /// A new connection took the place of the one before.
+    /// A daemon took the place of the one before.
     Connected,
     /// The daemon asked for something.
     Requested {
@@ -189,9 +189,10 @@ impl Policy {
         vec![say(id, answer)]
     }
 
-    fn hello(&mut self, daemon: u32) -> Answer {
-        self.greeted = daemon == PROTOCOL;
-        if self.greeted { Answer::Hello(self.identity.clone()) } else { Answer::Refused(Refusal::Protocol { guard: PROTOCOL, daemon }) }
+    fn hello(&mut self, protocol: u32) -> Answer {
+        let introduced = introduce(&Request::Hello { protocol });
+        self.greeted = introduced.is_ok();
+        introduced.map_or_else(Answer::Refused, |()| Answer::Hello(self.identity.clone()))
     }
 
     fn status(&self) -> Status {
@@ -379,6 +380,18 @@ impl Policy {
             return Vec::new();
         }
         self.end(if self.lease.is_some() { ExitCause::LeaseOver } else { ExitCause::NoLease })
+    }
+}
+
+/// Whether whoever begins with this request is a daemon, and so takes the place of the one before.
+///
+/// # Errors
+/// What is answered to everybody else.
+pub const fn introduce(first: &Request) -> Result<(), Refusal> {
+    match first {
+        Request::Hello { protocol: PROTOCOL } => Ok(()),
+        Request::Hello { protocol } => Err(Refusal::Protocol { guard: PROTOCOL, daemon: *protocol }),
+        _ => Err(Refusal::NoHello),
     }
 }
 

@@ -6,9 +6,10 @@
 
 pub mod operations;
 
+mod aside;
+mod kill;
 mod launch;
 mod look;
-mod residents;
 mod server_log;
 mod tether;
 mod work;
@@ -20,6 +21,7 @@ use crate::guard;
 use crate::machine::Timestamp;
 use crate::model::NodeId;
 use crate::tree::{Address, Hands};
+use aside::Aside;
 use look::Known;
 use operations::{Site, Whom, probe_fresh};
 use server_log::ServerLog;
@@ -29,11 +31,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
-
-/// A guard that runs at all ends a server within this time; else the sweep does, and there is time for it within the kill margin (S6).
-const KILL_MAX: Duration = Duration::from_millis(200);
-/// What the sweep gets.
-const SWEEP_MAX: Duration = Duration::from_secs(10);
 
 /// What the hands need to know of their surroundings.
 #[derive(Clone)]
@@ -66,8 +63,9 @@ pub struct PgHands {
 #[derive(Debug)]
 struct Shop {
     surroundings: Surroundings,
-    log: Mutex<ServerLog>,
+    log: Arc<Mutex<ServerLog>>,
     known: tokio::sync::Mutex<Known>,
+    disk: Aside,
     /// Held while something that was discarded is removed.
     removing: Arc<tokio::sync::Mutex<()>>,
 }
@@ -77,8 +75,10 @@ impl Shop {
         &self.surroundings.site
     }
 
-    fn log(&self) -> std::sync::MutexGuard<'_, ServerLog> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Works with the server's log.
+    async fn with_log<T: Send + 'static>(&self, work: impl FnOnce(&mut ServerLog) -> T + Send + 'static) -> T {
+        let log = Arc::clone(&self.log);
+        self.disk.run(move || work(&mut log.lock().unwrap_or_else(PoisonError::into_inner))).await
     }
 }
 
@@ -87,7 +87,13 @@ impl PgHands {
     #[must_use]
     pub fn new(surroundings: Surroundings) -> Self {
         let log = ServerLog::from_its_end(launch::log_file(&surroundings.site));
-        let shop = Shop { surroundings, log: Mutex::new(log), known: tokio::sync::Mutex::default(), removing: Arc::default() };
+        let shop = Shop {
+            surroundings,
+            log: Arc::new(Mutex::new(log)),
+            known: tokio::sync::Mutex::default(),
+            disk: Aside::default(),
+            removing: Arc::default(),
+        };
         Self { shop: Arc::new(shop), work: None, look: None }
     }
 
@@ -135,21 +141,10 @@ impl PgHands {
         });
     }
 
-    /// By the guard if it can, and by our own hand if not (S6). It outlives the actor: a kill that was ordered is carried out.
+    /// It outlives the actor: a kill that was ordered is carried out.
     fn kill(&self) {
-        let shop = Arc::clone(&self.shop);
-        tokio::spawn(async move {
-            if let Some(client) = shop.surroundings.tether.client()
-                && client.kill(KILL_MAX).await.is_ok()
-                && residents::of(&shop.site().data_dir()).is_empty()
-            {
-                return;
-            }
-            let options = shop.surroundings.tether.options();
-            if let Err(error) = guard::sweep(&options.arguments.pgdata, &options.arguments.lock, SWEEP_MAX).await {
-                tracing::error!(%error, "the server cannot be killed");
-            }
-        });
+        let tether = self.shop.surroundings.tether.clone();
+        tokio::spawn(async move { tether.kill_server().await });
     }
 }
 

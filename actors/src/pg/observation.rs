@@ -54,9 +54,11 @@ pub enum Process {
         /// A promotion has been asked of this one, at whatever time: it may turn into a primary at any instant.
         promoting: bool,
     },
-    /// The guard is starting or ending one: nothing certain can be said.
+    /// The guard is starting or ending one, or cannot be asked while nobody is there: nothing certain can be said.
     Unsettled,
-    /// Processes that a guard of ours left behind when it died, or nobody knows, since no guard can be asked.
+    /// There are some, and the guard does not answer, or none can be reached. What they are is known only from before.
+    Silent,
+    /// Processes that a guard of ours left behind when it died, or that have gone without a guard that answers for too long.
     Orphaned,
     /// A server that no guard of ours started.
     Stranger {

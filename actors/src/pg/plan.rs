@@ -1,7 +1,7 @@
 //! What to do next: the order compared with what is observed, as a table.
 //!
 //! The first row that holds is taken. The view is finite, so a test goes through all of it: some row holds for every view, every row is the
-//! first for some view, nothing but `Lead` ever leads to a writable server, and a fence never waits for anything.
+//! first for some view, nothing but `Lead` ever leads to a writable server, and neither a fence nor a sweep ever waits for anything.
 
 use super::{Kind, Rung};
 use crate::model::Server;
@@ -15,7 +15,7 @@ pub struct View {
     pub ground: Ground,
     /// What the server does.
     pub server: Server,
-    /// Its guard died and left processes behind.
+    /// Its guard died and left processes behind, or has not answered for too long.
     pub orphaned: bool,
     /// The server says of itself that it accepts no writes.
     pub in_recovery: bool,
@@ -165,6 +165,12 @@ const GOING_DOWN: &[Wish] = &[Wish::StepDown, Wish::Stop];
 
 /// The table. The first row that holds is taken.
 pub static RULES: &[Rule] = &[
+    Rule {
+        id: "pg-sweep",
+        when: |v| v.orphaned,
+        then: Step::Kill,
+        because: "the guard of these processes is dead or does not answer, so nobody would end them when the lease runs out (S6)",
+    },
     Rule { id: "pg-watch", when: |v| v.wants(&[Wish::Watch]), then: Step::Rest, because: "nobody has said yet what the database shall be" },
     Rule {
         id: "pg-fenced",
@@ -177,12 +183,6 @@ pub static RULES: &[Rule] = &[
         when: |v| v.wants(&[Wish::Fence]),
         then: Step::Kill,
         because: "the right to write is gone or about to go, so the server ends at once, whatever it does (S2)",
-    },
-    Rule {
-        id: "pg-sweep",
-        when: |v| v.orphaned,
-        then: Step::Kill,
-        because: "the guard of these processes is dead, so nobody would end them when the lease runs out (S6)",
     },
     Rule {
         id: "pg-stranger",

@@ -89,6 +89,9 @@ impl Run {
 pub(super) fn derive(seen: &Observation, run: Option<&Run>, starting: Option<Kind>, hang_after: u32) -> Server {
     match (seen.process, starting) {
         (Process::Stranger { .. }, _) => Server::Stranger,
+        // A start begins only when nobody was there, so there is nobody but the standby that is being started.
+        (Process::Silent, Some(Kind::StartStandby)) if run.is_none() => Server::StartingStandby,
+        (Process::Silent, _) => unguarded(seen, run),
         (Process::Unsettled, Some(Kind::StartPrimary)) => Server::StartingPrimary,
         (Process::Unsettled, Some(Kind::StartStandby)) => Server::StartingStandby,
         (Process::Orphaned | Process::Unsettled, _) => Server::Stopping,
@@ -122,6 +125,16 @@ fn running(seen: &Observation, run: Option<&Run>, hang_after: u32) -> Server {
             }
         }
         None => Server::StartingPrimary,
+    }
+}
+
+/// Its guard would not end it when the lease runs out, so whoever decides must see that it writes, or might: also while it stops or is being
+/// killed, until somebody who knows says that it is gone. A server that was never seen may have been promoted.
+fn unguarded(seen: &Observation, run: Option<&Run>) -> Server {
+    match run {
+        Some(run) if run.wrote => Server::Primary,
+        Some(run) if !run.promoting && is_surely_standby(seen, Some(run)) => Server::Standby,
+        _ => Server::StartingPrimary,
     }
 }
 
@@ -203,6 +216,23 @@ mod tests {
         let gone = Observation { process: Process::Gone, ..seen(false, Phase::ShutDown, None) };
         assert_eq!(derive(&gone, None, Some(Kind::StartPrimary), 3), Server::StartingPrimary);
         assert_eq!(derive(&gone, None, Some(Kind::Clone), 3), Server::Stopped);
+    }
+
+    #[test]
+    fn a_silent_guard_does_not_hide_a_primary() {
+        let silent = |signal| Observation { process: Process::Silent, ..seen(signal, Phase::Recovery, None) };
+        let wrote = Run { wrote: true, ..run() };
+        assert_eq!(derive(&silent(false), Some(&wrote), None, 3), Server::Primary);
+        let told = StopAsked { at: Timestamp::default(), told: true, immediate: false };
+        let stopping = Run { stop: Some(told), killed: true, came_up: true, misses: 3, ..wrote };
+        assert_eq!(derive(&silent(false), Some(&stopping), None, 3), Server::Primary, "it writes until it is gone");
+        let promoting = Run { promoting: true, ..run() };
+        assert_eq!(derive(&silent(true), Some(&promoting), None, 3), Server::StartingPrimary);
+        assert_eq!(derive(&silent(true), Some(&run()), None, 3), Server::Standby);
+        assert_eq!(derive(&silent(false), Some(&run()), None, 3), Server::StartingPrimary, "somebody promoted it");
+        assert_eq!(derive(&silent(true), None, None, 3), Server::StartingPrimary, "nothing is known of it");
+        assert_eq!(derive(&silent(true), None, Some(Kind::StartPrimary), 3), Server::StartingPrimary);
+        assert_eq!(derive(&silent(true), None, Some(Kind::StartStandby), 3), Server::StartingStandby);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //!
 //! Usage: as every test binary, with parts of names as arguments.
 
+mod guards;
 mod node;
 
 use actors::guard::{Arguments, run};
@@ -13,6 +14,10 @@ use actors::model::{Directory, Server};
 use actors::pg::Order;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
+use guards::{
+    a_daemon_that_finds_a_stopped_guard_says_so_and_can_fence, a_fence_spares_the_guard_and_whoever_only_visits,
+    a_primary_whose_guard_is_stopped_stays_one_until_it_is_fenced, whoever_comes_to_the_guards_door_costs_no_lease,
+};
 use nix::sys::signal::Signal;
 use nix::unistd::{User, geteuid};
 use node::{Node, signal};
@@ -35,6 +40,10 @@ tests! {
     a_restarted_actor_takes_the_running_server_over,
     a_primary_whose_guard_dies_is_swept_and_restarted,
     a_hanging_server_is_reported_and_fenced,
+    a_primary_whose_guard_is_stopped_stays_one_until_it_is_fenced,
+    a_daemon_that_finds_a_stopped_guard_says_so_and_can_fence,
+    whoever_comes_to_the_guards_door_costs_no_lease,
+    a_fence_spares_the_guard_and_whoever_only_visits,
 }
 
 /// Found, lead, crash and restart in place; a second node clones and follows; the first is fenced, the second promoted; the first, which had

@@ -1,6 +1,7 @@
 //! A node with an adapter, a guard and a lease, and the words in which the tests speak of it.
 
 use actors::guard::{Arguments, Options, sweep};
+use actors::machine::Timestamp;
 use actors::model::{Endpoint, Epoch, NodeId, Promotion, SystemIdentifier};
 use actors::pg::actor::operations::{Installation, Site};
 use actors::pg::actor::{PgHands, Surroundings, Tether};
@@ -29,9 +30,13 @@ const TTL: Duration = Duration::from_secs(3);
 
 static FOLDERS: Mutex<Vec<(TempDir, Options)>> = Mutex::new(Vec::new());
 
+/// What the lease keeper is told of the guard's lease, in order.
+type Leases = Arc<Mutex<Vec<Option<(Epoch, Timestamp)>>>>;
+
 pub(crate) struct Node {
     site: Site,
     tether: Tether,
+    found: Leases,
     address: Address<Input>,
     tree: Tree,
     reported: Arc<Mutex<Option<Reported>>>,
@@ -63,8 +68,23 @@ impl Node {
         };
         let options = Options { arguments, log: state.join("guard.log") };
         FOLDERS.lock().expect("nobody panics with it").push((folder, options.clone()));
+        Self::of(site, options).await
+    }
+
+    /// The daemon of this node begins anew; the guard and the server are as they were.
+    pub(crate) async fn begin_anew(self) -> Self {
+        let (site, options) = (self.site.clone(), self.tether.options().clone());
+        drop(self);
+        Self::of(site, options).await
+    }
+
+    async fn of(site: Site, options: Options) -> Self {
         let address = Address::vacant();
-        let tether = Tether::start(options, address.clone(), Arc::new(|_| {}));
+        let found = Leases::default();
+        let tether = Tether::start(options, address.clone(), {
+            let found = Arc::clone(&found);
+            Arc::new(move |lease| found.lock().expect("nobody panics with it").push(lease))
+        });
         let reported = Arc::new(Mutex::new(None));
         let told = Arc::clone(&reported);
         let surroundings = Surroundings {
@@ -83,7 +103,7 @@ impl Node {
         let leased = Arc::new(AtomicU64::new(0));
         let renewals = tokio::spawn(renew(tether.clone(), Arc::clone(&leased)));
         let (number, counts_from) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { site, tether, address, tree, reported, number, counts_from, leased, renewals }
+        Self { site, tether, found, address, tree, reported, number, counts_from, leased, renewals }
     }
 
     pub(crate) fn order(&self, order: Order) {
@@ -143,6 +163,16 @@ impl Node {
         }
     }
 
+    /// Lets this much time pass; whatever is reported meanwhile is like this.
+    pub(crate) async fn stays(&self, what: &str, period: Duration, fact: impl Fn(&Reported) -> bool) {
+        let end = Instant::now() + period;
+        while Instant::now() < end {
+            let last = self.reported.lock().expect("nobody panics with it").clone();
+            assert!(last.as_ref().is_none_or(&fact), "no longer reported: {what}; the last: {last:#?}");
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     pub(crate) fn as_upstream(&self, epoch: u64, system_identifier: SystemIdentifier, promotion: Option<Promotion>) -> Upstream {
         let database = Endpoint { host: "127.0.0.1".into(), port: self.site.settings.port };
         Upstream { node: self.site.settings.node, epoch: Epoch(epoch), database, system_identifier, promotion }
@@ -163,6 +193,19 @@ impl Node {
 
     pub(crate) fn guard(&self) -> u32 {
         self.tether.client().expect("a guard").identity().pid
+    }
+
+    /// What was told of the guard's lease until now.
+    pub(crate) fn found(&self) -> Vec<Option<(Epoch, Timestamp)>> {
+        self.found.lock().expect("nobody panics with it").clone()
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.site.data_dir()
+    }
+
+    pub(crate) fn guard_options(&self) -> Options {
+        self.tether.options().clone()
     }
 
     /// Everybody who works in the data directory.
@@ -256,7 +299,7 @@ pub(crate) fn signal(pid: u32, signal: Signal) {
     kill(Pid::from_raw(pid.cast_signed()), signal).expect("the process is there");
 }
 
-async fn until(what: &str, mut fact: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut fact: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + SOON;
     while !fact().await {
         assert!(Instant::now() < deadline, "still not true: {what}");

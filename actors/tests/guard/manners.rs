@@ -1,15 +1,15 @@
 //! How the guard deals with its daemon, and with what is not one.
 
 use crate::host::{BIN, EPOCH, Host, SOON, exit};
-use actors::guard::wire::{ExitCause, ExitStatus, Refusal, StopMode};
-use actors::guard::{Client, Error, Event};
+use actors::guard::wire::{Answer, Asked, ExitCause, ExitStatus, PROTOCOL, Refusal, Request, Said, StopMode, decode, encode};
+use actors::guard::{Error, Event};
 use actors::model::Timeline;
 use actors::tree::clock::boottime;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -94,21 +94,59 @@ pub(crate) async fn a_guard_quits_when_it_is_told_to(host: &Host) {
     assert_ne!(next.identity().pid, guard.identity().pid);
 }
 
-/// Garbage and frames of a gigabyte; the newest connection takes the place of the one before.
-pub(crate) async fn nonsense_closes_the_connection_and_harms_nothing(host: &Host) {
-    let (guard, mut events) = host.guard().await;
+/// Garbage and frames of a gigabyte.
+pub(crate) async fn nonsense_closes_its_own_connection_and_harms_nothing(host: &Host) {
+    let (guard, _events) = host.guard().await;
     host.standby(&guard).await;
     for nonsense in [b"\0\0\0\x05hello".as_slice(), b"\x40\0\0\0", b"GET / HTTP/1.1\r\n\r\n"] {
         let mut stranger = UnixStream::connect(&host.options().arguments.socket).await.unwrap();
         stranger.write_all(nonsense).await.unwrap();
-        timeout(SOON, stranger.readable()).await.expect("the guard closes the connection").unwrap();
-        // The end of the stream, or a reset.
-        assert!(!matches!(stranger.try_read(&mut [0]), Ok(1)));
+        closed(&stranger).await;
     }
-    assert_eq!(timeout(SOON, events.recv()).await, Ok(Some(Event::Lost)), "the connection before was closed by the newer ones");
+    assert!(guard.status(SOON).await.expect("the daemon is still connected").server.is_some());
+}
+
+/// Monitoring, or a person with `nc`. However many there are, a daemon comes in.
+pub(crate) async fn whoever_says_nothing_takes_no_place_and_is_sent_away(host: &Host) {
+    let (guard, mut events) = host.guard().await;
+    host.standby(&guard).await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(UnixStream::connect(&host.options().arguments.socket).await.unwrap());
+        guard.status(SOON).await.expect("the daemon is still connected");
+    }
+    for stranger in &silent {
+        closed(stranger).await;
+    }
+    guard.status(SOON).await.expect("the daemon is still connected");
+    let (next, _events) = host.guard().await;
+    assert!(next.status(SOON).await.unwrap().server.is_some());
+    assert_eq!(timeout(SOON, events.recv()).await, Ok(Some(Event::Lost)), "a newer daemon takes the place of the one before");
     assert!(matches!(guard.status(SOON).await, Err(Error::Lost)));
-    let (again, _events) = Client::spawn_or_connect(host.options(), SOON).await.unwrap();
-    assert!(again.status(SOON).await.unwrap().server.is_some());
+}
+
+/// Somebody who speaks another protocol, or does not introduce himself, hears why he is not served.
+pub(crate) async fn only_a_daemon_takes_the_place_of_the_daemon(host: &Host) {
+    let (guard, _events) = host.guard().await;
+    let protocol = PROTOCOL + 1;
+    for (request, refusal) in
+        [(Request::Hello { protocol }, Refusal::Protocol { guard: PROTOCOL, daemon: protocol }), (Request::Kill, Refusal::NoHello)]
+    {
+        let mut stranger = UnixStream::connect(&host.options().arguments.socket).await.unwrap();
+        let body = encode(&Asked { id: 5, request }).unwrap();
+        stranger.write_u32(u32::try_from(body.len()).unwrap()).await.unwrap();
+        stranger.write_all(&body).await.unwrap();
+        let mut answer = Vec::new();
+        timeout(SOON, stranger.read_to_end(&mut answer)).await.expect("the guard closes the connection").unwrap();
+        assert_eq!(decode::<Said>(&answer[4..]).unwrap(), Said::Answer { id: 5, answer: Answer::Refused(refusal) });
+        guard.status(SOON).await.expect("the daemon is still connected");
+    }
+}
+
+async fn closed(stranger: &UnixStream) {
+    timeout(SOON, stranger.readable()).await.expect("the guard closes the connection").unwrap();
+    // The end of the stream, or a reset.
+    assert!(!matches!(stranger.try_read(&mut [0]), Ok(1)));
 }
 
 /// What it has for itself: its heap and stack, and the pages of the program that it changed.

@@ -1,7 +1,7 @@
 //! How the daemon finds its guard, or makes one.
 
 use super::launch::append;
-use super::{Ask, Client, EVENTS_MAX, Error, Event, UNSENT_MAX, ask, before_exec, carry, process::Arguments};
+use super::{Ask, Client, EVENTS_MAX, Error, Event, Silence, UNSENT_MAX, ask, before_exec, carry, process::Arguments};
 use crate::guard::wire::{Answer, Identity, PROTOCOL, Request};
 use std::fs;
 use std::io;
@@ -38,13 +38,14 @@ impl Client {
         let stream = reach(&options, deadline, within).await?;
         let (asks, asked) = mpsc::channel(UNSENT_MAX);
         let (events, happened) = mpsc::channel(EVENTS_MAX);
-        tokio::spawn(carry(stream, asked, events));
+        let silence = Silence::default();
+        tokio::spawn(carry(stream, asked, events, silence.clone()));
         let identity = hello(&asks, deadline.saturating_duration_since(Instant::now())).await?;
         let Arguments { pgdata, socket, .. } = &options.arguments;
         if !same_directory(Path::new(&identity.pgdata), pgdata) {
             return Err(Error::OtherDirectory { socket: socket.clone(), theirs: identity.pgdata, ours: pgdata.clone() });
         }
-        Ok((Self { identity, asks }, happened))
+        Ok((Self { identity, asks, silence }, happened))
     }
 }
 

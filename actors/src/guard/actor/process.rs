@@ -4,9 +4,10 @@ use super::children::Children;
 use super::connection::{Closed, Connection};
 use super::journal::Journal;
 use super::launch::{launch, look};
+use super::pending::Pending;
 use super::settle::{self, CannotGuard};
 use crate::guard::policy::{Effect, Input, Policy};
-use crate::guard::wire::{Answer, Identity, PROTOCOL, Request, Said};
+use crate::guard::wire::{Answer, Asked, Identity, PROTOCOL, Request, Said};
 use crate::machine::Machine;
 use crate::tree::clock::boottime;
 use nix::errno::Errno;
@@ -100,6 +101,7 @@ pub fn run(arguments: Arguments) -> Result<(), CannotGuard> {
         deaths,
         listener,
         daemon: None,
+        pending: Pending::default(),
         journal,
         quitting: false,
     };
@@ -113,6 +115,7 @@ struct Guard {
     deaths: SignalFd,
     listener: UnixListener,
     daemon: Option<Connection>,
+    pending: Pending,
     journal: Journal,
     quitting: bool,
 }
@@ -138,6 +141,7 @@ impl Guard {
             if ready.listener {
                 self.accept();
             }
+            self.greet();
         }
         // The next guard removes it otherwise.
         let _ = fs::remove_file(&self.arguments.socket);
@@ -156,38 +160,46 @@ impl Guard {
             let unsent = if daemon.has_unsent() { PollFlags::POLLOUT } else { PollFlags::empty() };
             files.push(PollFd::new(daemon.as_fd(), PollFlags::POLLIN | unsent));
         }
+        files.extend(self.pending.connections().map(|connection| PollFd::new(connection.as_fd(), PollFlags::POLLIN)));
         match ppoll(&mut files, Some(TimeSpec::from_duration(nap)), None) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error),
         }
         let ready = |index: usize| files.get(index).is_some_and(|file| file.any().unwrap_or(true));
-        Ok(Ready { listener: ready(0), deaths: ready(1), daemon: ready(2) })
+        Ok(Ready { listener: ready(0), deaths: ready(1), daemon: self.daemon.is_some() && ready(2) })
     }
 
-    /// The newest connection wins: the one before is a daemon that died without a word, or is about to.
     fn accept(&mut self) {
         match Connection::accept(&self.listener) {
-            Ok(connection) => {
-                self.daemon = Some(connection);
-                self.step(Input::Connected);
-            }
+            Ok(connection) => self.pending.admit(connection, boottime()),
             Err(Closed::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(closed) => self.journal.note(format!("a connection was not taken: {closed}")),
+        }
+    }
+
+    /// The newest daemon wins: the one before died without a word, or is about to.
+    fn greet(&mut self) {
+        if let Some((connection, requests)) = self.pending.hear(boottime(), &mut self.journal) {
+            self.daemon = Some(connection);
+            self.step(Input::Connected);
+            self.asked(requests);
         }
     }
 
     fn hear(&mut self) {
         let Some(daemon) = &mut self.daemon else { return };
         match daemon.send().and_then(|()| daemon.receive()) {
-            Ok(requests) => {
-                for asked in requests {
-                    if !matches!(asked.request, Request::Lease { .. } | Request::Status) {
-                        self.journal.note(format!("asked: {:?}", asked.request));
-                    }
-                    self.step(Input::Requested { id: asked.id, request: asked.request });
-                }
-            }
+            Ok(requests) => self.asked(requests),
             Err(closed) => self.disconnect(&closed),
+        }
+    }
+
+    fn asked(&mut self, requests: Vec<Asked>) {
+        for asked in requests {
+            if !matches!(asked.request, Request::Lease { .. } | Request::Status) {
+                self.journal.note(format!("asked: {:?}", asked.request));
+            }
+            self.step(Input::Requested { id: asked.id, request: asked.request });
         }
     }
 

@@ -2,17 +2,22 @@
 //!
 //! Every process of a server has the data directory as its working directory, whoever its parent is. The postmaster goes first, so that it
 //! starts nobody anew; then the guard, so that it starts nothing behind our back; then everybody else, until two looks in a row find nobody.
+//! Each look is taken aside, since a disk that hangs would hold up whoever takes it.
 
-use super::children::processes;
+use super::residents::residents_of;
 use super::settle::open_lock;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, geteuid, getpid};
+use nix::unistd::Pid;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep, timeout_at};
 
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -47,46 +52,100 @@ pub enum NotSwept {
     },
 }
 
-/// Kills every process of our user whose working directory is `pgdata`, and the guard that holds `lock`. Returns when nobody is left.
+/// Kills every process of a server of our user whose working directory is `pgdata`, and the guard that holds `lock`. Returns when nobody is
+/// left.
 ///
 /// # Errors
 /// If somebody is left, or might be.
 pub async fn sweep(pgdata: &Path, lock: &Path, within: Duration) -> Result<(), NotSwept> {
-    let deadline = Instant::now() + within;
-    let blind = |path: &Path| {
-        let path = path.to_owned();
-        move |source| NotSwept::Blind { path, source }
-    };
-    let directory = fs::metadata(pgdata).map_err(blind(pgdata))?;
-    let inhabitants = || inhabitants(&directory).map_err(blind(Path::new("/proc")));
-    if let Some(postmaster) = recorded_postmaster(pgdata)
-        && inhabitants()?.contains(&postmaster)
-    {
-        end(postmaster);
-    }
-    // Held until the end, so that no new guard starts a server meanwhile.
-    let guard = open_lock(lock).map_err(blind(lock))?;
-    let mut looks_without_anybody = 0;
-    while looks_without_anybody < 2 {
-        let alone = guard.try_lock().is_ok();
-        if !alone && let Some(holder) = recorded_guard(lock) {
-            end(holder);
+    Sweep { pgdata: pgdata.to_owned(), lock: Some(lock.to_owned()) }.within(within).await
+}
+
+/// The same, but the guard, which answers and has no server, is left alone: what is there is no child of it.
+///
+/// # Errors
+/// If somebody is left, or might be.
+pub async fn sweep_orphans(pgdata: &Path, within: Duration) -> Result<(), NotSwept> {
+    Sweep { pgdata: pgdata.to_owned(), lock: None }.within(within).await
+}
+
+struct Sweep {
+    pgdata: PathBuf,
+    lock: Option<PathBuf>,
+}
+
+/// Who was found.
+#[derive(Debug, Default)]
+struct Found {
+    guard: bool,
+    survivors: Vec<Pid>,
+}
+
+impl Sweep {
+    async fn within(self, within: Duration) -> Result<(), NotSwept> {
+        let deadline = Instant::now() + within;
+        let sweep = Arc::new(self);
+        // Held until the end, so that no new guard starts a server meanwhile.
+        let mut lock = None;
+        let mut last = Found::default();
+        let mut looks_without_anybody = 0;
+        while looks_without_anybody < 2 {
+            let round = {
+                let sweep = Arc::clone(&sweep);
+                spawn_blocking(move || {
+                    let found = sweep.round(&mut lock);
+                    (found, lock)
+                })
+            };
+            let Ok(round) = timeout_at(deadline, round).await else { return Err(sweep.unfinished(&last, within)) };
+            let (found, held) = round.map_err(|died| NotSwept::Blind { path: sweep.pgdata.clone(), source: io::Error::other(died) })?;
+            (last, lock) = (found?, held);
+            looks_without_anybody = if last.guard || !last.survivors.is_empty() { 0 } else { looks_without_anybody + 1 };
+            if Instant::now() > deadline {
+                return Err(sweep.unfinished(&last, within));
+            }
+            sleep(LOOK_EVERY).await;
         }
-        let survivors = inhabitants()?;
+        Ok(())
+    }
+
+    /// Kills whoever is there.
+    fn round(&self, lock: &mut Option<File>) -> Result<Found, NotSwept> {
+        let blind = |path: &Path| {
+            let path = path.to_owned();
+            move |source| NotSwept::Blind { path, source }
+        };
+        let directory = fs::metadata(&self.pgdata).map_err(blind(&self.pgdata))?;
+        let residents = || residents_of(&directory).map_err(blind(Path::new("/proc")));
+        let first = residents()?;
+        if let Some(postmaster) = recorded_postmaster(&self.pgdata).filter(|postmaster| first.contains(postmaster)) {
+            end(postmaster);
+        }
+        let mut guard = false;
+        if let Some(path) = &self.lock {
+            let file = match lock {
+                Some(file) => file,
+                None => lock.insert(open_lock(path).map_err(blind(path))?),
+            };
+            guard = file.try_lock().is_err();
+            if guard && let Some(holder) = recorded_guard(path, &directory) {
+                end(holder);
+            }
+        }
+        let survivors = residents()?;
         survivors.iter().copied().for_each(end);
-        looks_without_anybody = if alone && survivors.is_empty() { looks_without_anybody + 1 } else { 0 };
-        if Instant::now() > deadline {
-            let survivors: Vec<_> = survivors.into_iter().map(Pid::as_raw).collect();
-            return Err(if survivors.is_empty() {
-                NotSwept::Guarded { lock: lock.to_owned(), within }
-            } else {
-                NotSwept::Survivors { pgdata: pgdata.to_owned(), survivors, within }
-            });
-        }
-        sleep(LOOK_EVERY).await;
+        Ok(Found { guard, survivors })
     }
-    drop::<File>(guard);
-    Ok(())
+
+    fn unfinished(&self, last: &Found, within: Duration) -> NotSwept {
+        match &self.lock {
+            Some(lock) if last.guard && last.survivors.is_empty() => NotSwept::Guarded { lock: lock.clone(), within },
+            _ => {
+                let survivors = last.survivors.iter().copied().map(Pid::as_raw).collect();
+                NotSwept::Survivors { pgdata: self.pgdata.clone(), survivors, within }
+            }
+        }
+    }
 }
 
 fn end(process: Pid) {
@@ -94,26 +153,21 @@ fn end(process: Pid) {
     let _ = kill(process, Signal::SIGKILL);
 }
 
-/// Every process of our user, but ourselves, that works in this directory. The dead that nobody has reaped work nowhere.
-fn inhabitants(directory: &fs::Metadata) -> io::Result<Vec<Pid>> {
-    let user = geteuid().as_raw();
-    let lives_here = |pid: &Pid| {
-        let is_ours = || fs::metadata(format!("/proc/{pid}")).is_ok_and(|process| process.uid() == user);
-        let is_here =
-            || fs::metadata(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| (cwd.dev(), cwd.ino()) == (directory.dev(), directory.ino()));
-        *pid != getpid() && is_ours() && is_here()
-    };
-    Ok(processes()?.filter(lives_here).collect())
-}
-
 /// The postmaster, as its own lock file says. It counts only if it works in the directory: the file may be older than the number's owner.
 fn recorded_postmaster(pgdata: &Path) -> Option<Pid> {
     first_number(&pgdata.join("postmaster.pid"))
 }
 
-/// The guard, as its lock file says. Valid while the lock is held.
-fn recorded_guard(lock: &Path) -> Option<Pid> {
-    first_number(lock)
+/// The guard, as its lock file says. It counts only if that process is a guard of this directory: the lock may be held by another sweep, and
+/// the number may be older than its owner.
+fn recorded_guard(lock: &Path, directory: &fs::Metadata) -> Option<Pid> {
+    let holder = first_number(lock)?;
+    let line = fs::read(format!("/proc/{holder}/cmdline")).ok()?;
+    let mut words = line.split(|byte| *byte == 0).skip(1);
+    let is_guard = words.next() == Some(b"guard");
+    let pgdata = words.skip_while(|word| *word != b"--pgdata").nth(1)?;
+    let theirs = fs::metadata(Path::new(OsStr::from_bytes(pgdata))).ok()?;
+    (is_guard && (theirs.dev(), theirs.ino()) == (directory.dev(), directory.ino())).then_some(holder)
 }
 
 fn first_number(path: &Path) -> Option<Pid> {

@@ -2,6 +2,7 @@
 
 use super::Shop;
 use super::operations::{Failure, Site, server_arguments, set_standby_signal, write_configuration};
+use super::server_log::ServerLog;
 use crate::guard;
 use crate::guard::wire::Launch;
 use crate::model::{Endpoint, Epoch};
@@ -54,9 +55,9 @@ pub(super) async fn start(shop: &Shop, what: Start) -> Result<Outcome, NotStarte
     };
     write_configuration(site, upstream.as_ref()).await?;
     set_standby_signal(site, as_primary.is_none()).await?;
-    shop.log().begin_anew();
+    shop.with_log(ServerLog::begin_anew).await;
     let pid = client.start(launch(site, as_primary), START_MAX).await?;
-    std::fs::write(pid_file(site), pid.to_string()).map_err(NotStarted::Note)?;
+    tokio::fs::write(pid_file(site), pid.to_string()).await.map_err(NotStarted::Note)?;
     Ok(Outcome::Started(Life(pid)))
 }
 

@@ -1,11 +1,15 @@
 //! A look at everything there is to see of the database.
 
 use super::operations::{EndOfWal, Session, Site, control_head, end_of_wal, inspect_directory, promotion};
-use super::{Shop, launch, residents};
+use super::server_log::ServerLog;
+use super::tether::Unanswered;
+use super::{Shop, launch};
+use crate::guard;
 use crate::model::{Position, Promotion, Timeline};
 use crate::pg::control::{ControlHead, ControlState};
 use crate::pg::{Control, Life, Observation, Phase, Process, Sight, Stream};
 use std::time::{Duration, SystemTime};
+use tokio::runtime::Handle;
 
 /// The guard answers within microseconds, unless the host is starved.
 const GUARD_MAX: Duration = Duration::from_millis(500);
@@ -13,8 +17,9 @@ const GUARD_MAX: Duration = Duration::from_millis(500);
 const SIGHT_MAX: Duration = Duration::from_millis(800);
 /// What the end of a cleanly stopped server's log may take.
 const END_MAX: Duration = Duration::from_secs(2);
-/// Without a guard for so long, what runs in the directory is nobody's child any more.
-const UNGUARDED_MAX: Duration = Duration::from_secs(2);
+/// Without an answer for so long, nobody counts on the guard any more. A lease is over sooner; this is for standbys, and for a guard that is
+/// stopped while there is no server.
+const UNGUARDED_MAX: Duration = Duration::from_secs(5);
 
 /// The line of `postmaster.pid` with the server's own word on how far it is.
 const POSTMASTER_STATUS: usize = 7;
@@ -31,7 +36,7 @@ impl Shop {
     /// Takes a look.
     pub(super) async fn look(&self) -> Observation {
         let process = self.process().await;
-        let on_disk = OnDisk::read(self.site()).await;
+        let on_disk = self.read_disk().await;
         let mut known = self.known.lock().await;
         let sight = match process {
             Process::Running { life, .. } => known.sight(self.site(), life).await,
@@ -43,7 +48,7 @@ impl Shop {
         };
         let streams = sight.as_ref().is_some_and(|sight| sight.stream.is_some());
         let stall = match process {
-            Process::Running { .. } if !streams => self.log().stall(),
+            Process::Running { .. } if !streams => self.with_log(ServerLog::stall).await,
             _ => None,
         };
         Observation {
@@ -57,10 +62,14 @@ impl Shop {
         }
     }
 
+    async fn read_disk(&self) -> OnDisk {
+        let (site, runtime) = (self.site().clone(), Handle::current());
+        self.disk.run(move || runtime.block_on(OnDisk::read(&site))).await
+    }
+
     async fn process(&self) -> Process {
-        let tether = &self.surroundings.tether;
-        let Some(client) = tether.client() else { return self.unguarded() };
-        let Ok(status) = client.status(GUARD_MAX).await else { return Process::Unsettled };
+        let Some(client) = self.surroundings.tether.client() else { return self.unanswered().await };
+        let Ok(status) = client.status(GUARD_MAX).await else { return self.unanswered().await };
         match status.server {
             Some(server) => match server.pid {
                 Some(pid) if !server.ending => {
@@ -68,35 +77,49 @@ impl Shop {
                 }
                 _ => Process::Unsettled,
             },
-            None => self.without_a_child(),
+            None => self.without_a_child(&client).await,
         }
     }
 
-    /// No guard answers: for a moment that says nothing, after a while nobody guards what runs.
-    fn unguarded(&self) -> Process {
-        let anybody = || !residents::of(&self.site().data_dir()).is_empty();
-        let lost_long_ago = self.surroundings.tether.lost_for() > UNGUARDED_MAX;
-        if lost_long_ago && anybody() { Process::Orphaned } else { Process::Unsettled }
+    /// No guard answers: for a moment that says nothing, after a while nobody guards what runs, and nothing new can be started.
+    async fn unanswered(&self) -> Process {
+        let data_dir = self.site().data_dir();
+        // Who cannot be looked for may be there.
+        let somebody = self.disk.run(move || guard::residents(&data_dir).map_or(true, |residents| !residents.is_empty())).await;
+        let gone_on = self.surroundings.tether.unanswered().filter(|unanswered| unanswered.lasts > UNGUARDED_MAX);
+        match (gone_on, somebody) {
+            (Some(_), true) | (Some(Unanswered { mute: true, .. }), false) => Process::Orphaned,
+            (None, true) => Process::Silent,
+            (_, false) => Process::Unsettled,
+        }
     }
 
     /// The guard has no child. Others may be in the directory: left by an earlier guard, or started by somebody else.
-    fn without_a_child(&self) -> Process {
-        let site = self.site();
+    async fn without_a_child(&self, guard: &guard::Client) -> Process {
         let tether = &self.surroundings.tether;
-        let postmaster = first_number(&site.data_dir().join("postmaster.pid"));
-        if postmaster.is_none() && !tether.is_unswept() {
-            return Process::Gone;
+        let (site, unswept) = (self.site().clone(), tether.is_unswept());
+        let process = self.disk.run(move || childless(&site, unswept)).await;
+        if process == Process::Gone {
+            tether.is_swept(guard);
         }
-        let residents = residents::of(&site.data_dir());
-        if residents.is_empty() {
-            tether.is_swept();
-            return Process::Gone;
-        }
-        let last_started = first_number(&launch::pid_file(site));
-        match postmaster.filter(|pid| residents.contains(pid)) {
-            Some(pid) if Some(pid) != last_started => Process::Stranger { pid },
-            _ => Process::Orphaned,
-        }
+        process
+    }
+}
+
+/// Who is in the directory of a guard that has no child. `unswept`: there may be somebody though no lock file says so.
+fn childless(site: &Site, unswept: bool) -> Process {
+    let postmaster = first_number(&site.data_dir().join("postmaster.pid"));
+    if postmaster.is_none() && !unswept {
+        return Process::Gone;
+    }
+    let Ok(residents) = guard::residents(&site.data_dir()) else { return Process::Unsettled };
+    if residents.is_empty() {
+        return Process::Gone;
+    }
+    let last_started = first_number(&launch::pid_file(site));
+    match postmaster.filter(|pid| residents.contains(pid)) {
+        Some(pid) if Some(pid) != last_started => Process::Stranger { pid },
+        _ => Process::Orphaned,
     }
 }
 

@@ -5,6 +5,7 @@ use super::operations::{
     EndOfWal, Failure, Progress, Session, adopt, basebackup, checkpoint_remote, discard_previous, end_of_wal, follow, initdb,
     preserve_diverged, relate, remove_discarded, rewind,
 };
+use super::server_log::ServerLog;
 use super::{Input, Shop};
 use crate::guard::{self, wire::StopMode};
 use crate::model::{Epoch, Position};
@@ -75,7 +76,7 @@ async fn try_to(shop: &Shop, operation: Operation, progress: &(dyn Fn(Progress) 
         Operation::StartStandby(upstream) => return Ok(start(shop, Start::Standby(upstream.map(|upstream| upstream.database))).await?),
         Operation::Promote(epoch) => promote(shop, epoch).await?,
         Operation::Aim(upstream) => {
-            shop.log().begin_anew();
+            shop.with_log(ServerLog::begin_anew).await;
             follow(site, &mut session(shop).await?, &upstream.database, BRIEF).await?;
         }
         Operation::Tend => tend(shop).await?,

@@ -65,7 +65,7 @@ impl Machine {
                 run.came_up |= observation.sight.is_some();
                 run.wrote |= observation.sight.as_ref().is_some_and(|sight| !sight.in_recovery);
             }
-            Process::Unsettled => {}
+            Process::Unsettled | Process::Silent => {}
             _ if self.run.is_some() => self.died(now, false),
             _ => {}
         }

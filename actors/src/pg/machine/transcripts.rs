@@ -391,6 +391,23 @@ fn processes_whose_guard_died_are_ended_and_the_order_goes_on() {
 }
 
 #[test]
+fn processes_without_a_guard_are_ended_even_while_nobody_says_what_the_database_shall_be() {
+    let mut bench = Bench::new(World { orphaned: true, ..World::running_primary() });
+    assert_eq!(bench.pass(1_000).transcript(), ["kill"]);
+}
+
+#[test]
+fn a_primary_whose_guard_falls_silent_stays_one_and_is_fenced_when_that_is_ordered() {
+    let mut bench = Bench::new(World::running_primary());
+    bench.order(lead(), 2_000).transcript();
+    bench.world.silent = true;
+    assert_eq!(bench.pass(3_000).transcript(), nothing());
+    assert_eq!((bench.server(), bench.last().database.deaths), (Server::Primary, 0));
+    assert_eq!(bench.order(Order::Fence, 3_000).transcript(), ["kill"]);
+    assert!(bench.last().stopped.is_some());
+}
+
+#[test]
 fn a_look_under_an_older_order_proves_nothing_about_a_newer_one() {
     let mut bench = Bench::new(World::stopped_primary());
     bench.pass(2_000);

@@ -35,6 +35,8 @@ pub(super) struct World {
     pub(super) server: Option<Fake>,
     pub(super) stranger: Option<u32>,
     pub(super) orphaned: bool,
+    /// The guard does not answer.
+    pub(super) silent: bool,
     /// How this directory relates to the upstream.
     pub(super) fork: Fork,
     pub(super) wal_removed: bool,
@@ -74,6 +76,7 @@ impl World {
             server: None,
             stranger: None,
             orphaned: false,
+            silent: false,
             fork: Fork::Prefix,
             wal_removed: false,
             upstream_up: true,
@@ -146,6 +149,7 @@ impl World {
             standby_signal: self.standby_signal,
             process: match &self.server {
                 _ if self.orphaned => Process::Orphaned,
+                Some(_) if self.silent => Process::Silent,
                 Some(server) => Process::Running { life: server.life, promoting: false },
                 None => self.stranger.map_or(Process::Gone, |pid| Process::Stranger { pid }),
             },
