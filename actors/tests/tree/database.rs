@@ -238,7 +238,7 @@ impl Databases {
         let mut world = self.world();
         let outcome = world.carry_out(now, &self.timing, node, operation);
         world.check(now);
-        outcome.unwrap_or_else(|reason| Outcome::Failed { reason: reason.to_owned(), hopeless: false })
+        outcome.unwrap_or_else(|reason| Outcome::Failed { reason: reason.to_owned(), outlook: pg::Outlook::Open })
     }
 
     /// The process of that server, if one runs.

@@ -87,6 +87,7 @@ impl World {
             patience: Duration::from_secs(5),
             step_down_max: Duration::from_secs(30),
             catch_up_max: Duration::from_secs(5),
+            start_max: Duration::from_secs(60),
             restarts_in_place: 2,
         }
     }
