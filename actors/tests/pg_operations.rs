@@ -12,7 +12,7 @@ use actors::model::{Directory, Lsn, NodeId, Position, SystemIdentifier, Timeline
 use actors::pg::actor::operations::{
     Answer, EndOfWal, Failure, Marker, Unfinished, Whom, adopt, basebackup, checkpoint_remote, create, discard_previous, end_of_wal,
     follow, foreign_server, initdb, inspect_directory, marker, preserve_diverged, probe_fresh, relate, remove_discarded, rewind,
-    set_standby_signal, upstream_ancestry, write_configuration,
+    set_standby_signal, startup_faults, upstream_ancestry, write_configuration,
 };
 use actors::pg::ancestry::Relation;
 use nix::fcntl::{Flock, FlockArg};
@@ -433,7 +433,9 @@ fn a_directory_that_cannot_be_used_says_why_and_what_to_do() {
             Directory::Unusable { reason } => reason,
             other => panic!("{other:?}"),
         };
+        assert_eq!(startup_faults(&node.site), Vec::<String>::new(), "a directory that can be made is no fault");
         create(&node.site).await.unwrap();
+        assert_eq!(startup_faults(&node.site), Vec::<String>::new());
         let data_dir = node.site.data_dir();
         fs::write(data_dir.join("letter.txt"), "x").unwrap();
         assert!(reason().await.contains("no readable global/pg_control"));
@@ -449,6 +451,10 @@ fn a_directory_that_cannot_be_used_says_why_and_what_to_do() {
         foreign.settings.data_dir = "/etc".into();
         let Directory::Unusable { reason } = inspect_directory(&foreign).await else { panic!("/etc is not ours") };
         assert!(reason.contains("belongs to root") && reason.contains("chown -R"), "{reason}");
+        assert_eq!(startup_faults(&foreign), [format!("postgres.data_dir: {reason}")]);
+        foreign.settings.data_dir = "/etc/of-witch".into();
+        let faults = startup_faults(&foreign);
+        assert!(faults.concat().contains("install -d -m 0700 -o postgres /etc/of-witch"), "{faults:?}");
         // A standby of somebody is not founded upon.
         fs::write(data_dir.join("PG_VERSION"), format!("{}\n", node.site.installation.major())).unwrap();
         set_standby_signal(&node.site, true).await.unwrap();

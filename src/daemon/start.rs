@@ -6,7 +6,7 @@ use crate::exit::{Exit, Failure};
 use actors::fsm::actor::{Board, Released, Wiring};
 use actors::machine::Timestamp;
 use actors::model::{Boot, NodeId, Status};
-use actors::pg::actor::operations::{Answer, Installation, Site, Whom, probe_fresh};
+use actors::pg::actor::operations::{Answer, Installation, Site, Whom, probe_fresh, startup_faults};
 use actors::pg::actor::{PgHands, Surroundings, Tether};
 use actors::raft::actor::RaftHands;
 use actors::raft::actor::halt::Halt;
@@ -59,7 +59,11 @@ impl Node {
         let last_released = released.read().map_err(|error| Failure { exit: Exit::LogLost, cause: error.into() })?;
         let installation = Installation::discover(config.postgres.bin_dir.as_deref()).await.map_err(|error| usage(error.into()))?;
         let site = Site { settings: parts::postgres(&config), installation };
-        refuse_faults(&site.settings)?;
+        refuse_faults(site.settings.faults())?;
+        // A server that runs under a guard is taken over whatever its directory looks like.
+        if std::os::unix::net::UnixStream::connect(folder.join("guard.sock")).is_err() {
+            refuse_faults(startup_faults(&site))?;
+        }
 
         let (halt, halted) = Halt::channel();
         let log = LogThread::start(store, halt.clone()).context("cannot start the thread that writes the log")?;
@@ -177,11 +181,11 @@ fn make_folder(folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn refuse_faults(settings: &pg::Settings) -> Result<(), Failure> {
-    match settings.faults() {
-        faults if faults.is_empty() => Ok(()),
-        faults => Err(Failure { exit: Exit::Usage, cause: anyhow!(faults.join("\n")) }),
+fn refuse_faults(faults: Vec<String>) -> Result<(), Failure> {
+    if faults.is_empty() {
+        return Ok(());
     }
+    Err(Failure { exit: Exit::Usage, cause: anyhow!(faults.join("\n")) })
 }
 
 /// S3: a lease counts once the guard has acknowledged its end.

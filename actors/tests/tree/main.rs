@@ -3,8 +3,6 @@
 //! Kill or poison any actor, wedge the FSM, take a host's power: the model asserts at every virtual millisecond, and in every instant in which
 //! a server becomes writable, that at most one server of the cluster may accept writes.
 
-#![expect(clippy::disallowed_methods, reason = "Instant::now is tokio's, which the tests have stopped")]
-
 mod database;
 mod deaths;
 mod disk;

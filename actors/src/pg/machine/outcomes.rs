@@ -93,7 +93,8 @@ impl Machine {
             Kind::Rewind => self.ladder.rewind_failed(outlook == Outlook::Hopeless),
             Kind::Compare if outlook != Outlook::Waiting => self.ladder.comparison_failed(),
             Kind::Preserve if outlook != Outlook::Waiting => {
-                if self.ladder.preserve_failed() {
+                let given_up = self.ladder.preserve_failed();
+                if given_up {
                     next = "it is given up: keeping never blocks a return, so what was written here past the fork may be lost".into();
                 }
             }
