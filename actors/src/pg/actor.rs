@@ -89,7 +89,6 @@ impl PgHands {
     #[must_use]
     pub fn new(surroundings: Surroundings) -> Self {
         let log = ServerLog::from_its_end(launch::log_file(&surroundings.site));
-<<<<<<< HEAD
         let shop = Shop {
             surroundings,
             log: Arc::new(Mutex::new(log)),
@@ -97,11 +96,7 @@ impl PgHands {
             disk: Aside::default(),
             removing: Arc::default(),
         };
-        Self { shop: Arc::new(shop), work: None, look: None }
-=======
-        let shop = Shop { surroundings, log: Mutex::new(log), known: tokio::sync::Mutex::default(), removing: Arc::default() };
         Self { shop: Arc::new(shop), work: None, look: None, rotated: None }
->>>>>>> fixb
     }
 
     fn begin(&mut self, id: u64, operation: Operation, me: &Address<Input>) {

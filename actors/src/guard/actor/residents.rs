@@ -40,8 +40,7 @@ pub(super) fn residents_of(directory: &fs::Metadata) -> io::Result<Vec<Pid>> {
 /// By its program, or, where an emulator runs it, by the name that the kernel took from it.
 fn is_server(pid: Pid) -> bool {
     let program = fs::read_link(format!("/proc/{pid}/exe"));
-    program.is_ok_and(is_program)
-        || fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == PROGRAM)
+    program.is_ok_and(is_program) || fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == PROGRAM)
 }
 
 fn is_program(path: PathBuf) -> bool {
