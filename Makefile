@@ -21,4 +21,4 @@ verify: test
 fix:
 	cargo fmt --all
 	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
-	BLESS=1 cargo test -p actors --features shell --test documents
+	BLESS=1 cargo test -p actors --no-default-features --test documents

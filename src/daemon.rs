@@ -26,9 +26,11 @@ const FAREWELL: Duration = Duration::from_millis(50);
 pub(crate) fn run(config: Config, path: &Path) -> Result<(), Failure> {
     refuse_root()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    // All tasks run on this thread, so every line of theirs names the node: the logs of several can be read as one.
+    let _whose = tracing::error_span!("node", name = config.cluster.node_name).entered();
     let outcome = runtime.block_on(async {
         let signals = Signals::listen().context("cannot listen for signals")?;
-        tracing::info!(node = %config.cluster.node, name = config.cluster.node_name, file = %path.display(), "starting");
+        tracing::info!(node = %config.cluster.node, file = %path.display(), "starting");
         let stop_timeout = config.failover.stop_timeout;
         live(Node::start(config).await?, signals, stop_timeout).await
     });

@@ -17,8 +17,8 @@ use std::io::IsTerminal;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How long the cluster may take to be born: an initdb and two clones.
-const BIRTH: Duration = Duration::from_secs(90);
+/// How long the first write may take.
+const FIRST_WRITE: Duration = Duration::from_secs(10);
 
 /// A cluster with clients on it.
 struct Stage {
@@ -71,11 +71,11 @@ async fn build(args: &DemoArgs) -> anyhow::Result<Stage> {
         node.start()?;
     }
     let born = chaos::live::now();
-    let primary = cluster.await_settled(BIRTH).await?;
+    let primary = cluster.await_birth().await?;
     let took = chaos::live::now().since(born).as_secs_f64();
     eprintln!("{} is the primary, and all others stream from it, after {took:.1} s", cluster.node(primary).name());
     let writer = Writer::start(cluster.targets()).await?;
     let watch = SplitBrainWatch::start(cluster.targets()).await?;
-    writer.acknowledged_after(chaos::live::now(), BIRTH).await?;
+    writer.acknowledged_after(chaos::live::now(), FIRST_WRITE).await?;
     Ok(Stage { writer, watch, cluster })
 }

@@ -77,7 +77,7 @@ async fn a_running_server_is_refused() -> Result<()> {
         let mut command = Identity::choose()?.command(nodes.programs().postgres_bin.join("pg_ctl"));
         let log = nodes.node(0).home().join("by-hand.log");
         // A port that the operator uses for maintenance, and no socket anywhere else.
-        let options = format!("-c listen_addresses= -c unix_socket_directories={}", nodes.node(0).home().join("sockets").display());
+        let options = format!("-c listen_addresses= -c unix_socket_directories={}", nodes.node(0).home().display());
         command.args(words).arg("-w").arg("-D").arg(&directory).arg("-l").arg(log).args(["-o", &options]).current_dir(nodes.node(0).home());
         ensure!(command.status()?.success(), "pg_ctl {words:?} failed");
         Ok(())

@@ -18,6 +18,8 @@ pub mod model;
 pub mod pg;
 pub mod probe;
 pub mod raft;
+#[cfg(feature = "shell")]
+pub mod star;
 pub mod watchdog;
 
 pub mod tree;

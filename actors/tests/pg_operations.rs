@@ -10,9 +10,9 @@ mod servers;
 
 use actors::model::{Directory, Lsn, NodeId, Position, SystemIdentifier, Timeline};
 use actors::pg::actor::operations::{
-    Answer, Failure, Unfinished, Whom, adopt, basebackup, checkpoint_remote, create, discard_previous, end_of_wal, follow, foreign_server,
-    initdb, inspect_directory, marker, preserve_diverged, probe_fresh, relate, rewind, set_standby_signal, upstream_ancestry,
-    write_configuration,
+    Answer, EndOfWal, Failure, Marker, Unfinished, Whom, adopt, basebackup, checkpoint_remote, create, discard_previous, end_of_wal,
+    follow, foreign_server, initdb, inspect_directory, marker, preserve_diverged, probe_fresh, relate, remove_discarded, rewind,
+    set_standby_signal, startup_faults, upstream_ancestry, write_configuration,
 };
 use actors::pg::ancestry::Relation;
 use nix::fcntl::{Flock, FlockArg};
@@ -90,9 +90,8 @@ fn a_diverged_primary_is_rewound_and_what_it_wrote_is_kept() {
         let upstream = upstream(&two, identity, 2, promotion.lsn.0);
         let end = end_of_wal(&one.site, LONG).await.unwrap();
         assert!(!end.clean && end.timeline == Timeline(1) && end.lsn > promotion.lsn, "{end:?}");
-        let theirs = upstream_ancestry(&one.site, &two.endpoint(), LONG).await.unwrap();
         let fork = Position { timeline: Timeline(1), lsn: promotion.lsn };
-        assert_eq!(relate(&one.site, end, &theirs).await.unwrap(), Relation::Diverged { fork });
+        assert_eq!(relate(&one.site, end, &two.endpoint(), LONG).await.unwrap(), Relation::Diverged { fork });
 
         let preserved = preserve_diverged(&one.site, fork, end).await.unwrap();
         assert!(preserved.left_out.is_empty() && !preserved.kept.is_empty(), "{preserved:?}");
@@ -191,9 +190,13 @@ fn a_standby_that_missed_a_promotion_is_a_prefix_and_just_streams() {
         let end = end_of_wal(&nodes[2].site, LONG).await.unwrap();
         let theirs = upstream_ancestry(&nodes[2].site, &nodes[1].endpoint(), LONG).await.unwrap();
         assert_eq!(theirs.began_at(), promotion.lsn);
-        assert_eq!(relate(&nodes[2].site, end, &theirs).await.unwrap(), Relation::Prefix);
+        assert_eq!(relate(&nodes[2].site, end, &nodes[1].endpoint(), LONG).await.unwrap(), Relation::Prefix);
         let end = end_of_wal(&nodes[0].site, LONG).await.unwrap();
-        assert_eq!(relate(&nodes[0].site, end, &theirs).await.unwrap(), Relation::Prefix, "a clean stop loses nothing: {end:?}");
+        assert_eq!(
+            relate(&nodes[0].site, end, &nodes[1].endpoint(), LONG).await.unwrap(),
+            Relation::Prefix,
+            "a clean stop loses nothing: {end:?}"
+        );
 
         // One is configured before it starts, the other is pointed elsewhere while it runs.
         write_configuration(&nodes[0].site, Some(&nodes[1].endpoint())).await.unwrap();
@@ -213,6 +216,61 @@ fn a_standby_that_missed_a_promotion_is_a_prefix_and_just_streams() {
             second.psql("SELECT string_agg(slot_name, ',') FROM pg_replication_slots").await == "witch_1"
         })
         .await;
+    });
+}
+
+/// Two standbys are promoted at the same position: both call their timeline 2, and their histories are equal to the letter.
+#[test]
+fn two_timelines_with_one_number_are_told_apart_by_their_log() {
+    as_postgres("two_timelines_with_one_number_are_told_apart_by_their_log", async {
+        let nodes = [Node::new(1), Node::new(2), Node::new(3)];
+        let all = [NodeId(1), NodeId(2), NodeId(3)].into();
+        let identity = initdb(&nodes[0].site).await.unwrap();
+        let first = nodes[0].start().await;
+        first.session().await.ensure_slots(NodeId(1), &all, LONG).await.unwrap();
+        let mut standbys = Vec::new();
+        for node in &nodes[1..] {
+            basebackup(&node.site, &upstream(&nodes[0], identity, 1, 0), &|_| {}).await.unwrap();
+            let standby = node.start().await;
+            standby.streams_on(Timeline(1)).await;
+            standbys.push(standby);
+        }
+        let (third, second) = (standbys.pop().unwrap(), standbys.pop().unwrap());
+        first.psql("CREATE TABLE t AS SELECT 1 AS n").await;
+        for standby in [&second, &third] {
+            standby.has_received(&first).await;
+        }
+        first.stop().await;
+        let ours = second.session().await.promote(&nodes[1].site, LONG).await.unwrap();
+        let theirs = third.session().await.promote(&nodes[2].site, LONG).await.unwrap();
+        assert_eq!((ours, ours.timeline), (theirs, Timeline(2)), "the histories show no difference");
+        second.psql("INSERT INTO t VALUES (2)").await;
+        third.psql("INSERT INTO t SELECT generate_series(1, 10000)").await;
+        second.crash().await;
+
+        let end = end_of_wal(&nodes[1].site, LONG).await.unwrap();
+        let fork = Position { timeline: Timeline(1), lsn: ours.lsn };
+        assert_eq!(relate(&nodes[1].site, end, &nodes[2].endpoint(), LONG).await.unwrap(), Relation::Twin { fork });
+
+        // The old primary follows the third, whose timeline 2 it really shares; soon the beginning of that is recycled.
+        third.session().await.ensure_slots(NodeId(3), &all, LONG).await.unwrap();
+        write_configuration(&nodes[0].site, Some(&nodes[2].endpoint())).await.unwrap();
+        set_standby_signal(&nodes[0].site, true).await.unwrap();
+        let first = nodes[0].start().await;
+        first.streams_on(Timeline(2)).await;
+        let position = first.session().await.observe(LONG).await.unwrap().position;
+        let running = EndOfWal { timeline: position.timeline, lsn: position.lsn, clean: false };
+        assert_eq!(relate(&nodes[0].site, running, &nodes[2].endpoint(), LONG).await.unwrap(), Relation::Prefix);
+        let begins_in = third.psql(&format!("SELECT pg_walfile_name('{}')", ours.lsn)).await;
+        third.psql("SELECT pg_switch_wal()").await;
+        third.psql("INSERT INTO t VALUES (3)").await;
+        first.has_received(&third).await;
+        first.stop().await;
+        let end = end_of_wal(&nodes[0].site, LONG).await.unwrap();
+        assert_eq!(end.timeline, Timeline(2));
+        assert_eq!(relate(&nodes[0].site, end, &nodes[2].endpoint(), LONG).await.unwrap(), Relation::Prefix);
+        fs::remove_file(nodes[0].site.data_dir().join("pg_wal").join(begins_in)).unwrap();
+        assert_eq!(relate(&nodes[0].site, end, &nodes[2].endpoint(), LONG).await.unwrap(), Relation::Prefix, "the end proves it as well");
     });
 }
 
@@ -261,7 +319,7 @@ fn a_half_clone_is_made_anew_and_a_whole_database_is_kept_until_then() {
             _ = basebackup(&two.site, &from, &notify) => panic!("the copy ended before it could be given up"),
             () = begun.notified() => {}
         }
-        assert_eq!(marker(&two.site).await.unwrap().unwrap().what, Some(Unfinished::Clone));
+        assert!(matches!(marker(&two.site).await.unwrap().unwrap(), Marker::Of(note) if note.what == Unfinished::Clone));
         assert_eq!(inspect_directory(&two.site).await, Directory::Unfinished);
         fs::write(two.site.data_dir().join("left-over"), "x").unwrap();
         basebackup(&two.site, &from, &|_| {}).await.unwrap();
@@ -272,8 +330,17 @@ fn a_half_clone_is_made_anew_and_a_whole_database_is_kept_until_then() {
         basebackup(&two.site, &from, &|_| {}).await.unwrap();
         let previous = two.folder.join("data.witch-previous");
         assert!(previous.join("of-the-old").exists() && !two.site.data_dir().join("of-the-old").exists());
+        let discarded = two.folder.join("data.witch-discarded");
+        // Nothing is put away under another operation's hands.
+        let lock = fs::File::open(two.site.state_dir().join("operation.lock")).unwrap();
+        let lock = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
         discard_previous(&two.site).await.unwrap();
-        assert!(!previous.exists());
+        assert!(previous.exists() && !discarded.exists());
+        drop(lock);
+        discard_previous(&two.site).await.unwrap();
+        assert!(!previous.exists() && discarded.join("previous/of-the-old").exists());
+        remove_discarded(&two.site).await.unwrap();
+        assert!(!discarded.exists());
 
         // Where nothing can be made beside it, the directory itself stays: it may be a mount point.
         fs::write(two.site.data_dir().join("of-the-old"), "x").unwrap();
@@ -319,6 +386,44 @@ fn a_database_of_another_cluster_is_refused_and_untouched() {
     });
 }
 
+/// The marker of a half clone says nothing of a directory that it was never about, and nothing is cleared on its word.
+#[test]
+fn a_marker_is_about_one_directory_and_no_other_is_cleared_for_it() {
+    as_postgres("a_marker_is_about_one_directory_and_no_other_is_cleared_for_it", async {
+        let (one, two) = (Node::new(1), Node::new(2));
+        let identity = initdb(&one.site).await.unwrap();
+        let other = initdb(&two.site).await.unwrap();
+        let _first = one.start().await;
+        let from = upstream(&one, identity, 1, 0);
+        // A clone into an empty directory is broken off; then the settings are turned to a directory with a database.
+        let begun = tokio::sync::Notify::new();
+        let notify = |_| begun.notify_one();
+        let mut elsewhere = two.site.clone();
+        elsewhere.settings.data_dir = two.folder.join("elsewhere").to_string_lossy().into_owned();
+        tokio::select! {
+            _ = basebackup(&elsewhere, &from, &notify) => panic!("the copy ended before it could be given up"),
+            () = begun.notified() => {}
+        }
+        assert_eq!(inspect_directory(&elsewhere).await, Directory::Unfinished);
+        let before = two.fingerprint();
+        let Directory::Unusable { reason } = inspect_directory(&two.site).await else { panic!("the marker is not about this one") };
+        assert!(reason.contains("elsewhere") && reason.contains("remove"), "{reason}");
+        assert!(basebackup(&two.site, &from, &|_| {}).await.is_err());
+        assert_eq!(two.fingerprint(), before);
+        // Even in the directory that it is about, another cluster's database is nothing to clear (S11).
+        for entry in fs::read_dir(elsewhere.data_dir()).unwrap().flatten() {
+            let removed = if entry.path().is_dir() { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
+            removed.unwrap();
+        }
+        fs::create_dir(elsewhere.data_dir().join("global")).unwrap();
+        fs::copy(two.site.data_dir().join("global/pg_control"), elsewhere.data_dir().join("global/pg_control")).unwrap();
+        assert_eq!(inspect_directory(&elsewhere).await, Directory::Unfinished);
+        let refused = basebackup(&elsewhere, &from, &|_| {}).await;
+        assert!(matches!(&refused, Err(Failure::OtherDatabase { found, .. }) if *found == other), "{refused:?}");
+        assert!(elsewhere.data_dir().join("global/pg_control").exists());
+    });
+}
+
 /// What PostgreSQL would refuse is said before it does, with the command that helps.
 #[test]
 fn a_directory_that_cannot_be_used_says_why_and_what_to_do() {
@@ -328,7 +433,9 @@ fn a_directory_that_cannot_be_used_says_why_and_what_to_do() {
             Directory::Unusable { reason } => reason,
             other => panic!("{other:?}"),
         };
+        assert_eq!(startup_faults(&node.site), Vec::<String>::new(), "a directory that can be made is no fault");
         create(&node.site).await.unwrap();
+        assert_eq!(startup_faults(&node.site), Vec::<String>::new());
         let data_dir = node.site.data_dir();
         fs::write(data_dir.join("letter.txt"), "x").unwrap();
         assert!(reason().await.contains("no readable global/pg_control"));
@@ -344,6 +451,10 @@ fn a_directory_that_cannot_be_used_says_why_and_what_to_do() {
         foreign.settings.data_dir = "/etc".into();
         let Directory::Unusable { reason } = inspect_directory(&foreign).await else { panic!("/etc is not ours") };
         assert!(reason.contains("belongs to root") && reason.contains("chown -R"), "{reason}");
+        assert_eq!(startup_faults(&foreign), [format!("postgres.data_dir: {reason}")]);
+        foreign.settings.data_dir = "/etc/of-witch".into();
+        let faults = startup_faults(&foreign);
+        assert!(faults.concat().contains("install -d -m 0700 -o postgres /etc/of-witch"), "{faults:?}");
         // A standby of somebody is not founded upon.
         fs::write(data_dir.join("PG_VERSION"), format!("{}\n", node.site.installation.major())).unwrap();
         set_standby_signal(&node.site, true).await.unwrap();

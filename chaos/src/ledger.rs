@@ -97,11 +97,12 @@ impl Ledger {
         self.gaps().filter(|outage| outage.until > instant).max_by_key(Outage::duration)
     }
 
-    /// The gap before the first write of a kind.
+    /// The longest gap that ended after `instant`, up to the first write after it that is `wanted`. None as long as there is none.
     #[must_use]
-    pub fn outage_before(&self, wanted: impl Fn(&Acknowledgement) -> bool) -> Option<Outage> {
-        let first = self.writes.iter().position(|write| wanted(&write.acknowledgement))?;
-        self.gaps().nth(first.checked_sub(1)?)
+    pub fn longest_outage_until(&self, instant: Timestamp, wanted: impl Fn(&Acknowledgement) -> bool) -> Option<Outage> {
+        let is_it = |write: &&Write| write.acknowledgement.ended > instant && wanted(&write.acknowledgement);
+        let end = self.writes.iter().find(is_it)?.acknowledgement.ended;
+        self.gaps().filter(|outage| outage.until > instant && outage.until <= end).max_by_key(Outage::duration)
     }
 
     fn gaps(&self) -> impl Iterator<Item = Outage> + '_ {
@@ -176,7 +177,8 @@ mod tests {
         assert_eq!(ledger.longest_outage_since(at(905)).map(|outage| outage.duration()), Some(Duration::from_millis(90)));
         assert_eq!(ledger.longest_outage_since(at(1000)), None);
         assert_eq!(ledger.first_begun_after(at(905)).map(|write| write.id), Some(3));
-        assert_eq!(ledger.outage_before(|write| write.node == NodeId(2)).map(|outage| outage.duration()), Some(Duration::from_millis(90)));
+        assert_eq!(ledger.longest_outage_until(at(5), |write| write.node == NodeId(2)).map(|outage| outage.until), Some(at(900)));
+        assert_eq!(ledger.longest_outage_until(at(5), |write| write.node == NodeId(3)), None);
         assert_eq!(ledger.count_between(at(900), at(1000)), 2);
     }
 

@@ -32,10 +32,11 @@ pub(super) fn read(reading: &mut Reading) -> Log {
     Log { json, filter }
 }
 
-/// A plain level leaves Raft's own messages at warnings; whoever wants them writes a list.
+/// A plain level leaves Raft's own messages at warnings, and the spans that ractor draws around every actor out, which name it by a number;
+/// whoever wants them writes a list.
 fn filter_for(level: &str) -> String {
     match level {
-        "info" | "debug" | "trace" => format!("{level},raft_rs=warn"),
+        "info" | "debug" | "trace" => format!("{level},raft_rs=warn,ractor=warn"),
         other => other.to_string(),
     }
 }
@@ -46,7 +47,7 @@ mod tests {
 
     #[test]
     fn a_plain_level_keeps_raft_quiet_and_a_list_is_taken_as_it_is() {
-        assert_eq!(filter_for("debug"), "debug,raft_rs=warn");
+        assert_eq!(filter_for("debug"), "debug,raft_rs=warn,ractor=warn");
         assert_eq!(filter_for("error"), "error");
         assert_eq!(filter_for("info,raft_rs=debug"), "info,raft_rs=debug");
     }

@@ -52,7 +52,9 @@ pub(super) fn fsm(config: &Config, boot: Boot, started: Timestamp) -> fsm::Confi
         tags: config.tags.clone(),
         timing: config.failover.lease,
         patience: PATIENCE,
-        step_down_max: config.failover.stop_timeout,
+        // A checkpoint and the stop after it may each take as long as a stop.
+        step_down_max: config.failover.stop_timeout * 2 + CATCH_UP_MAX,
+        start_max: config.failover.start_timeout,
         catch_up_max: CATCH_UP_MAX,
         restarts_in_place: RESTARTS_IN_PLACE,
     }
@@ -60,7 +62,11 @@ pub(super) fn fsm(config: &Config, boot: Boot, started: Timestamp) -> fsm::Confi
 
 /// For one life of consensus.
 pub(super) fn raft(config: &Config, seed: u64) -> raft::Config {
-    let settings = Settings { max_replication_lag: config.failover.maximum_lag_on_failover, ..Settings::default() };
+    let settings = Settings {
+        max_replication_lag: config.failover.maximum_lag_on_failover,
+        lease_ttl: config.failover.lease.ttl,
+        ..Settings::default()
+    };
     raft::Config {
         settings,
         heartbeat: config.raft.heartbeat,

@@ -5,17 +5,18 @@ use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use actors::fsm::actor::{Board, Released, Wiring};
 use actors::machine::Timestamp;
-use actors::model::{Boot, NodeId, Report, Status};
-use actors::pg::actor::operations::{Answer, Installation, Site, Whom, probe_fresh};
+use actors::model::{Boot, NodeId, Status};
+use actors::pg::actor::operations::{Answer, Installation, Site, Whom, probe_fresh, startup_faults};
 use actors::pg::actor::{PgHands, Surroundings, Tether};
 use actors::raft::actor::RaftHands;
 use actors::raft::actor::halt::Halt;
-use actors::raft::actor::links::{Links, Routes};
+use actors::raft::actor::links::Links;
 use actors::raft::actor::log_thread::LogThread;
 use actors::raft::actor::store::Store;
+use actors::star::Star;
 use actors::tree::clock::{Clock, boottime};
 use actors::tree::restart::RestartPolicy;
-use actors::tree::{Address, Child, Life, Tree};
+use actors::tree::{Child, Tree};
 use actors::{api, fsm, pg, probe, raft};
 use anyhow::{Context, anyhow};
 use rand::Rng;
@@ -23,7 +24,7 @@ use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -44,26 +45,6 @@ pub(super) struct Node {
     _api_stop: watch::Sender<bool>,
 }
 
-/// The addresses of a node's actors.
-#[derive(Clone, Debug)]
-struct Addresses {
-    fsm: Address<fsm::Input>,
-    raft: Address<raft::Input>,
-    pg: Address<pg::Input>,
-    probes: Arc<BTreeMap<NodeId, Address<probe::Input>>>,
-}
-
-/// The newest of what an actor was told, for its next life.
-type Newest<T> = Arc<Mutex<Option<T>>>;
-
-fn read<T: Clone>(newest: &Newest<T>) -> Option<T> {
-    newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
-}
-
-fn write<T>(newest: &Newest<T>, value: T) {
-    *newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
-}
-
 impl Node {
     /// Opens everything that can fail first, then starts the tree.
     pub(super) async fn start(config: Config) -> Result<Self, Failure> {
@@ -78,51 +59,34 @@ impl Node {
         let last_released = released.read().map_err(|error| Failure { exit: Exit::LogLost, cause: error.into() })?;
         let installation = Installation::discover(config.postgres.bin_dir.as_deref()).await.map_err(|error| usage(error.into()))?;
         let site = Site { settings: parts::postgres(&config), installation };
-        refuse_faults(&site.settings)?;
+        refuse_faults(site.settings.faults())?;
+        // A server that runs under a guard is taken over whatever its directory looks like.
+        if std::os::unix::net::UnixStream::connect(folder.join("guard.sock")).is_err() {
+            refuse_faults(startup_faults(&site))?;
+        }
 
         let (halt, halted) = Halt::channel();
         let log = LogThread::start(store, halt.clone()).context("cannot start the thread that writes the log")?;
-        let addresses = Addresses {
-            fsm: Address::vacant(),
-            raft: Address::vacant(),
-            pg: Address::vacant(),
-            probes: Arc::new(config.peers.iter().map(|peer| (peer.node, Address::vacant())).collect()),
-        };
-        let board = Board::new(addresses.fsm.clone());
+        let star = Star::new(Clock::Boot, config.peers.iter().map(|peer| peer.node));
+        let board = star.board().clone();
         board.tell(fsm::Input::ReleaseRecorded { epoch: last_released });
-        let tether = Tether::start(parts::guard(&config), addresses.pg.clone(), {
+        let tether = Tether::start(parts::guard(&config), star.pg().clone(), {
             let board = board.clone();
             Arc::new(move |lease| board.tell(fsm::Input::GuardFound { lease }))
         });
-        let links = Links::start(parts::local(&config, Boot(random())), &parts::members(&config), routes(&addresses));
+        let links = Links::start(parts::local(&config, Boot(random())), &parts::members(&config), star.routes());
         let (status, published) = watch::channel(None);
         let (pulse, _) = watch::channel(Timestamp::default());
         let (exit, exited) = mpsc::channel(1);
         let (stop_api, stopping_api) = watch::channel(false);
         let answers = api::Answers::new();
-        let report: Newest<Report> = Arc::default();
-        let order: Newest<fsm::actor::DatabaseOrder> = Arc::default();
 
         let wiring = Wiring {
-            raft: addresses.raft.clone(),
-            database: {
-                let (order, adapter) = (Arc::clone(&order), addresses.pg.clone());
-                Arc::new(move |newest: fsm::actor::DatabaseOrder| {
-                    write(&order, newest.clone());
-                    adapter.tell(ordered(newest));
-                })
-            },
+            raft: star.raft().clone(),
+            database: star.database(),
             guard_lease: guard_lease(&tether, &board),
             record_release: record_release(&tether, &board, released, halt.clone()),
-            report: {
-                let (newest, probes) = (Arc::clone(&report), Arc::clone(&addresses.probes));
-                Arc::new(move |report: Report| {
-                    write(&newest, report.clone());
-                    for probe in probes.values() {
-                        probe.tell(probe::Input::Reported(report.clone()));
-                    }
-                })
-            },
+            report: star.report(),
             refuse: {
                 let answers = answers.clone();
                 Arc::new(move |(id, refusal)| answers.refuse(id, refusal))
@@ -144,22 +108,15 @@ impl Node {
                 Arc::new(move |stream, remote| links.accept(stream, remote))
             },
         };
-        let surroundings = Surroundings {
-            site: site.clone(),
-            tether: tether.clone(),
-            data_nodes: data_nodes(published),
-            report: {
-                let board = board.clone();
-                Arc::new(move |reported| board.tell(fsm::Input::Reported(Box::new(reported))))
-            },
-        };
+        let surroundings =
+            Surroundings { site: site.clone(), tether: tether.clone(), data_nodes: data_nodes(published), report: star.reported() };
         let config = Arc::new(config);
         let mut children = vec![
-            raft_child(&config, &addresses, &log, &links, &board, &halt),
-            fsm_child(&config, &addresses, &board, &wiring),
-            pg_child(&config, &addresses, &order, surroundings),
+            raft_child(&config, &star, &log, &links, &halt),
+            fsm_child(&config, &star, &wiring),
+            pg_child(&config, &star, surroundings),
         ];
-        children.extend(probe_children(&config, &addresses, &board, &links, &report, &site));
+        children.extend(probe_children(&config, &star, &links, &site));
         children.push(api::child(listener, api_config, wires, stopping_api));
         let tree = Tree::start(Clock::Boot, RestartPolicy::default(), children)
             .await
@@ -224,41 +181,11 @@ fn make_folder(folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn refuse_faults(settings: &pg::Settings) -> Result<(), Failure> {
-    match settings.faults() {
-        faults if faults.is_empty() => Ok(()),
-        faults => Err(Failure { exit: Exit::Usage, cause: anyhow!(faults.join("\n")) }),
+fn refuse_faults(faults: Vec<String>) -> Result<(), Failure> {
+    if faults.is_empty() {
+        return Ok(());
     }
-}
-
-fn ordered(order: fsm::actor::DatabaseOrder) -> pg::Input {
-    let fsm::actor::DatabaseOrder { number, order, hurry } = order;
-    pg::Input::Ordered { number, order, hurry }
-}
-
-/// Everything that arrives on a link goes to consensus, but reports go to the probes; both hear whether a link is up.
-fn routes(addresses: &Addresses) -> Routes {
-    let (raft, probes) = (addresses.raft.clone(), Arc::clone(&addresses.probes));
-    let machine = Arc::new(move |input: raft::Input| {
-        let linked = match &input {
-            raft::Input::Linked { node } => Some((*node, probe::Input::Linked)),
-            raft::Input::Unlinked { node } => Some((*node, probe::Input::Unlinked)),
-            _ => None,
-        };
-        if let Some((node, fact)) = linked
-            && let Some(probe) = probes.get(&node)
-        {
-            probe.tell(fact);
-        }
-        raft.tell(input);
-    });
-    let probes = Arc::clone(&addresses.probes);
-    let report = Arc::new(move |node: NodeId, report: Report| {
-        if let Some(probe) = probes.get(&node) {
-            probe.tell(probe::Input::Heard(report));
-        }
-    });
-    Routes { machine, report }
+    Err(Failure { exit: Exit::Usage, cause: anyhow!(faults.join("\n")) })
 }
 
 /// S3: a lease counts once the guard has acknowledged its end.
@@ -306,84 +233,41 @@ fn data_nodes(status: watch::Receiver<Option<Arc<Status>>>) -> Arc<dyn Fn() -> s
     })
 }
 
-fn raft_child(config: &Arc<Config>, addresses: &Addresses, log: &LogThread, links: &Links, board: &Board, halt: &Halt) -> Child {
-    let (config, log, links, board, halt) = (Arc::clone(config), log.clone(), links.clone(), board.clone(), halt.clone());
-    let address = addresses.raft.clone();
-    Child::new("raft", Clock::Boot, address.clone(), move || {
-        let persisted = {
-            let raft = address.clone();
-            Arc::new(move |number| {
-                raft.tell(raft::Input::Persisted { number });
-            })
-        };
-        let (writer, stored) = log.begin_life(persisted)?;
+fn raft_child(config: &Arc<Config>, star: &Star, log: &LogThread, links: &Links, halt: &Halt) -> Child {
+    let (config, log, links, halt) = (Arc::clone(config), log.clone(), links.clone(), halt.clone());
+    let (persisted, to_fsm) = (star.persisted(), star.to_fsm());
+    star.raft_child(move || {
+        let (writer, stored) = log.begin_life(Arc::clone(&persisted))?;
         let machine = raft::Machine::new(parts::raft(&config, random()), &stored, boottime())?;
-        let board = board.clone();
-        let hands = RaftHands::new(writer, links.clone(), Arc::new(move |fact| board.tell(fsm::Input::Raft(fact))), halt.clone());
-        Ok(Life::new(machine, hands))
+        Ok((machine, RaftHands::new(writer, links.clone(), Arc::clone(&to_fsm), halt.clone())))
     })
 }
 
-fn fsm_child(config: &Arc<Config>, addresses: &Addresses, board: &Board, wiring: &Wiring) -> Child {
-    let (config, board, wiring) = (Arc::clone(config), board.clone(), wiring.clone());
-    Child::new("fsm", Clock::Boot, addresses.fsm.clone(), move || {
-        let machine = fsm::Machine::new(parts::fsm(&config, Boot(random()), boottime()));
-        let board = board.clone();
-        Ok(Life::knowing(machine, wiring.clone(), move || vec![fsm::Input::Recalled(board.facts())]))
-    })
+fn fsm_child(config: &Arc<Config>, star: &Star, wiring: &Wiring) -> Child {
+    let (config, wiring) = (Arc::clone(config), wiring.clone());
+    star.fsm_child(move || Ok((fsm::Machine::new(parts::fsm(&config, Boot(random()), boottime())), wiring.clone())))
 }
 
-fn pg_child(config: &Arc<Config>, addresses: &Addresses, order: &Newest<fsm::actor::DatabaseOrder>, surroundings: Surroundings) -> Child {
-    let (timing, order) = (parts::timing(config), Arc::clone(order));
-    Child::new("pg", Clock::Boot, addresses.pg.clone(), move || {
-        let (machine, hands, order) = (pg::Machine::new(timing), PgHands::new(surroundings.clone()), Arc::clone(&order));
-        Ok(Life::knowing(machine, hands, move || read(&order).map(ordered).into_iter().collect()))
-    })
+fn pg_child(config: &Arc<Config>, star: &Star, surroundings: Surroundings) -> Child {
+    let timing = parts::timing(config);
+    star.pg_child(move || Ok((pg::Machine::new(timing), PgHands::new(surroundings.clone()))))
 }
 
-fn probe_children(
-    config: &Arc<Config>,
-    addresses: &Addresses,
-    board: &Board,
-    links: &Links,
-    report: &Newest<Report>,
-    site: &Site,
-) -> Vec<Child> {
+fn probe_children(config: &Arc<Config>, star: &Star, links: &Links, site: &Site) -> Vec<Child> {
     let databases: Arc<BTreeMap<_, _>> = Arc::new(config.peers.iter().map(|peer| (peer.node, peer.database.clone())).collect());
-    let (timeout, probe) = (config.failover.health_check_timeout, parts::probe(config));
-    let wires = probe::Wires {
-        newest: {
-            let report = Arc::clone(report);
-            Arc::new(move || read(&report))
-        },
-        send: {
-            let links = links.clone();
-            Arc::new(move |node, message| {
-                // Dropped: the next report says more.
-                let _ = links.send(node, &message);
-            })
-        },
-        observed: {
-            let board = board.clone();
-            Arc::new(move |observed: probe::Observed| {
-                let probe::Observed { peer, health, report, .. } = observed;
-                board.tell(fsm::Input::Observed { peer, health, report: report.map(Box::new) });
-            })
-        },
-        ask_database: {
-            let site = site.clone();
-            Arc::new(move |node| {
-                let (site, databases) = (site.clone(), Arc::clone(&databases));
-                Box::pin(async move {
-                    match databases.get(&node) {
-                        Some(database) => !matches!(probe_fresh(&site, Whom::Remote(database), timeout).await, Answer::Miss(_)),
-                        None => false,
-                    }
-                })
-            })
-        },
-    };
-    let child =
-        |(node, address): (&NodeId, &Address<probe::Input>)| probe::child(*node, probe, Clock::Boot, address.clone(), wires.clone());
-    addresses.probes.iter().map(child).collect()
+    let (links, site, timeout) = (links.clone(), site.clone(), config.failover.health_check_timeout);
+    let send: probe::SendTo = Arc::new(move |node, message| {
+        // Dropped: the next report says more.
+        let _ = links.send(node, &message);
+    });
+    let ask_database: probe::AskDatabase = Arc::new(move |node| {
+        let (site, databases) = (site.clone(), Arc::clone(&databases));
+        Box::pin(async move {
+            match databases.get(&node) {
+                Some(database) => !matches!(probe_fresh(&site, Whom::Remote(database), timeout).await, Answer::Miss(_)),
+                None => false,
+            }
+        })
+    });
+    star.probe_children(parts::probe(config), send, ask_database)
 }

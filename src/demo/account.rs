@@ -55,14 +55,10 @@ impl Account {
         self.writes_lost.is_some_and(|lost| lost == 0 || !self.must_lose_nothing)
     }
 
-    /// One line a fact.
+    /// One line a fact, in the order in which they happened.
     pub(super) fn lines(&self) -> Vec<String> {
-        let mut lines = vec![headline(&self.fault, self.node)];
-        let mut tell = |what: &str, at: Option<u64>| {
-            if let Some(at) = at {
-                lines.push(format!("  {at:>6} ms  {what}"));
-            }
-        };
+        let mut facts = Vec::new();
+        let mut tell = |what: &str, at: Option<u64>| facts.extend(at.map(|at| (at, what.to_owned())));
         let rule = self.rule.as_deref().unwrap_or_default();
         let because = self.because.as_deref().unwrap_or_default();
         tell(&format!("detected: {rule} ({because})"), self.detected_ms);
@@ -72,6 +68,9 @@ impl Account {
         let successor = self.successor.unwrap_or_default();
         tell(&format!("first write acknowledged again, by n{successor}"), self.first_write_ms);
         tell("all nodes stream again", self.rejoined_ms);
+        facts.sort();
+        let mut lines = vec![headline(&self.fault, self.node)];
+        lines.extend(facts.into_iter().map(|(at, what)| format!("  {at:>6} ms  {what}")));
         let mut last = String::new();
         if let Some(outage) = self.outage_ms {
             write!(last, "  the client waited {outage} ms").expect("a string takes all");

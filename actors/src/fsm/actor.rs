@@ -6,8 +6,8 @@ mod released;
 pub use board::Board;
 pub use released::{Released, ReleasedError};
 
-use super::{Effect, Input, Machine, Refusal};
-use crate::machine::Timestamp;
+use super::{Effect, Input, Refusal};
+use crate::machine::{Machine, Timestamp};
 use crate::model::{Epoch, Report, RequestId, Status};
 use crate::tree::{Address, Hands};
 use crate::{pg, raft};
@@ -58,7 +58,10 @@ pub struct DatabaseOrder {
     pub hurry: bool,
 }
 
-impl Hands<Machine> for Wiring {
+impl<M> Hands<M> for Wiring
+where
+    M: Machine<Input = Input, Effect = Effect>,
+{
     fn perform(&mut self, now: Timestamp, effect: Effect, _: &Address<Input>) -> Result<(), Box<dyn Error + Send + Sync>> {
         match effect {
             Effect::Raft(order) => {

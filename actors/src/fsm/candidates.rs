@@ -82,9 +82,13 @@ pub(super) fn is_ours(state: &ClusterState, database: &Database) -> bool {
     matches!(&database.directory, Directory::Database { system_identifier, .. } if state.system_identifier == Some(*system_identifier))
 }
 
-/// Everybody but `not` who may be appointed: the best known position wins, among equals the priority, then the lowest node id.
+/// Everybody but `not` who may be appointed: the best known position wins (on the latest
+/// timeline: who is on it has what was acknowledged on it), among equals the priority, then the lowest node id.
 pub(super) fn best(facts: &Facts, state: &ClusterState, not: Option<NodeId>) -> Option<Candidate> {
-    all(facts, state, not).max_by_key(|candidate| (candidate.position.lsn, candidate.priority, Reverse(candidate.node)))
+    all(facts, state, not).max_by_key(|candidate| {
+        let Position { timeline, lsn } = candidate.position;
+        (timeline, lsn, candidate.priority, Reverse(candidate.node))
+    })
 }
 
 /// Everybody but `not` who may be appointed.

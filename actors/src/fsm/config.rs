@@ -30,6 +30,8 @@ pub struct Config {
     pub step_down_max: Duration,
     /// How long the target may take, after that, to receive the end of the log.
     pub catch_up_max: Duration,
+    /// How long the server may take to accept writes once this node may lead.
+    pub start_max: Duration,
     /// How many deaths of the server within ten minutes are met with a restart in place; one more and it is failed over. `on_crash =
     /// "failover"` makes it zero.
     pub restarts_in_place: u32,

@@ -25,7 +25,12 @@ pub(super) struct Facts {
     pub(super) guard_found: bool,
     pub(super) stopping: bool,
     led_since: Option<Timestamp>,
+    leaderless_since: Option<Timestamp>,
     settled: bool,
+    /// The primary of that epoch told itself how far it is.
+    heard_from: Option<Epoch>,
+    /// Since when this node leads and may decide.
+    ready_since: Option<Timestamp>,
     /// When the state first showed this epoch.
     appointed: Option<(Epoch, Timestamp)>,
     /// When the state first showed the primary of this epoch as released.
@@ -44,15 +49,18 @@ pub(super) struct Peer {
 
 impl Facts {
     pub(super) fn committed(&mut self, now: Timestamp, state: ClusterState) {
-        if self.written.is_some_and(|(epoch, _)| epoch != state.epoch) {
-            self.written = None;
-        }
         if self.appointed.is_none_or(|(epoch, _)| epoch != state.epoch) {
             self.appointed = Some((state.epoch, now));
         }
         if let Some(primary) = &state.primary {
-            if let Some(promotion) = primary.promoted {
-                self.wrote(primary.epoch, promotion.lsn);
+            match primary.promoted {
+                // What the primaries before had written counts until the new one writes its own.
+                None => self.written = self.written.map(|(_, lsn)| (primary.epoch, lsn)),
+                Some(promotion) if self.state.as_ref().and_then(|before| before.primary.as_ref()?.promoted) != Some(promotion) => {
+                    self.written = Some((primary.epoch, promotion.lsn));
+                    self.heard_from = None;
+                }
+                Some(_) => {}
             }
             if let Some(release) = primary.released {
                 if self.released.is_none_or(|(epoch, _)| epoch != primary.epoch) {
@@ -79,6 +87,8 @@ impl Facts {
             (None, _) => self.led_since = None,
             (Some(_), Some(_)) => {}
         }
+        self.ready_since = leadership.ready.then(|| self.ready_since.unwrap_or(now));
+        self.leaderless_since = if leadership.leader.is_none() { self.leaderless_since.or(Some(now)) } else { None };
         self.leadership = leadership;
     }
 
@@ -90,6 +100,7 @@ impl Facts {
             && database.server == Server::Primary
             && let Some(position) = database.position
         {
+            self.heard_from = Some(epoch);
             self.wrote(epoch, position.lsn);
         }
         let news = report.as_ref().map(|report| (report.boot, report.seq));
@@ -105,6 +116,7 @@ impl Facts {
         if let Some(position) = request.position
             && self.state.as_ref().and_then(ClusterState::leaseholder) == Some((request.node, request.epoch))
         {
+            self.heard_from = Some(request.epoch);
             self.wrote(request.epoch, position.lsn);
         }
     }
@@ -122,8 +134,23 @@ impl Facts {
         self.settled
     }
 
+    /// For how long Raft has named no leader.
+    pub(super) fn leaderless_for(&self, now: Timestamp) -> Duration {
+        self.leaderless_since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+
     pub(super) fn holder(&self) -> Option<(NodeId, Epoch)> {
         self.state.as_ref().and_then(ClusterState::leaseholder)
+    }
+
+    /// Whether the primary of the present epoch has told how far it is, so that a lag means something (D1).
+    pub(super) fn has_heard_from_primary(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| self.heard_from == Some(state.epoch))
+    }
+
+    /// How long this node has been in charge.
+    pub(super) fn ready_for(&self, now: Timestamp) -> Duration {
+        self.ready_since.map_or(Duration::ZERO, |since| now.since(since))
     }
 
     /// How long ago the state first showed the present epoch.

@@ -24,12 +24,30 @@ pub(super) struct Keeper {
     asked_at: Option<Timestamp>,
     granted_from: Option<Timestamp>,
     held: Option<(Epoch, Timestamp)>,
+    /// Since when leases are granted that the guard does not acknowledge.
+    unguarded_since: Option<Timestamp>,
     released: Epoch,
 }
 
 impl Keeper {
     pub(super) fn new(node: NodeId, boot: Boot, timing: LeaseTiming) -> Self {
-        Self { node, boot, timing, seq: 0, open: BTreeMap::new(), asked_at: None, granted_from: None, held: None, released: Epoch(0) }
+        Self {
+            node,
+            boot,
+            timing,
+            seq: 0,
+            open: BTreeMap::new(),
+            asked_at: None,
+            granted_from: None,
+            held: None,
+            unguarded_since: None,
+            released: Epoch(0),
+        }
+    }
+
+    /// The cluster's T: it is replicated, so that every node counts with the same.
+    pub(super) const fn set_ttl(&mut self, ttl: Duration) {
+        self.timing.ttl = ttl;
     }
 
     /// When the next request is due, for a node that is appointed.
@@ -39,9 +57,10 @@ impl Keeper {
         asked_at + if fresh { self.timing.renewal() } else { RETRY.min(self.timing.renewal()) }
     }
 
-    /// Makes a request that is sent at `now`. None for an epoch that this node has released.
+    /// Makes a request that is sent at `now`. None for an epoch that this node has released, and while no guard takes what is granted: a
+    /// lease that cannot be used only keeps others from taking over.
     pub(super) fn ask(&mut self, now: Timestamp, epoch: Epoch, position: Option<Position>) -> Option<LeaseRequest> {
-        if epoch <= self.released {
+        if epoch <= self.released || self.unguarded_since.is_some_and(|since| now.since(since) > self.timing.ttl) {
             return None;
         }
         self.seq += 1;
@@ -68,11 +87,16 @@ impl Keeper {
         }
         let end = sent + self.timing.ttl;
         let news = self.held.is_none_or(|(held_epoch, held_end)| held_epoch != epoch || held_end < end);
-        (news && end > now).then_some((epoch, end))
+        let wanted = (news && end > now).then_some((epoch, end));
+        if wanted.is_some() {
+            self.unguarded_since.get_or_insert(now);
+        }
+        wanted
     }
 
     /// The guard will end a writable server only at that new end.
     pub(super) fn guarded(&mut self, epoch: Epoch, end: Timestamp) {
+        self.unguarded_since = None;
         if epoch <= self.released {
             return;
         }
@@ -84,6 +108,7 @@ impl Keeper {
     /// The guard lost its memory: nothing is held until it acknowledges a lease again.
     pub(super) fn guard_began_anew(&mut self, lease: Option<(Epoch, Timestamp)>) {
         self.held = None;
+        self.unguarded_since = None;
         if let Some((epoch, end)) = lease {
             self.guarded(epoch, end);
         }
@@ -208,6 +233,17 @@ mod tests {
         assert_eq!(keeper.due_at(at(1000)), at(1100));
         keeper.granted(at(1010), grant(&request), HOLDER);
         assert_eq!(keeper.due_at(at(1010)), at(1500));
+    }
+
+    #[test]
+    fn leases_that_no_guard_takes_are_not_asked_for_any_longer() {
+        let mut keeper = keeper();
+        let request = asked(&mut keeper, at(1000));
+        assert!(keeper.granted(at(1010), grant(&request), HOLDER).is_some());
+        asked(&mut keeper, at(4000));
+        assert_eq!(keeper.ask(at(4100), Epoch(3), None), None);
+        keeper.guard_began_anew(None);
+        assert!(keeper.ask(at(4200), Epoch(3), None).is_some(), "there is a guard again");
     }
 
     #[test]

@@ -41,12 +41,16 @@ pub struct Machine {
     order_number: u64,
     /// The epoch that this primary has decided to give up, how, and why.
     leaving: Option<(Epoch, Leaving, Why)>,
+    /// The epoch whose release was ordered to be recorded.
+    recording: Option<Epoch>,
+    office: Option<Office>,
     /// What was decided last, by table, so that a decision is told once.
     node_rule: &'static str,
     leader_rule: &'static str,
     decisions: VecDeque<RecentDecision>,
     proposed_at: Option<Timestamp>,
     appointed_at: Option<Timestamp>,
+    aborted_at: Option<Timestamp>,
     report: Option<Report>,
     report_seq: u64,
     reported_at: Option<Timestamp>,
@@ -55,6 +59,16 @@ pub struct Machine {
     stamped_at: Option<Timestamp>,
     exiting: bool,
     wake_at: Timestamp,
+}
+
+/// This node's time as the primary of an epoch.
+#[derive(Clone, Copy, Debug)]
+struct Office {
+    epoch: Epoch,
+    /// What its server had died of before it was appointed is not held against it.
+    deaths_before: u32,
+    /// Since when it holds the lease and does not accept writes.
+    idle_since: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,11 +92,14 @@ impl Machine {
             // Numbers of an earlier life must not come again: reports echo them. No life gives an order every microsecond.
             order_number: started.as_micros(),
             leaving: None,
+            recording: None,
+            office: None,
             node_rule: "",
             leader_rule: "",
             decisions: VecDeque::new(),
             proposed_at: None,
             appointed_at: None,
+            aborted_at: None,
             report: None,
             report_seq: 0,
             reported_at: None,
@@ -139,6 +156,7 @@ impl Machine {
                 // What follows from the new state is proposed at once.
                 self.proposed_at = None;
                 self.appointed_at = None;
+                self.keeper.set_ttl(state.settings.lease_ttl);
                 self.facts.committed(now, *state);
                 Vec::new()
             }

@@ -15,6 +15,9 @@ use core::time::Duration;
 /// After a release, candidates that still stream are given so long to tell their last position.
 const POSITIONS_MAX: Duration = Duration::from_millis(500);
 
+/// An election takes less than two seconds: who has known no leader for so long is without a quorum.
+const LEADERLESS_MAX: Duration = Duration::from_secs(3);
+
 /// What the node table looks at.
 pub(super) fn of_node(facts: &Facts, config: &Config, keeper: &Keeper, now: Timestamp, leaving: Leaving, proved_gone: bool) -> node::View {
     let state = facts.state.as_ref();
@@ -37,6 +40,7 @@ pub(super) fn of_node(facts: &Facts, config: &Config, keeper: &Keeper, now: Time
         paused: state.is_some_and(|state| state.paused),
         patient: now.since(config.started) < config.patience,
         switching: state.is_some_and(|state| state.switchover.is_some()),
+        leaderless: facts.leaderless_for(now) >= LEADERLESS_MAX,
     }
 }
 
@@ -52,6 +56,11 @@ fn appointment(state: Option<&ClusterState>, me: NodeId) -> Appointment {
             (false, false, false) => Appointment::OtherPending,
         },
     }
+}
+
+/// Whether a primary has a data directory on which Witch may run nothing.
+pub(super) fn is_not_ours_to_run(state: &ClusterState, database: &Database) -> bool {
+    matches!(local(Some(state), database), Local::Foreign | Local::Unusable | Local::Stranger)
 }
 
 fn local(state: Option<&ClusterState>, database: &Database) -> Local {
@@ -89,7 +98,7 @@ pub(super) fn of_leader(facts: &Facts, config: &Config, state: &ClusterState, no
             (None, Founding::Refused(_)) => leader::Founding::Refused,
         },
         switching: switching(facts, config, state, now),
-        candidate: candidate(facts, state, old, now),
+        candidate: candidate(facts, config, state, old, now),
         old_is_well: old.is_some_and(|node| is_well(facts, state, node)),
         newly_appointed: facts.appointed_for(now) < config.timing.ttl / 2,
     }
@@ -99,7 +108,8 @@ fn switching(facts: &Facts, config: &Config, state: &ClusterState, now: Timestam
     let Some(switchover) = &state.switchover else { return Switching::No };
     let Some(primary) = &state.primary else { return Switching::No };
     if primary.epoch != switchover.epoch {
-        return Switching::Appointed;
+        let overdue = facts.appointed_for(now) > config.start_max;
+        return if overdue { Switching::Overdue } else { Switching::Appointed };
     }
     let Some(release) = primary.released else {
         let overdue = facts.switching_for(now) > config.step_down_max;
@@ -114,13 +124,24 @@ fn switching(facts: &Facts, config: &Config, state: &ClusterState, now: Timestam
     }
 }
 
-fn candidate(facts: &Facts, state: &ClusterState, old: Option<NodeId>, now: Timestamp) -> Candidate {
+fn tells_position(facts: &Facts, node: NodeId) -> bool {
+    facts.fresh(node).and_then(|report| report.database.as_ref()?.position).is_some()
+}
+
+fn candidate(facts: &Facts, config: &Config, state: &ClusterState, old: Option<NodeId>, now: Timestamp) -> Candidate {
     if best(facts, state, old).is_none() {
         return Candidate::None;
     }
-    let released = facts.leadership.gate == Gate::Released && state.primary.is_some();
-    let moving = released && facts.released_for(now) < POSITIONS_MAX && all(facts, state, old).any(|candidate| candidate.streaming);
-    if moving { Candidate::Moving } else { Candidate::Settled }
+    let moving = match facts.leadership.gate {
+        Gate::Released => facts.released_for(now) < POSITIONS_MAX && all(facts, state, old).any(|candidate| candidate.streaming),
+        // Nobody knows how far the primary was, as after a power failure: nobody is chosen before everybody had the time to speak.
+        Gate::Lapsed if !facts.has_heard_from_primary() => {
+            facts.ready_for(now) < config.timing.wait() * 2
+                && state.data_nodes().any(|member| Some(member.node) != old && !tells_position(facts, member.node))
+        }
+        Gate::Closed | Gate::Lapsed => false,
+    };
+    if moving && state.primary.is_some() { Candidate::Moving } else { Candidate::Settled }
 }
 
 /// Whether the old primary could lead again.

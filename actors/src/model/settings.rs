@@ -1,5 +1,6 @@
 //! Settings of the whole cluster: they live in the log, not in a file.
 
+use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// The replicated settings. The files only seed them when the cluster is founded.
@@ -9,10 +10,12 @@ pub struct Settings {
     pub max_replication_lag: u64,
     /// A standby that is not on the primary's timeline is no candidate (D1).
     pub check_timeline: bool,
+    /// T: one number for all, or one node's W would not outlast another's lease (S5).
+    pub lease_ttl: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_replication_lag: 1 << 20, check_timeline: true }
+        Self { max_replication_lag: 1 << 20, check_timeline: true, lease_ttl: Duration::from_secs(3) }
     }
 }

@@ -194,6 +194,8 @@ impl ClusterState {
 
     /// A node that lost its log is a member again under a new Raft id. Travels with the configuration change itself.
     pub fn replace_member(&mut self, index: u64, at: WallClock, node: NodeId, raft_id: RaftId) {
+        // Consensus knows no time of day: an event without a date happened after the one before it.
+        let at = self.history.back().map_or(at, |before| at.max(before.at));
         if let Some(member) = self.members.get_mut(&node) {
             member.raft_id = raft_id;
             self.remember(Event { index, at, epoch: self.epoch, kind: EventKind::MemberReplaced { node } });

@@ -16,7 +16,7 @@ mod work;
 
 pub use tether::{Found, Tether};
 
-use super::{Answer, Effect, Input, Life, Machine, Operation, Outcome, Reported};
+use super::{Answer, Effect, Importance, Input, Life, Machine, Operation, Outcome, Reported};
 use crate::guard;
 use crate::machine::Timestamp;
 use crate::model::NodeId;
@@ -31,6 +31,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// What the hands need to know of their surroundings.
 #[derive(Clone)]
@@ -57,6 +58,7 @@ pub struct PgHands {
     shop: Arc<Shop>,
     work: Option<(u64, JoinHandle<()>)>,
     look: Option<JoinHandle<()>>,
+    rotated: Option<Instant>,
 }
 
 /// What the tasks share.
@@ -66,6 +68,8 @@ struct Shop {
     log: Arc<Mutex<ServerLog>>,
     known: tokio::sync::Mutex<Known>,
     disk: Aside,
+    /// Held while something that was discarded is removed.
+    removing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Shop {
@@ -85,8 +89,14 @@ impl PgHands {
     #[must_use]
     pub fn new(surroundings: Surroundings) -> Self {
         let log = ServerLog::from_its_end(launch::log_file(&surroundings.site));
-        let shop = Shop { surroundings, log: Arc::new(Mutex::new(log)), known: tokio::sync::Mutex::default(), disk: Aside::default() };
-        Self { shop: Arc::new(shop), work: None, look: None }
+        let shop = Shop {
+            surroundings,
+            log: Arc::new(Mutex::new(log)),
+            known: tokio::sync::Mutex::default(),
+            disk: Aside::default(),
+            removing: Arc::default(),
+        };
+        Self { shop: Arc::new(shop), work: None, look: None, rotated: None }
     }
 
     fn begin(&mut self, id: u64, operation: Operation, me: &Address<Input>) {
@@ -114,11 +124,26 @@ impl PgHands {
         if let Some(look) = self.look.take() {
             look.abort();
         }
+        self.rotate_now_and_then();
         let (shop, me) = (Arc::clone(&self.shop), me.clone());
         self.look = Some(tokio::spawn(async move {
             let observation = Box::new(shop.look().await);
             me.tell(Input::Observed { number, observation });
         }));
+    }
+
+    /// Looks are taken as long as the actor lives, so they are the occasion.
+    fn rotate_now_and_then(&mut self) {
+        if self.rotated.is_some_and(|at| at.elapsed() < server_log::ROTATE_EVERY) {
+            return;
+        }
+        self.rotated = Some(Instant::now());
+        let log = launch::log_file(self.shop.site());
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = server_log::rotate(&log) {
+                tracing::warn!(%error, log = %log.display(), "the server's log is too long and cannot be put aside");
+            }
+        });
     }
 
     fn probe(&self, number: u64, within: Duration, me: &Address<Input>) {
@@ -160,8 +185,11 @@ impl Hands<Machine> for PgHands {
             Effect::Look { number } => self.look(number, me),
             Effect::Probe { number, timeout } => self.probe(number, timeout, me),
             Effect::Report(report) => (self.shop.surroundings.report)(report),
-            Effect::Note { warning: true, rule, because, text } => tracing::warn!(rule, because, "database: {text}"),
-            Effect::Note { warning: false, rule, because, text } => tracing::info!(rule, because, "database: {text}"),
+            Effect::Note { importance, rule, because, text } => match importance {
+                Importance::Routine => tracing::debug!(rule, because, "database: {text}"),
+                Importance::News => tracing::info!(rule, because, "database: {text}"),
+                Importance::Warning => tracing::warn!(rule, because, "database: {text}"),
+            },
         }
         Ok(())
     }

@@ -30,8 +30,25 @@ pub enum Relation {
         /// The last common timeline, and where the two parted on it.
         fork: Position,
     },
+    /// The same, on a timeline that has the number and the beginning of one of the primary's and is another: two nodes were promoted at the
+    /// same position, and neither knew of the other. The histories do not show it, so `pg_rewind` takes the two for one.
+    Twin {
+        /// The last common timeline, and where the two parted on it.
+        fork: Position,
+    },
     /// They have not even the first timeline in common.
     Unrelated,
+}
+
+/// A timeline that two histories name alike. Whether it is one and the same, only its log can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Namesake {
+    /// The number.
+    pub timeline: Timeline,
+    /// The timeline before it, and where that was left.
+    pub fork: Position,
+    /// So far both have it.
+    pub end: Lsn,
 }
 
 impl Ancestry {
@@ -70,6 +87,12 @@ impl Ancestry {
         self.timeline
     }
 
+    /// That timeline and those that came after it here.
+    pub fn from(&self, timeline: Timeline) -> impl Iterator<Item = Timeline> {
+        let all = self.ancestors.iter().map(|ancestor| ancestor.timeline).chain([self.timeline]);
+        all.skip_while(move |other| *other != timeline)
+    }
+
     /// Where the timeline began: the first one at the beginning of the log.
     #[must_use]
     pub fn began_at(&self) -> Lsn {
@@ -82,14 +105,25 @@ impl Ancestry {
         self.ancestors.iter().find(|ancestor| ancestor.timeline == timeline).map(|ancestor| ancestor.lsn)
     }
 
+    /// The timelines that were promoted to in both histories under the same number and from the same position, the newest first.
+    #[must_use]
+    pub fn namesakes(&self, end: Lsn, primary: &Self) -> Vec<Namesake> {
+        let (own, theirs) = (self.stretches(end), primary.stretches(Lsn(u64::MAX)));
+        let common = common(&own, &theirs);
+        // Each ancestor is the fork of the timeline after it; the first timeline has none.
+        let promoted = own.iter().zip(&theirs).skip(1).zip(&self.ancestors).take(common.saturating_sub(1));
+        let named = promoted.map(|((mine, other), fork)| Namesake { timeline: mine.timeline, fork: *fork, end: mine.end.min(other.end) });
+        let mut named: Vec<Namesake> = named.collect();
+        named.reverse();
+        named
+    }
+
     /// How a log with this history that ends at `end` relates to the primary's history. The primary's last timeline has no end.
     #[must_use]
     pub fn relate(&self, end: Lsn, primary: &Self) -> Relation {
         let own = self.stretches(end);
         let theirs = primary.stretches(Lsn(u64::MAX));
-        let common =
-            own.iter().zip(&theirs).take_while(|(mine, other)| mine.timeline == other.timeline && mine.begin == other.begin).count();
-        let Some(last) = common.checked_sub(1) else { return Relation::Unrelated };
+        let Some(last) = common(&own, &theirs).checked_sub(1) else { return Relation::Unrelated };
         let fork = own[last].end.min(theirs[last].end);
         if last + 1 == own.len() && end <= theirs[last].end {
             Relation::Prefix
@@ -108,6 +142,11 @@ impl Ancestry {
         stretches.push(Stretch { timeline: self.timeline, begin, end });
         stretches
     }
+}
+
+/// How many parts from the beginning are named alike.
+fn common(own: &[Stretch], theirs: &[Stretch]) -> usize {
+    own.iter().zip(theirs).take_while(|(mine, other)| mine.timeline == other.timeline && mine.begin == other.begin).count()
 }
 
 /// A part of the log that was written on one timeline.
@@ -150,6 +189,19 @@ mod tests {
         // A later timeline of one's own, from the middle of theirs.
         let fourth = Ancestry::parse(Timeline(4), "1 0/100 x\n2 0/150 x").expect("well-formed");
         assert_eq!(fourth.relate(Lsn(0x160), &third()), diverged(2, 0x150));
+    }
+
+    #[test]
+    fn timelines_that_two_histories_name_alike_are_told_with_their_forks() {
+        let fork = |timeline: u32, lsn: u64| Position { timeline: Timeline(timeline), lsn: Lsn(lsn) };
+        let named = |timeline: u32, from: Position, end: u64| Namesake { timeline: Timeline(timeline), fork: from, end: Lsn(end) };
+        assert_eq!(Ancestry::first(Timeline(1)).namesakes(Lsn(0x900), &third()), [], "the first one is never promoted to");
+        let second = Ancestry::parse(Timeline(2), "1 0/100 x").expect("well-formed");
+        assert_eq!(second.namesakes(Lsn(0x180), &third()), [named(2, fork(1, 0x100), 0x180)]);
+        assert_eq!(second.namesakes(Lsn(0x900), &third()), [named(2, fork(1, 0x100), 0x200)], "the primary left it sooner");
+        assert_eq!(third().namesakes(Lsn(0x300), &third()), [named(3, fork(2, 0x200), 0x300), named(2, fork(1, 0x100), 0x200)]);
+        let elsewhere = Ancestry::parse(Timeline(2), "1 0/180 x").expect("well-formed");
+        assert_eq!(elsewhere.namesakes(Lsn(0x300), &third()), []);
     }
 
     #[test]

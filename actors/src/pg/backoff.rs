@@ -5,6 +5,8 @@ use core::time::Duration;
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
+/// What only waits for something else is asked again this soon: the wait should not outlast its reason by much.
+const WAITING: Duration = Duration::from_secs(2);
 
 /// The delay after so many failures in a row: nothing, then 1 s, doubling up to 30 s.
 #[must_use]
@@ -29,6 +31,11 @@ impl BackOff {
     pub(super) fn failed(&mut self, now: Timestamp) {
         self.failures += 1;
         self.until = now + delay(self.failures);
+    }
+
+    /// It could not even be tried.
+    pub(super) fn waits(&mut self, now: Timestamp) {
+        self.until = now + WAITING;
     }
 }
 

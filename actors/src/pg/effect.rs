@@ -98,8 +98,8 @@ pub enum Effect {
     Report(Reported),
     /// Write one line into the log of the daemon.
     Note {
-        /// It surprised us, though we go on.
-        warning: bool,
+        /// How loud.
+        importance: Importance,
         /// The rule behind it.
         rule: &'static str,
         /// Its reason.
@@ -107,4 +107,15 @@ pub enum Effect {
         /// What is done, or happened.
         text: String,
     },
+}
+
+/// How loud a note is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Importance {
+    /// It comes round again and again while all is well.
+    Routine,
+    /// Something changes.
+    News,
+    /// It surprised us, though we go on.
+    Warning,
 }

@@ -12,6 +12,10 @@ use core::time::Duration;
 const STARTS_MAX: u32 = 3;
 /// So many failed rewinds in a row show that there is no use in another.
 const REWINDS_MAX: u32 = 3;
+/// So many failed comparisons in a row, each with an upstream that answered, show that something here cannot be read.
+const COMPARISONS_MAX: u32 = 3;
+/// So many failed tries to keep what diverged are enough: keeping never blocks a return.
+const PRESERVES_MAX: u32 = 3;
 /// So often the server may say that the histories diverged when the comparison says otherwise; then the server is believed.
 const CONTRADICTIONS_MAX: u32 = 3;
 /// What the server says right after a comparison may have been said before it.
@@ -37,7 +41,9 @@ pub enum Rung {
 pub(super) struct Ladder {
     towards: Option<(Epoch, Endpoint, Option<Promotion>)>,
     fork: Option<(Fork, Timestamp)>,
+    comparisons_failed: u32,
     preserved: bool,
+    preserves_failed: u32,
     wal_removed: bool,
     starts_failed: u32,
     rewinds_failed: u32,
@@ -46,14 +52,16 @@ pub(super) struct Ladder {
 }
 
 impl Ladder {
-    /// Begins anew if the upstream is another, or has been promoted.
+    /// Begins anew if the upstream is another, or has been promoted. That its promotion is not known for a moment changes nothing.
     pub(super) fn towards(&mut self, upstream: &Upstream) -> bool {
-        let towards = Some((upstream.epoch, upstream.database.clone(), upstream.promotion));
-        let changed = self.towards != towards;
-        if changed {
+        let same = self.towards.as_ref().is_some_and(|(epoch, database, promotion)| {
+            *epoch == upstream.epoch && *database == upstream.database && (upstream.promotion.is_none() || *promotion == upstream.promotion)
+        });
+        if !same {
+            let towards = Some((upstream.epoch, upstream.database.clone(), upstream.promotion));
             *self = Self { towards, ..Self::default() };
         }
-        changed
+        !same
     }
 
     /// The standby was seen streaming: whatever was in its way is gone.
@@ -63,9 +71,23 @@ impl Ladder {
 
     /// The histories were compared.
     pub(super) fn compared(&mut self, now: Timestamp, fork: Fork) {
-        let fork = if self.contradicted >= CONTRADICTIONS_MAX { Fork::Diverged } else { fork };
+        let believed = fork == Fork::Prefix && self.contradicted >= CONTRADICTIONS_MAX;
+        let fork = if believed { Fork::Diverged } else { fork };
         self.fork = Some((fork, now));
-        self.preserved = false;
+        self.comparisons_failed = 0;
+        (self.preserved, self.preserves_failed) = (false, 0);
+    }
+
+    /// A comparison with an upstream that answered failed.
+    pub(super) fn comparison_failed(&mut self) {
+        self.comparisons_failed += 1;
+    }
+
+    /// What diverged could not be kept. True: it is given up, and the return goes on without it.
+    pub(super) fn preserve_failed(&mut self) -> bool {
+        self.preserves_failed += 1;
+        self.preserved = self.preserves_failed >= PRESERVES_MAX;
+        self.preserved
     }
 
     /// The diverged part is kept.
@@ -109,17 +131,27 @@ impl Ladder {
         }
     }
 
-    /// Whether what diverged is kept already, or nothing diverged.
+    /// Whether what diverged is kept already or cannot be, or nothing diverged. What cannot be compared may have diverged.
     pub(super) fn is_preserved(&self) -> bool {
-        self.preserved || !matches!(self.fork, Some((Fork::Diverged, _)))
+        self.preserved
+            || match self.fork {
+                None => !self.is_incomparable(),
+                Some((fork, _)) => fork == Fork::Prefix,
+            }
+    }
+
+    const fn is_incomparable(&self) -> bool {
+        self.comparisons_failed >= COMPARISONS_MAX
     }
 
     /// What is to be done next.
     pub(super) fn rung(&self) -> Rung {
         match self.fork {
+            None if self.is_incomparable() => Rung::Clone,
             None => Rung::Compare,
             Some((Fork::Prefix, _)) if self.wal_removed || self.starts_failed >= STARTS_MAX => Rung::Clone,
             Some((Fork::Prefix, _)) => Rung::Start,
+            Some((Fork::Twin, _)) => Rung::Clone,
             Some((Fork::Diverged, _)) if self.rewound || self.rewinds_failed >= REWINDS_MAX => Rung::Clone,
             Some((Fork::Diverged, _)) => Rung::Rewind,
         }
@@ -173,6 +205,64 @@ mod tests {
             ladder.rewind_failed(false);
         }
         assert_eq!(ladder.rung(), Rung::Clone);
+    }
+
+    #[test]
+    fn what_diverged_on_a_timeline_of_the_same_name_is_kept_and_cloned() {
+        let mut ladder = Ladder::default();
+        ladder.compared(at(0), Fork::Twin);
+        assert_eq!((ladder.rung(), ladder.is_preserved()), (Rung::Clone, false));
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_cloned_and_kept_first_if_that_can_be() {
+        let mut ladder = Ladder::default();
+        for _ in 0..COMPARISONS_MAX {
+            assert_eq!((ladder.rung(), ladder.is_preserved()), (Rung::Compare, true));
+            ladder.comparison_failed();
+        }
+        assert_eq!((ladder.rung(), ladder.is_preserved()), (Rung::Clone, false));
+        for _ in 1..PRESERVES_MAX {
+            assert!(!ladder.preserve_failed());
+        }
+        assert!(ladder.preserve_failed() && ladder.is_preserved());
+        assert_eq!(ladder.rung(), Rung::Clone);
+        ladder.cloned(at(1));
+        assert_eq!(ladder.rung(), Rung::Start);
+    }
+
+    #[test]
+    fn only_failed_comparisons_in_a_row_count() {
+        let mut ladder = Ladder::default();
+        for round in 0..2 {
+            for _ in 1..COMPARISONS_MAX {
+                ladder.comparison_failed();
+            }
+            assert_eq!(ladder.rung(), Rung::Compare);
+            ladder.compared(at(round * 100), Fork::Prefix);
+            ladder.stalled(at(round * 100 + 50), None);
+        }
+    }
+
+    #[test]
+    fn a_promotion_that_is_not_known_for_a_moment_changes_nothing() {
+        let promotion = Some(Promotion { timeline: crate::model::Timeline(2), lsn: crate::model::Lsn(0x5000) });
+        let database = Endpoint { host: "two".into(), port: 5432 };
+        let promoted = Upstream {
+            node: crate::model::NodeId(2),
+            epoch: Epoch(2),
+            database,
+            system_identifier: crate::model::SystemIdentifier(7),
+            promotion,
+        };
+        let mut ladder = Ladder::default();
+        assert!(ladder.towards(&promoted));
+        ladder.compared(at(0), Fork::Diverged);
+        assert!(!ladder.towards(&Upstream { promotion: None, ..promoted.clone() }));
+        assert!(!ladder.towards(&promoted));
+        assert_eq!(ladder.rung(), Rung::Rewind);
+        assert!(ladder.towards(&Upstream { epoch: Epoch(9), promotion: None, ..promoted }));
+        assert_eq!(ladder.rung(), Rung::Compare);
     }
 
     #[test]

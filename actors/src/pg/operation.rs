@@ -148,11 +148,23 @@ pub enum Outcome {
     Failed {
         /// What happened, why, and what to do, in words.
         reason: String,
-        /// Trying the same again cannot help.
-        hopeless: bool,
+        /// What that says of the next try.
+        outlook: Outlook,
     },
     /// It was cancelled, and nothing of it runs on.
     Cancelled,
+}
+
+/// What a failure says of the next try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// It fails as long as something elsewhere is not as it should be, such as an upstream that cannot be reached or is not ready yet. It
+    /// shows nothing against the operation itself.
+    Waiting,
+    /// The next try may succeed.
+    Open,
+    /// Trying the same again cannot help.
+    Hopeless,
 }
 
 /// How the history here relates to the upstream's.
@@ -162,4 +174,6 @@ pub enum Fork {
     Prefix,
     /// Something was written here that the upstream never had.
     Diverged,
+    /// The same, on a timeline that only looks like one of the upstream's, so that a rewind would find nothing to do.
+    Twin,
 }

@@ -367,10 +367,22 @@ pub static RULES: &[Rule] = &[
         because: "neither streaming nor a rewind can bring this node back (L2)",
     },
     Rule {
+        id: "pg-compare-first",
+        when: |v| !v.aimed && v.promoted && v.server == Server::Standby && v.rung == Rung::Compare,
+        then: Step::Begin(Kind::Compare),
+        because: "two timelines can have one number, and a standby that is told to follow the wrong one does so without a word",
+    },
+    Rule {
         id: "pg-aim",
-        when: |v| !v.aimed,
+        when: |v| !v.aimed && v.promoted && v.rung == Rung::Start,
         then: Step::Begin(Kind::Aim),
         because: "the standby is to follow another primary than it was told",
+    },
+    Rule {
+        id: "pg-turn-back",
+        when: |v| !v.aimed && v.promoted && v.rung != Rung::Compare,
+        then: Step::Begin(Kind::StopFast),
+        because: "the standby cannot follow this primary as it is, so the next rung of the ladder is taken (L2)",
     },
     Rule {
         id: "pg-tend-standby",

@@ -51,6 +51,13 @@ impl Geometry {
         lsn.0.is_multiple_of(self.segment)
     }
 
+    /// The name of the file that holds the log of a timeline at a position.
+    #[must_use]
+    pub fn file_name(self, timeline: Timeline, at: Lsn) -> String {
+        let (number, per_name) = (at.0 / self.segment, (1 << 32) / self.segment);
+        format!("{:08X}{:08X}{:08X}", timeline.0, number / per_name, number % per_name)
+    }
+
     /// Of which timeline a file of the log is, and with which position it begins. None: the name is no segment's.
     #[must_use]
     pub fn parse_file_name(self, name: &str) -> Option<(Timeline, Lsn)> {
@@ -145,6 +152,7 @@ mod tests {
     #[test]
     fn a_file_name_tells_timeline_and_position() {
         assert_eq!(USUAL.parse_file_name("000000020000000100000003"), Some((Timeline(2), Lsn(0x1_0300_0000))));
+        assert_eq!(USUAL.file_name(Timeline(2), Lsn(0x1_0300_0028)), "000000020000000100000003");
         for other in ["00000002.history", "000000020000000100000003.partial", "archive_status", "00000002000000010000000g"] {
             assert_eq!(USUAL.parse_file_name(other), None, "{other}");
         }

@@ -11,17 +11,22 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Puts a message on the link to a peer, or drops it.
+pub type SendTo = Arc<dyn Fn(NodeId, PeerMessage) + Send + Sync>;
+/// Asks a peer's database for any answer on a new connection. It is dropped when its time is up, which counts as no answer.
+pub type AskDatabase = Arc<dyn Fn(NodeId) -> BoxFuture<'static, bool> + Send + Sync>;
+
 /// What the probes of a node are wired to. Only `ask_database` may wait.
 #[derive(Clone)]
 pub struct Wires {
     /// Our own newest report: a probe that is restarted must not fall silent.
     pub newest: Arc<dyn Fn() -> Option<Report> + Send + Sync>,
-    /// Puts a message on the link to a peer, or drops it.
-    pub send: Arc<dyn Fn(NodeId, PeerMessage) + Send + Sync>,
+    /// Reaches the peers.
+    pub send: SendTo,
     /// Tells the FSM.
     pub observed: Arc<dyn Fn(Observed) + Send + Sync>,
-    /// Asks a peer's database for any answer on a new connection. It is dropped when its time is up, which counts as no answer.
-    pub ask_database: Arc<dyn Fn(NodeId) -> BoxFuture<'static, bool> + Send + Sync>,
+    /// Reaches the peers' databases.
+    pub ask_database: AskDatabase,
 }
 
 impl std::fmt::Debug for Wires {

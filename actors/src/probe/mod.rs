@@ -12,7 +12,7 @@ mod machine;
 mod actor;
 
 #[cfg(feature = "shell")]
-pub use actor::{Wires, child};
+pub use actor::{AskDatabase, SendTo, Wires, child};
 pub use detector::Detector;
 pub use machine::{Effect, Input, Observed, Opinion, Probe};
 

@@ -80,7 +80,8 @@ pub enum Effect {
 pub struct Batch {
     /// Grows by one with each batch of a process.
     pub number: u64,
-    /// Forget everything that is there, first: a node that had lost its membership begins anew.
+    /// Forget everything that is there, first: a node that had lost its membership begins anew, or a leader's snapshot stands against entries
+    /// which never were committed. Then the identity, the snapshot, the entries and the hard state are written, in this order.
     pub reset: bool,
     /// Who this log is, if that is new.
     pub identity: Option<Identity>,

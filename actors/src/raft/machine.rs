@@ -124,6 +124,14 @@ impl Machine {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn voters(&self) -> Vec<u64> {
+        match &self.stage {
+            Stage::Running(replica) => replica.image().map(|image| image.voters.clone()).unwrap_or_default(),
+            _ => Vec::new(),
+        }
+    }
+
     fn persisted(&mut self, now: Timestamp, number: u64) {
         for settled in self.disk.settle(number) {
             if let Stage::Running(replica) = &mut self.stage {
@@ -157,11 +165,11 @@ impl Machine {
         if ticks == 0 {
             return;
         }
-        if let Stage::Running(replica) = &mut self.stage {
-            if replica.leads() || replica.may_stand(&self.disk) {
-                (0..ticks).for_each(|_| {
-                    replica.raw.tick();
-                });
+        if let Stage::Running(replica) = &mut self.stage
+            && (replica.leads() || replica.may_stand(&self.disk))
+        {
+            for _ in 0..ticks {
+                replica.raw.tick();
             }
         }
         self.duties(now);

@@ -82,7 +82,7 @@ impl Testimonies {
     }
 
     /// Whom to ask now, if it is time to ask again and an answer could still help.
-    pub(super) fn to_ask(&mut self, now: Timestamp, membership: &SnapshotImage, timing: &LeaseTiming) -> Vec<u64> {
+    pub(super) fn whom_to_ask(&mut self, now: Timestamp, membership: &SnapshotImage, timing: &LeaseTiming) -> Vec<u64> {
         const PAUSE: Duration = Duration::from_millis(100);
         if self.asked_at.is_some_and(|at| now.since(at) < PAUSE) || now.since(self.since) >= timing.wait() {
             return Vec::new();
@@ -165,10 +165,10 @@ mod tests {
     fn only_the_silent_are_asked_again_and_not_for_ever() {
         let voters = membership(&[1, 2, 3], &[]);
         let mut testimonies = Testimonies::new(at(1000), 1, at(1000));
-        assert_eq!(testimonies.to_ask(at(1000), &voters, &EXACT), [2, 3]);
+        assert_eq!(testimonies.whom_to_ask(at(1000), &voters, &EXACT), [2, 3]);
         testimonies.heard(at(1010), 3, Duration::ZERO, &EXACT);
-        assert!(testimonies.to_ask(at(1050), &voters, &EXACT).is_empty(), "too soon");
-        assert_eq!(testimonies.to_ask(at(1100), &voters, &EXACT), [2]);
-        assert!(testimonies.to_ask(at(4000), &voters, &EXACT).is_empty(), "W is over");
+        assert!(testimonies.whom_to_ask(at(1050), &voters, &EXACT).is_empty(), "too soon");
+        assert_eq!(testimonies.whom_to_ask(at(1100), &voters, &EXACT), [2]);
+        assert!(testimonies.whom_to_ask(at(4000), &voters, &EXACT).is_empty(), "W is over");
     }
 }

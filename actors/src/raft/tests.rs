@@ -1,8 +1,13 @@
 //! Many machines at once, over a network and disks that do what real ones do.
 
+mod birth;
+mod dice;
 mod holder;
+mod lead;
+mod log;
 mod restart;
 mod safety;
+mod screen;
 mod world;
 
 use crate::model::{Endpoint, Member, NodeId, RaftId};

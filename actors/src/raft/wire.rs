@@ -56,11 +56,7 @@ pub(super) fn entry_in(entry: &LogEntry) -> Result<Entry, String> {
 }
 
 pub(super) fn hard_state_in(state: HardState) -> eraftpb::HardState {
-    let mut out = eraftpb::HardState::default();
-    out.term = state.term;
-    out.vote = state.vote;
-    out.commit = state.commit;
-    out
+    eraftpb::HardState { term: state.term, vote: state.vote, commit: state.commit, ..Default::default() }
 }
 
 pub(super) fn hard_state_out(state: &eraftpb::HardState) -> HardState {
@@ -68,13 +64,14 @@ pub(super) fn hard_state_out(state: &eraftpb::HardState) -> HardState {
 }
 
 pub(super) fn conf_state(image: &SnapshotImage) -> ConfState {
-    let mut out = ConfState::default();
-    out.voters = image.voters.clone();
-    out.learners = image.learners.clone();
-    out.voters_outgoing = image.voters_outgoing.clone();
-    out.learners_next = image.learners_next.clone();
-    out.auto_leave = image.auto_leave;
-    out
+    ConfState {
+        voters: image.voters.clone(),
+        learners: image.learners.clone(),
+        voters_outgoing: image.voters_outgoing.clone(),
+        learners_next: image.learners_next.clone(),
+        auto_leave: image.auto_leave,
+        ..Default::default()
+    }
 }
 
 /// Notes a membership that raft-rs has switched to.
@@ -87,8 +84,7 @@ pub(super) fn set_conf_state(image: &mut SnapshotImage, conf: ConfState) {
 }
 
 pub(super) fn snapshot_in(image: &SnapshotImage) -> Snapshot {
-    let mut out = Snapshot::default();
-    out.data = encode(&image.state).into();
+    let mut out = Snapshot { data: encode(&image.state).into(), ..Default::default() };
     let metadata = out.mut_metadata();
     metadata.index = image.index;
     metadata.term = image.term;

@@ -43,7 +43,8 @@ impl<M, H> Shell<M, H> {
 }
 
 pub(super) struct Carried<M: Machine, H> {
-    name: &'static str,
+    /// Names the actor in every line that is logged during a step.
+    span: tracing::Span,
     machine: M,
     hands: H,
     clock: Clock,
@@ -89,7 +90,8 @@ where
 
     async fn pre_start(&self, _: ActorRef<Self::Msg>, start: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
         let Start { name, machine, hands, facts, clock, address } = start;
-        Ok(Carried { name, machine, hands, clock, address, alarm: Alarm::default(), facts: Some(facts) })
+        let span = tracing::error_span!("actor", name);
+        Ok(Carried { span, machine, hands, clock, address, alarm: Alarm::default(), facts: Some(facts) })
     }
 
     async fn post_start(&self, myself: ActorRef<Self::Msg>, carried: &mut Self::State) -> Result<(), ActorProcessingErr> {
@@ -118,13 +120,14 @@ where
     H: Hands<M>,
 {
     fn step(&mut self, myself: &ActorRef<Parcel<M::Input>>, input: M::Input) -> Result<(), ActorProcessingErr> {
+        let _whose = self.span.clone().entered();
         let now = self.clock.now();
         for effect in self.machine.step(now, input) {
             self.hands.perform(now, effect, &self.address)?;
         }
         let took = self.clock.now().since(now);
         if took > STEP_MAX {
-            tracing::warn!(actor = self.name, took_ms = took.as_millis(), "a step took long; the host may be short of CPU or memory");
+            tracing::warn!(took_ms = took.as_millis(), "a step took long; the host may be short of CPU or memory");
         }
         self.arm(myself);
         Ok(())

@@ -18,6 +18,8 @@ use toml_edit::Value;
 
 /// How long the birth of a cluster may take on a busy machine: an initdb, two clones.
 const BIRTH_DEADLINE: Duration = Duration::from_secs(90);
+/// How late a healthy node may be with its answer on a busy machine.
+const LATE_ANSWER: Duration = Duration::from_secs(10);
 /// How long a switchover may take before its asker gives up.
 const SWITCHOVER_DEADLINE: Duration = Duration::from_secs(30);
 /// The superuser that Witch and the test's clients use.
@@ -96,9 +98,7 @@ impl Builder {
             let number = index + 1;
             let name = format!("n{number}");
             let home = scratch.path().join(&name);
-            for folder in [home.clone(), home.join("sockets")] {
-                fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-            }
+            fs::create_dir(&home).with_context(|| format!("cannot make {}", home.display()))?;
             let (host, port, database_port) = match &self.network {
                 None => ("127.0.0.1".to_owned(), ports::free()?, ports::free()?),
                 Some(network) => (network.address_of(index), 7000, 5432),
@@ -141,7 +141,7 @@ impl Builder {
         for node in &cluster.nodes {
             node.start()?;
         }
-        cluster.await_settled(BIRTH_DEADLINE).await?;
+        cluster.await_birth().await?;
         Ok(cluster)
     }
 }
@@ -184,8 +184,6 @@ fn describe(config: &mut ConfigFile, node: &Node, nodes: &[Node]) {
         .set("postgres.listen", node.host.as_str())
         .set("postgres.replication_user", "replicator")
         .set("postgres.replication_password", "a replication password")
-        // The distribution's folder for sockets belongs to somebody else.
-        .set("postgres.parameters.unix_socket_directories", text(&node.home.join("sockets")))
         // Six servers and a build share a test machine.
         .set("postgres.parameters.shared_buffers", "16MB");
     for peer in nodes.iter().filter(|peer| peer.id != node.id) {
@@ -272,11 +270,26 @@ impl Cluster {
         statuses
     }
 
-    /// The node that says that it accepts writes under a lease.
-    pub async fn primary(&self) -> Result<usize> {
+    /// The node that says now that it accepts writes under a lease.
+    pub async fn primary_now(&self) -> Result<usize> {
         let statuses = self.statuses().await;
         let writable = |status: &Option<Status>| status.as_ref().is_some_and(|status| status.writable);
         statuses.iter().position(writable).context("no node says that it accepts writes")
+    }
+
+    /// The same; on a busy machine a healthy node may be late with its answer.
+    pub async fn primary(&self) -> Result<usize> {
+        self.wait_until("a node that accepts writes", LATE_ANSWER, async || self.primary_now().await).await
+    }
+
+    /// Fails if any node has heard of the appointment of another primary than this one. That nobody answers is no failure.
+    pub async fn nobody_else_is_appointed(&self, node: usize) -> Result<()> {
+        let expected = self.node(node).id;
+        for status in self.statuses().await.into_iter().flatten() {
+            let appointed = status.state.and_then(|state| state.primary).map(|primary| primary.node);
+            ensure!(appointed == Some(expected), "{} says that {appointed:?} is appointed, not {expected}", status.name);
+        }
+        Ok(())
     }
 
     /// A node that is not the primary.
@@ -308,6 +321,20 @@ impl Cluster {
     /// The same for some of the nodes, while the others are down.
     pub async fn await_settled_among(&self, nodes: &[usize], deadline: Duration) -> Result<usize> {
         self.wait_until("one primary and all others streaming from it", deadline, async || self.check_settled(nodes).await).await
+    }
+
+    /// Waits until the cluster that was just started is settled. A daemon that ends in the meantime has said why.
+    pub async fn await_birth(&self) -> Result<usize> {
+        tokio::select! {
+            settled = self.await_settled(BIRTH_DEADLINE) => settled,
+            () = self.any_exit() => bail!("a daemon ended while the cluster was being born\n{}", self.describe().await),
+        }
+    }
+
+    async fn any_exit(&self) {
+        while self.nodes.iter().all(|node| node.daemon_exit().is_none()) {
+            sleep(LOOK_AGAIN).await;
+        }
     }
 
     async fn check_settled(&self, nodes: &[usize]) -> Result<usize> {

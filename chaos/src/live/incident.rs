@@ -5,6 +5,7 @@
 
 use super::process::{self, Pid};
 use super::{Cluster, Fault, Writer, now};
+use crate::invariants::Acknowledgement;
 use crate::ledger::Outage;
 use actors::machine::Timestamp;
 use actors::model::{ClusterState, Epoch, EventKind, NodeId, RecentDecision, Status, WallClock};
@@ -148,7 +149,7 @@ impl Incident {
             self.read_history(state);
         }
         if self.first_write.is_none()
-            && let Some(outage) = self.outage_until_now(writer)
+            && let Some(outage) = self.outage(writer)
         {
             self.first_write = Some(outage.until.since(self.at));
             self.successor = Some(outage.after);
@@ -189,11 +190,12 @@ impl Incident {
         }
     }
 
-    /// The gap before the first write that only became possible after the fault.
-    fn outage_until_now(&self, writer: &Writer) -> Option<Outage> {
-        // A switchover takes a while to begin; until then the old primary goes on.
-        let elsewhere = self.fault == Fault::Switchover;
-        writer.ledger().outage_before(|write| write.began > self.at && !(elsewhere && write.node == self.node))
+    /// The client's longest wait from the fault to the first write that only a new server can have acknowledged. Backends outlive a
+    /// postmaster that was killed and go on acknowledging, and a switchover takes a while to begin.
+    fn outage(&self, writer: &Writer) -> Option<Outage> {
+        let fenced = self.fenced.map(|after| self.at + after);
+        let by_a_new_server = |write: &Acknowledgement| write.node != self.node || fenced.is_some_and(|fenced| write.began > fenced);
+        writer.ledger().longest_outage_until(self.at, by_a_new_server)
     }
 }
 

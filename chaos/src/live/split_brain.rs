@@ -17,7 +17,9 @@ use tokio_postgres::Client;
 /// Between two attempts on one database.
 const PAUSE: Duration = Duration::from_millis(20);
 /// For a connect attempt, and for a statement.
-const DEADLINE: Duration = Duration::from_millis(1000);
+const DEADLINE: Duration = Duration::from_secs(1);
+/// For the first database to accept writes.
+const SET_UP_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Running watchers; they stop when this is dropped.
 #[derive(Debug)]
@@ -29,19 +31,9 @@ pub struct SplitBrainWatch {
 impl SplitBrainWatch {
     /// Makes the table where writes are accepted now, and begins to watch every database.
     pub async fn start(targets: Vec<Target>) -> Result<Self> {
-        let mut made = false;
-        for target in &targets {
-            if let Ok(client) = sql::connect(target, true, DEADLINE).await {
-                client
-                    .batch_execute("CREATE TABLE IF NOT EXISTS chaos_watch (node bigint NOT NULL)")
-                    .await
-                    .context("cannot make the table")?;
-                made = true;
-            }
-        }
-        if !made {
-            bail!("no database accepts writes, so there is nothing to watch yet");
-        }
+        let create = "CREATE TABLE IF NOT EXISTS chaos_watch (node bigint NOT NULL)";
+        let set_up = async { sql::await_writable(&targets, DEADLINE).await.batch_execute(create).await };
+        timeout(SET_UP_DEADLINE, set_up).await.context("no database accepts writes, so there is nothing to watch")??;
         let history = Arc::new(Mutex::new(Vec::new()));
         let tasks = targets.into_iter().map(|target| tokio::spawn(watch(target, Arc::clone(&history)))).collect();
         Ok(Self { history, tasks })

@@ -3,7 +3,7 @@
 use actors::model::{NodeId, Timeline};
 use anyhow::{Context, Result};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
@@ -25,6 +25,9 @@ pub struct DatabaseFacts {
     pub timeline: Option<Timeline>,
 }
 
+/// Between two rounds through all hosts.
+pub(super) const ROUND_PAUSE: Duration = Duration::from_millis(10);
+
 /// On a primary the timeline that it writes; `pg_control` would still name the one before the promotion.
 pub(super) const WRITTEN_TIMELINE: &str = "('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int";
 
@@ -36,6 +39,26 @@ pub(super) async fn connect(target: &Target, writable: bool, deadline: Duration)
     // Ends by itself when the client is dropped or the server goes away; the client learns of it at its next query.
     tokio::spawn(connection);
     Ok(client)
+}
+
+/// The first host that lets us in and accepts writes.
+pub(super) async fn writable(targets: &[Target], deadline: Duration) -> Option<(Client, &Target)> {
+    for target in targets {
+        if let Ok(client) = connect(target, true, deadline).await {
+            return Some((client, target));
+        }
+    }
+    None
+}
+
+/// The same, tried again until there is one; the caller sets the limit.
+pub(super) async fn await_writable(targets: &[Target], deadline: Duration) -> Client {
+    loop {
+        if let Some((client, _)) = writable(targets, deadline).await {
+            return client;
+        }
+        sleep(ROUND_PAUSE).await;
+    }
 }
 
 /// Runs one query on a new connection and gives the values of its rows.

@@ -1,6 +1,6 @@
 //! From the views, through the tables, to the orders.
 
-use super::{Machine, Ordered, REPROPOSE};
+use super::{Machine, Office, Ordered, REPROPOSE};
 use crate::fsm::candidates::{best, name, written};
 use crate::fsm::founding::{Founding, founder};
 use crate::fsm::io::Effect;
@@ -16,12 +16,16 @@ use crate::raft;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
+
+/// A leader so young may not have heard from the primary yet, so it refuses nothing: who asked asks again.
+const YOUNG: Duration = Duration::from_secs(2);
 
 impl Machine {
     /// Asks for the lease when that is due. An appointed node asks even without a database: it is answered, and can found one.
     pub(super) fn keep_lease(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let Some((node, epoch)) = self.facts.holder() else { return };
-        if node != self.config.node || self.keeper.due_at(now) > now {
+        if node != self.config.node || self.keeper.due_at(now) > now || !self.could_use_a_lease() {
             return;
         }
         let database = self.facts.own.as_ref().map(|own| &own.database);
@@ -31,11 +35,19 @@ impl Machine {
         }
     }
 
+    /// A lease that cannot be used only keeps others from taking over.
+    fn could_use_a_lease(&self) -> bool {
+        let Some(state) = self.facts.state.as_ref() else { return false };
+        let gives_up = self.leaving.as_ref().is_some_and(|(_, how, _)| *how == Leaving::AtOnce);
+        let blocked = self.facts.own.as_ref().is_some_and(|own| view::is_not_ours_to_run(state, &own.database));
+        !gives_up && !blocked
+    }
+
     pub(super) fn decide_for_node(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         if self.config.witness || self.exiting {
             return;
         }
-        self.reconsider_leaving();
+        self.reconsider_leaving(now);
         let leaving = self.leaving.as_ref().map_or(Leaving::No, |(_, leaving, _)| *leaving);
         let stopped = self.proved_stopped();
         let view = view::of_node(&self.facts, &self.config, &self.keeper, now, leaving, stopped.is_some());
@@ -70,6 +82,7 @@ impl Machine {
                 if let Some((_, epoch)) = self.facts.holder()
                     && self.due_again(now)
                 {
+                    self.recording = Some(epoch);
                     effects.push(Effect::RecordRelease { epoch });
                 }
             }
@@ -106,12 +119,18 @@ impl Machine {
 
     /// Whether the primary gives up its epoch. A switchover can still be called off; a server that cannot go on is given up only while
     /// somebody else may take over; what is on disk stays.
-    fn reconsider_leaving(&mut self) {
+    fn reconsider_leaving(&mut self, now: Timestamp) {
         let mine = self.facts.holder().filter(|(node, _)| *node == self.config.node).map(|(_, epoch)| epoch);
-        let (Some(epoch), Some(state)) = (mine, self.facts.state.as_ref()) else {
-            self.leaving = None;
+        let Some(epoch) = mine else {
+            (self.leaving, self.recording, self.office) = (None, None, None);
             return;
         };
+        self.time_in_office(now, epoch);
+        let Some(state) = self.facts.state.as_ref() else { return };
+        // It may be on disk already: from here there is no way back (S8).
+        if self.recording == Some(epoch) {
+            return;
+        }
         let successor = best(&self.facts, state, Some(self.config.node)).is_some();
         if state.switchover.as_ref().is_some_and(|switchover| switchover.epoch == epoch) {
             let why =
@@ -122,22 +141,42 @@ impl Machine {
         if self.leaving.as_ref().is_some_and(|(of, how, _)| *of == epoch && *how == Leaving::AtOnce) && successor && !state.paused {
             return;
         }
-        let failing = if successor && !state.paused { self.failing(state) } else { None };
+        let failing = if successor && !state.paused { self.failing(now, state) } else { None };
         self.leaving = failing.map(|why| (epoch, Leaving::AtOnce, why));
     }
 
+    /// Remembers since when this node could lead and does not, and how often its server had died before it was appointed.
+    fn time_in_office(&mut self, now: Timestamp, epoch: Epoch) {
+        let database = self.facts.own.as_ref().map(|own| &own.database);
+        let deaths = database.map_or(0, |database| database.deaths);
+        let writes = database.is_some_and(|database| database.server == Server::Primary);
+        let founded = self.facts.state.as_ref().is_some_and(|state| state.system_identifier.is_some());
+        let may_lead = founded && !writes && self.keeper.held_until(now, self.facts.holder()).is_some();
+        let office = match self.office {
+            Some(office) if office.epoch == epoch => office,
+            _ => Office { epoch, deaths_before: deaths, idle_since: None },
+        };
+        let idle_since = may_lead.then(|| office.idle_since.unwrap_or(now));
+        self.office = Some(Office { idle_since, deaths_before: office.deaths_before.min(deaths), ..office });
+    }
+
     /// Why the server of this primary cannot go on, if that is so.
-    fn failing(&self, state: &ClusterState) -> Option<Why> {
+    fn failing(&self, now: Timestamp, state: &ClusterState) -> Option<Why> {
         let database = &self.facts.own.as_ref()?.database;
+        let office = self.office?;
         let why = |rule: &str, because: String| Some(Why { rule: String::from(rule), because });
         if database.server == Server::Hung {
             return why("server-hangs", String::from("the server does not answer on new connections, and a candidate can take over"));
         }
-        if database.deaths > self.config.restarts_in_place {
-            return why("server-dies-again-and-again", format!("the server died {} times within ten minutes", database.deaths));
+        let deaths = database.deaths.saturating_sub(office.deaths_before);
+        if deaths > self.config.restarts_in_place && database.server != Server::Primary {
+            return why("server-dies-again-and-again", format!("the server died {deaths} times within ten minutes"));
         }
-        if database.overdue {
+        if database.overdue || office.idle_since.is_some_and(|since| now.since(since) > self.config.start_max) {
             return why("start-is-overdue", String::from("the server is not writable within start_timeout_ms"));
+        }
+        if view::is_not_ours_to_run(state, database) {
+            return why("database-is-unusable", String::from("the data directory of the primary is not one that Witch may run"));
         }
         let lost = state.system_identifier.is_some() && matches!(database.directory, Directory::Empty | Directory::Unfinished);
         if lost && database.server == Server::Stopped {
@@ -244,8 +283,9 @@ impl Machine {
             effects.push(self.propose(now, basis, true, Command::Appoint { node, why: rule.why(), lost_at_least }));
         }
         if let (LeaderAction::AbortSwitchover, Some(id)) = (rule.then, switchover)
-            && self.due_again(now)
+            && self.aborted_at.is_none_or(|at| now.since(at) >= REPROPOSE)
         {
+            self.aborted_at = Some(now);
             effects.push(self.propose(now, basis, true, Command::AbortSwitchover { id, reason: String::from(rule.because) }));
         }
     }
@@ -263,6 +303,7 @@ impl Machine {
             return Vec::new();
         }
         match check(&self.facts, state, id, request) {
+            _ if self.facts.ready_for(now) < YOUNG && state.leaseholder().is_some() => Vec::new(),
             Ok(command) => alloc::vec![self.propose(now, state.epoch, true, command)],
             Err(refusal) => alloc::vec![Effect::Raft(raft::Order::Refuse { to: origin, id, refusal })],
         }

@@ -5,8 +5,9 @@ use crate::fsm::candidates::{is_ours, name, written};
 use crate::fsm::founding::{Founding, founder};
 use crate::fsm::io::Effect;
 use crate::machine::Timestamp;
-use crate::model::{ClusterState, Database, Health, LeaseStatus, MemberStatus, NodeId, Report, Role, Server, Status};
+use crate::model::{ClusterState, Database, Directory, Health, LeaseStatus, MemberStatus, NodeId, Report, Role, Server, Status};
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -30,7 +31,7 @@ impl Machine {
             epoch: self.facts.state.as_ref().map(|state| state.epoch).unwrap_or_default(),
             stopping: self.facts.stopping,
             tags: self.config.tags.clone(),
-            database: self.facts.own.as_ref().map(|own| own.database.clone()),
+            database: self.own_database(),
         };
         let told_lately = self.reported_at.is_some_and(|at| now.since(at) < REPORT);
         if told_lately && self.report.as_ref().is_some_and(|before| *before == report) {
@@ -49,7 +50,7 @@ impl Machine {
         let state = facts.state.as_ref();
         let held = self.keeper.held();
         let leads = self.keeper.held_until(now, facts.holder()).is_some();
-        let database = facts.own.as_ref().map(|own| own.database.clone());
+        let database = self.own_database();
         let server = database.as_ref().map(|database| database.server);
         let streaming = database.as_ref().is_some_and(|database| database.server == Server::Standby && database.streaming);
         Status {
@@ -68,6 +69,15 @@ impl Machine {
             decisions: self.decisions.iter().cloned().collect(),
             waiting_for: self.waiting_for(),
         }
+    }
+
+    /// This node's database as others shall see it: where it may not be touched, with the reason.
+    fn own_database(&self) -> Option<Database> {
+        let mut database = self.facts.own.as_ref()?.database.clone();
+        if database.trouble.is_none() {
+            database.trouble = self.facts.state.as_ref().and_then(|state| untouchable(state, &database.directory));
+        }
+        Some(database)
     }
 
     fn role_here(&self, leads: bool, database: Option<&Database>) -> Role {
@@ -122,16 +132,31 @@ impl Machine {
         if facts.leadership.leader.is_none() {
             return Some(String::from("a Raft leader: a majority of the nodes must reach each other"));
         }
-        if let Some(trouble) = facts.own.as_ref().and_then(|own| own.database.trouble.as_ref()) {
-            return Some(trouble.clone());
+        if let Some(trouble) = self.own_database().and_then(|database| database.trouble) {
+            return Some(trouble);
         }
         if state.system_identifier.is_none() {
             return match founder(facts, state) {
                 Founding::Waiting(text) | Founding::Refused(text) => Some(text),
-                Founding::Chosen(node) => Some(alloc::format!("{} to make the database", name(state, node))),
+                Founding::Chosen(node) => Some(format!("{} to make the database", name(state, node))),
             };
         }
         (state.paused && state.leaseholder().is_none()).then(|| "failover is paused; `witch resume` lets it go on".to_string())
+    }
+}
+
+fn untouchable(state: &ClusterState, directory: &Directory) -> Option<String> {
+    match directory {
+        Directory::Unusable { reason } => Some(reason.clone()),
+        Directory::Database { system_identifier, .. } => {
+            let ours = state.system_identifier.filter(|ours| ours != system_identifier)?;
+            Some(format!(
+                "the data directory holds a database of another cluster: its system identifier is {system_identifier}, and {} has {ours}. It \
+                 is left untouched; move it away, and this node clones the right one",
+                state.cluster
+            ))
+        }
+        Directory::Empty | Directory::Unfinished => None,
     }
 }
 

@@ -35,6 +35,7 @@ fn config(node: u64) -> Config {
         patience: Duration::from_secs(3),
         step_down_max: Duration::from_secs(30),
         catch_up_max: Duration::from_secs(5),
+        start_max: Duration::from_secs(60),
         restarts_in_place: 2,
     }
 }
@@ -183,6 +184,17 @@ fn an_appointed_node_leads_only_once_the_guard_has_acknowledged_its_lease() {
 }
 
 #[test]
+fn a_lease_lasts_as_long_as_the_cluster_says_whatever_the_file_says() {
+    let mut bench = Bench::born(1);
+    bench.state.settings.lease_ttl = Duration::from_secs(6);
+    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
+    bench.tell(Input::GuardFound { lease: None });
+    let asked = bench.now + 150;
+    bench.grant();
+    assert_eq!(bench.machine.keeper.held().map(|(_, end)| end), Some(at(asked + 6000)));
+}
+
+#[test]
 fn a_primary_whose_lease_is_not_renewed_is_fenced_before_the_lease_ends() {
     let mut bench = Bench::founded(1, 1);
     bench.report(database(Server::Standby, 100));
@@ -243,8 +255,14 @@ fn a_standby_follows_the_promoted_primary_and_rewinds_nothing_before_it_has_sett
 fn a_foreign_database_is_left_alone() {
     let mut bench = Bench::founded(2, 1);
     let foreign = Directory::Database { system_identifier: SystemIdentifier(1), timeline: Timeline(1) };
+    bench.effects.clear();
     bench.report(Database { directory: foreign, ..database(Server::Stopped, 100) });
     assert_eq!(*bench.order(), Order::Watch);
+    let told = bench.effects.iter().find_map(|effect| match effect {
+        Effect::Report(report) => report.database.as_ref()?.trouble.clone(),
+        _ => None,
+    });
+    assert!(told.is_some_and(|trouble| trouble.contains("identifier is 1, and c has 77")));
 }
 
 fn leader_with_two_standbys() -> Bench {
@@ -496,6 +514,22 @@ fn a_node_that_is_told_to_end_hands_over_records_tells_and_exits() {
 }
 
 #[test]
+fn a_node_that_is_told_to_end_does_not_wait_for_a_quorum_that_is_gone() {
+    let mut bench = Bench::founded(1, 1);
+    bench.report(database(Server::Standby, 100));
+    bench.grant();
+    bench.report(database(Server::Primary, 100));
+    bench.tell(Input::Stopped);
+    bench.report_with(database(Server::Stopped, 160), Some(Stopped { timeline: Timeline(1), final_lsn: Some(Lsn(160)) }));
+    bench.tell(Input::ReleaseRecorded { epoch: Epoch(1) });
+    bench.tell(Input::Raft(Fact::Led(Leadership { leader: None, ..Leadership::default() })));
+    bench.pass(2_900);
+    assert!(!bench.effects.contains(&Effect::Exit), "an election may be under way");
+    bench.pass(200);
+    assert!(bench.effects.contains(&Effect::Exit));
+}
+
+#[test]
 fn a_status_is_stamped_at_least_four_times_a_second() {
     let mut bench = Bench::founded(2, 1);
     bench.effects.clear();
@@ -526,4 +560,84 @@ fn a_new_life_knows_what_the_old_one_was_told() {
         })),
     );
     assert_eq!(reborn.ordered.map(|ordered| ordered.order), Some(Order::Lead { epoch: Epoch(1) }));
+}
+
+fn asks_for_a_lease(bench: &mut Bench) -> bool {
+    bench.effects.clear();
+    bench.pass(600);
+    bench.effects.iter().any(|effect| matches!(effect, Effect::Raft(raft::Order::RequestLease(_))))
+}
+
+#[test]
+fn a_primary_that_cannot_use_its_lease_does_not_ask_for_it() {
+    let mut bench = Bench::founded(1, 1);
+    bench.report(database(Server::Standby, 100));
+    bench.grant();
+    bench.report(database(Server::Primary, 100));
+    assert!(asks_for_a_lease(&mut bench));
+    let reason = "the disk gives errors".into();
+    bench.report(Database { directory: Directory::Unusable { reason }, ..database(Server::Stopped, 100) });
+    assert!(!asks_for_a_lease(&mut bench), "W after the last request somebody else may take over");
+}
+
+#[test]
+fn a_primary_with_an_unusable_directory_releases_if_somebody_can_take_over() {
+    let mut bench = Bench::founded(1, 1);
+    bench.report(database(Server::Standby, 100));
+    bench.grant();
+    bench.observe(2, Health::Green, database(Server::Standby, 100), 1);
+    let reason = "the disk gives errors".into();
+    bench.report(Database { directory: Directory::Unusable { reason }, ..database(Server::Stopped, 100) });
+    assert_eq!(*bench.order(), Order::Fence);
+}
+
+#[test]
+fn deaths_before_the_appointment_and_of_a_server_that_is_well_again_do_not_count() {
+    let mut bench = Bench::founded(1, 2);
+    bench.report(Database { deaths: 3, ..database(Server::Standby, 100) });
+    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
+    bench.observe(2, Health::Green, database(Server::Standby, 100), 2);
+    bench.grant();
+    assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(2) });
+    bench.report(Database { deaths: 6, ..database(Server::Primary, 100) });
+    assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(2) }, "it is well");
+    bench.report(Database { deaths: 6, ..database(Server::Stopped, 100) });
+    assert_eq!(*bench.order(), Order::Fence, "the third death in office");
+}
+
+#[test]
+fn what_the_old_primary_wrote_counts_until_the_new_one_writes() {
+    let mut bench = leader_with_two_standbys();
+    bench.observe(1, Health::Green, database(Server::Primary, 3 << 20), 1);
+    bench.commit(Some(1), Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least: None });
+    bench.pass(2000);
+    bench.lead(true, Gate::Lapsed);
+    assert_eq!(bench.appointed(), [], "node 3 lacks what node 1 had written");
+}
+
+#[test]
+fn there_is_no_way_back_once_a_release_may_be_on_disk() {
+    let mut bench = Bench::founded(1, 1);
+    bench.report(database(Server::Standby, 100));
+    bench.grant();
+    bench.report(database(Server::Primary, 100));
+    bench.commit(None, Command::BeginSwitchover { id: RequestId(9), to: NodeId(3) });
+    assert_eq!(*bench.order(), Order::StepDown);
+    bench.report_with(database(Server::Stopped, 160), Some(Stopped { timeline: Timeline(1), final_lsn: Some(Lsn(160)) }));
+    bench.commit(None, Command::AbortSwitchover { id: RequestId(9), reason: "too late".into() });
+    assert_eq!(*bench.order(), Order::StepDown, "never Lead again in this epoch");
+    bench.effects.clear();
+    bench.tell(Input::ReleaseRecorded { epoch: Epoch(1) });
+    assert!(matches!(bench.proposals().as_slice(), [Proposal { command: Command::Release { .. }, .. }]));
+}
+
+#[test]
+fn after_a_power_failure_nobody_is_chosen_before_everybody_had_the_time_to_speak() {
+    let mut bench = Bench::founded(2, 1);
+    bench.report(database(Server::Standby, 100));
+    bench.lead(true, Gate::Lapsed);
+    bench.pass(3000);
+    assert_eq!(bench.appointed(), [], "node 3 may be better");
+    bench.pass(4000);
+    assert_eq!(bench.appointed(), [(NodeId(2), "fail-over-after-lease".into())]);
 }

@@ -23,7 +23,7 @@ pub(in crate::fsm) enum Switching {
     No,
     /// The old primary has not released yet.
     Running,
-    /// And takes too long.
+    /// The old primary, or the new one, takes too long.
     Overdue,
     /// It has, and the target has received the end of its log (D4).
     TargetReady,
@@ -89,9 +89,9 @@ pub(in crate::fsm) static RULES: &[Rule<View, Action>] = &[
     },
     Rule {
         id: "abort-an-overdue-switchover",
-        when: |view| view.gate == Gate::Closed && view.switching == Switching::Overdue,
+        when: |view| view.gate != Gate::Released && view.switching == Switching::Overdue,
         then: Action::AbortSwitchover,
-        because: "the primary did not step down in time and stays primary",
+        because: "the old primary did not step down in time, or the new one did not accept writes in time",
     },
     Rule {
         id: "lease-may-be-valid",
@@ -149,9 +149,9 @@ pub(in crate::fsm) static RULES: &[Rule<View, Action>] = &[
     },
     Rule {
         id: "await-positions",
-        when: |view| view.gate == Gate::Released && view.candidate == Candidate::Moving,
+        when: |view| view.candidate == Candidate::Moving,
         then: Action::Wait,
-        because: "the old primary has stopped and the candidates are about to tell where they stand",
+        because: "the candidates are about to tell where they stand",
     },
     Rule {
         id: "fail-over-after-release",
@@ -161,7 +161,7 @@ pub(in crate::fsm) static RULES: &[Rule<View, Action>] = &[
     },
     Rule {
         id: "fail-over-after-lease",
-        when: |view| view.gate == Gate::Lapsed && view.candidate != Candidate::None,
+        when: |view| view.gate == Gate::Lapsed && view.candidate == Candidate::Settled,
         then: Action::AppointBest,
         because: "the primary's lease is over for certain, and the candidate with the best position within the allowed lag takes over",
     },

@@ -87,6 +87,8 @@ pub(in crate::fsm) struct View {
     pub(in crate::fsm) patient: bool,
     /// A switchover is under way.
     pub(in crate::fsm) switching: bool,
+    /// No Raft leader was known for so long that there is nobody to tell anything.
+    pub(in crate::fsm) leaderless: bool,
 }
 
 impl View {
@@ -145,6 +147,12 @@ pub(in crate::fsm) static RULES: &[Rule<View, Action>] = &[
         because: "this node has given its word that the epoch is over",
     },
     Rule {
+        id: "end-without-quorum",
+        when: |view| view.stopping && view.recorded() && matches!(view.local, Local::Bare | Local::Stopped) && view.leaderless,
+        then: Action::Exit,
+        because: "the release is on record here and is told at the next start: nobody is there to be told now",
+    },
+    Rule {
         id: "tell-the-release",
         when: |view| view.recorded() && view.harmless(),
         then: Action::ProposeRelease,
@@ -186,18 +194,6 @@ pub(in crate::fsm) static RULES: &[Rule<View, Action>] = &[
     },
     Rule { id: "stop-at-the-end", when: |view| view.stopping, then: Action::Stop, because: "this node is told to end" },
     Rule {
-        id: "leave-the-foreign-alone",
-        when: |view| view.local == Local::Foreign,
-        then: Action::Watch,
-        because: "the data directory belongs to another database cluster: it is never started, rewound or wiped",
-    },
-    Rule {
-        id: "leave-the-unusable-alone",
-        when: |view| matches!(view.local, Local::Unusable | Local::Stranger),
-        then: Action::Watch,
-        because: "what is on the data directory is not Witch's to touch until an operator has looked",
-    },
-    Rule {
         id: "release",
         when: |view| view.mine() && matches!(view.leaving, Leaving::InOrder | Leaving::AtOnce) && view.proved_gone,
         then: Action::RecordRelease,
@@ -214,6 +210,18 @@ pub(in crate::fsm) static RULES: &[Rule<View, Action>] = &[
         when: |view| view.mine() && view.leaving == Leaving::AtOnce,
         then: Action::Fence,
         because: "the server cannot go on here and an eligible candidate waits",
+    },
+    Rule {
+        id: "leave-the-foreign-alone",
+        when: |view| view.local == Local::Foreign,
+        then: Action::Watch,
+        because: "the data directory belongs to another database cluster: it is never started, rewound or wiped",
+    },
+    Rule {
+        id: "leave-the-unusable-alone",
+        when: |view| matches!(view.local, Local::Unusable | Local::Stranger),
+        then: Action::Watch,
+        because: "what is on the data directory is not Witch's to touch until an operator has looked",
     },
     Rule {
         id: "found",
@@ -288,7 +296,7 @@ mod tests {
             locals.into_iter().flat_map(move |local| {
                 leases.into_iter().flat_map(move |lease| {
                     leavings.into_iter().flat_map(move |leaving| {
-                        (0..64_u32).map(move |bits| {
+                        (0..128_u32).map(move |bits| {
                             let bit = |number: u32| bits & (1 << number) != 0;
                             View {
                                 appointment,
@@ -301,6 +309,7 @@ mod tests {
                                 paused: bit(3),
                                 patient: bit(4),
                                 switching: bit(5),
+                                leaderless: bit(6),
                             }
                         })
                     })
@@ -341,6 +350,15 @@ mod tests {
                 Action::RecordRelease => assert!(view.proved_gone && view.appointment == Appointment::Mine, "{view:?}"),
                 Action::ProposeRelease => assert!(view.harmless() && view.leaving == Leaving::Recorded, "{view:?}"),
                 _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn a_node_leaves_its_release_untold_only_if_it_is_on_record_and_nobody_is_there_to_be_told() {
+        for view in views().filter(|view| view.appointment == Appointment::Mine && view.leaving == Leaving::Recorded && !view.paused) {
+            if super::super::first(RULES, &view).then == Action::Exit {
+                assert!(view.stopping && view.leaderless && matches!(view.local, Local::Bare | Local::Stopped), "{view:?}");
             }
         }
     }

@@ -1,12 +1,19 @@
-//! What the server's log says against streaming. PostgreSQL tells it nowhere else.
+//! What the server's log says against streaming, which PostgreSQL tells nowhere else; and that it does not grow for ever.
 
 use crate::pg::Stall;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// So much of the log is read at a time; what is skipped when it grows faster is said again half a second later.
 const READ_MAX: u64 = 256 << 10;
+
+/// The log is put aside at this size; it shares its file system with the Raft log.
+const SIZE_MAX: u64 = 32 << 20;
+/// Its size is looked at this often.
+pub(super) const ROTATE_EVERY: Duration = Duration::from_secs(60);
 
 /// What the messages of `walreceiver` and `startup` mean, in PostgreSQL 13 to 18.
 const COMPLAINTS: [(&str, &str, Stall); 5] = [
@@ -63,6 +70,29 @@ impl ServerLog {
     }
 }
 
+/// Puts the end of a log that is too long aside as `postgres.log.1` and goes on with an empty one. The server has it open for appending and
+/// cannot be told of another, so it is emptied in its place; a line that is written in that very instant may be lost.
+pub(super) fn rotate(path: &Path) -> io::Result<()> {
+    rotate_at(path, SIZE_MAX)
+}
+
+fn rotate_at(path: &Path, size_max: u64) -> io::Result<()> {
+    let mut log = match OpenOptions::new().read(true).write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        log => log?,
+    };
+    let size = log.metadata()?.len();
+    if size < size_max {
+        return Ok(());
+    }
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".1");
+    let mut aside = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(PathBuf::from(aside))?;
+    log.seek(SeekFrom::Start(size - size_max))?;
+    io::copy(&mut log, &mut aside)?;
+    log.set_len(0)
+}
+
 fn complaint(text: &str) -> Option<Stall> {
     let of_line =
         |line: &str| COMPLAINTS.iter().find(|(begin, end, _)| line.contains(begin) && line.contains(end)).map(|(_, _, stall)| *stall);
@@ -109,5 +139,25 @@ mod tests {
         assert_eq!(log.stall(), Some(Stall::WalRemoved), "it stands until something changes");
         log.begin_anew();
         assert_eq!(log.stall(), None);
+    }
+
+    #[test]
+    fn a_log_that_is_too_long_is_put_aside_and_the_server_writes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("postgres.log");
+        rotate_at(&path, 100).unwrap();
+        let mut server = OpenOptions::new().create(true).append(true).open(&path).unwrap();
+        let mut log = ServerLog::from_its_end(path.clone());
+        server.write_all(&[b'x'; 99]).unwrap();
+        rotate_at(&path, 100).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 99, "not yet");
+        server.write_all(b"yz\n").unwrap();
+        assert_eq!(log.stall(), None);
+        rotate_at(&path, 100).unwrap();
+        writeln!(server, "ERROR:  requested WAL segment 000000010000000000000003 has already been removed").unwrap();
+        let aside = std::fs::read(folder.path().join("postgres.log.1")).unwrap();
+        assert!(aside.len() == 100 && aside.ends_with(b"xyz\n"), "its end is kept");
+        assert!(std::fs::read_to_string(&path).unwrap().starts_with("ERROR:"), "no hole where the old text was");
+        assert_eq!(log.stall(), Some(Stall::WalRemoved), "it is read on from its new beginning");
     }
 }

@@ -2,17 +2,17 @@
 
 use super::launch::{NotStarted, Start, start};
 use super::operations::{
-    EndOfWal, Failure, Progress, Session, adopt, basebackup, checkpoint_remote, discard_previous, end_of_wal, follow, initdb, own_ancestry,
-    preserve_diverged, relate, rewind, upstream_ancestry,
+    EndOfWal, Failure, Progress, Session, adopt, basebackup, checkpoint_remote, discard_previous, end_of_wal, follow, initdb,
+    preserve_diverged, relate, remove_discarded, rewind,
 };
 use super::server_log::ServerLog;
 use super::{Input, Shop};
 use crate::guard::{self, wire::StopMode};
 use crate::model::{Epoch, Position};
 use crate::pg::ancestry::Relation;
-use crate::pg::{Fork, Operation, Outcome, Upstream};
+use crate::pg::{Fork, Operation, Outcome, Outlook, Upstream};
 use crate::tree::Address;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -40,6 +40,15 @@ enum Why {
     Unguarded,
 }
 
+impl Why {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Failure(failure) if !failure.is_waiting() => Outlook::Open,
+            _ => Outlook::Waiting,
+        }
+    }
+}
+
 /// Tells progress, but not too often.
 pub(super) fn throttled(id: u64, me: Address<Input>) -> impl Fn(Progress) + Send + Sync {
     let told: Mutex<Option<Instant>> = Mutex::new(None);
@@ -54,7 +63,8 @@ pub(super) fn throttled(id: u64, me: Address<Input>) -> impl Fn(Progress) + Send
 
 /// Carries the operation out.
 pub(super) async fn carry_out(shop: &Shop, operation: Operation, progress: &(dyn Fn(Progress) + Send + Sync)) -> Outcome {
-    try_to(shop, operation, progress).await.unwrap_or_else(|why| Outcome::Failed { reason: why.to_string(), hopeless: false })
+    let failed = |why: Why| Outcome::Failed { reason: why.to_string(), outlook: why.outlook() };
+    try_to(shop, operation, progress).await.unwrap_or_else(failed)
 }
 
 async fn try_to(shop: &Shop, operation: Operation, progress: &(dyn Fn(Progress) + Send + Sync)) -> Result<Outcome, Why> {
@@ -74,8 +84,11 @@ async fn try_to(shop: &Shop, operation: Operation, progress: &(dyn Fn(Progress) 
         Operation::StopFast => stop(shop, StopMode::Fast).await?,
         Operation::StopImmediately => stop(shop, StopMode::Immediate).await?,
         Operation::Compare(upstream) => {
-            let fork = if compare(shop, &upstream).await?.0 == Relation::Prefix { Fork::Prefix } else { Fork::Diverged };
-            return Ok(Outcome::Compared(fork));
+            return Ok(Outcome::Compared(match compare(shop, &upstream).await?.0 {
+                Relation::Prefix => Fork::Prefix,
+                Relation::Twin { .. } => Fork::Twin,
+                Relation::Diverged { .. } | Relation::Unrelated => Fork::Diverged,
+            }));
         }
         Operation::Preserve(upstream) => preserve(shop, &upstream).await?,
         Operation::Rewind(upstream) => {
@@ -107,7 +120,20 @@ async fn tend(shop: &Shop) -> Result<(), Why> {
     session(shop).await?.ensure_slots(own, &data_nodes, BRIEF).await.map_err(Failure::from)?;
     // Looked after is only what leads or streams: whatever a clone has replaced is of no more use.
     discard_previous(shop.site()).await?;
+    remove_meanwhile(shop);
     Ok(())
+}
+
+/// To remove a large database takes minutes, for which no promotion and no stop can wait: it goes on beside them, once at a time.
+fn remove_meanwhile(shop: &Shop) {
+    let Ok(only_one) = Arc::clone(&shop.removing).try_lock_owned() else { return };
+    let site = shop.site().clone();
+    tokio::spawn(async move {
+        if let Err(failure) = remove_discarded(&site).await {
+            tracing::warn!(%failure, "what a clone has replaced is not removed; it is tried again");
+        }
+        drop(only_one);
+    });
 }
 
 async fn stop(shop: &Shop, mode: StopMode) -> Result<(), Why> {
@@ -117,22 +143,22 @@ async fn stop(shop: &Shop, mode: StopMode) -> Result<(), Why> {
 
 /// How what is here relates to the upstream's history, and where it ends.
 async fn compare(shop: &Shop, upstream: &Upstream) -> Result<(Relation, EndOfWal), Failure> {
-    let primary = upstream_ancestry(shop.site(), &upstream.database, BRIEF).await?;
     // A running server says where its log ends; the log of a stopped one is read.
-    if let Ok(mut session) = session(shop).await {
-        let at = session.observe(BRIEF).await?.position;
-        let end = EndOfWal { timeline: at.timeline, lsn: at.lsn, clean: false };
-        return Ok((own_ancestry(shop.site(), at.timeline).await?.relate(at.lsn, &primary), end));
-    }
-    let end = end_of_wal(shop.site(), READ_LOG_MAX).await?;
-    Ok((relate(shop.site(), end, &primary).await?, end))
+    let end = match session(shop).await {
+        Ok(mut session) => {
+            let at = session.observe(BRIEF).await?.position;
+            EndOfWal { timeline: at.timeline, lsn: at.lsn, clean: false }
+        }
+        Err(_) => end_of_wal(shop.site(), READ_LOG_MAX).await?,
+    };
+    Ok((relate(shop.site(), end, &upstream.database, BRIEF).await?, end))
 }
 
 async fn preserve(shop: &Shop, upstream: &Upstream) -> Result<(), Failure> {
     let (relation, end) = compare(shop, upstream).await?;
     let fork = match relation {
         Relation::Prefix => return Ok(()),
-        Relation::Diverged { fork } => fork,
+        Relation::Diverged { fork } | Relation::Twin { fork } => fork,
         // All of it is something that the primary never had.
         Relation::Unrelated => Position { timeline: end.timeline, lsn: crate::model::Lsn(0) },
     };

@@ -3,7 +3,7 @@
 use super::Machine;
 use crate::machine::Timestamp;
 use crate::pg::backoff::{BackOff, delay};
-use crate::pg::{Effect, Kind, Life, Process};
+use crate::pg::{Effect, Importance, Kind, Life, Process};
 use alloc::format;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -71,7 +71,7 @@ impl Machine {
         }
         if surprising {
             effects.push(Effect::Note {
-                warning: true,
+                importance: Importance::Warning,
                 rule: "pg-death",
                 because: "nobody had asked the server to end",
                 text: format!("the server (process {}) died; {} deaths within ten minutes", life.0, self.deaths.len()),

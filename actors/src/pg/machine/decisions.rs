@@ -4,7 +4,7 @@ use super::{Machine, Working};
 use crate::machine::Timestamp;
 use crate::pg::plan::{Rule, Step, plan};
 use crate::pg::server::StopAsked;
-use crate::pg::{Effect, Kind, Operation, Order, trouble};
+use crate::pg::{Effect, Importance, Kind, Operation, Order, trouble};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -21,7 +21,8 @@ impl Machine {
         if rule.then != Step::Kill && (self.working.is_some() || !self.is_fresh()) {
             return;
         }
-        let is_new = self.rule.is_none_or(|(last, _)| last.id != rule.id);
+        // Looking after the slots comes round again and again, and changes nothing of what the database is.
+        let is_new = rule.then != Step::Begin(Kind::Tend) && self.rule.is_none_or(|(last, _)| last.id != rule.id);
         if is_new {
             self.rule = Some((rule, now));
         }
@@ -32,17 +33,21 @@ impl Machine {
                     self.failure = None;
                 }
                 if is_new {
-                    effects.push(note(rule, false, if rule.then == Step::Rest { "rests".to_string() } else { "waits".to_string() }));
+                    effects.push(note(
+                        rule,
+                        Importance::News,
+                        if rule.then == Step::Rest { "rests".to_string() } else { "waits".to_string() },
+                    ));
                 }
             }
             Step::Refuse(trouble) => {
                 if is_new && let Some(seen) = &self.seen {
-                    effects.push(note(rule, true, trouble::text(trouble, &self.order.order, &seen.observation)));
+                    effects.push(note(rule, Importance::Warning, trouble::text(trouble, &self.order.order, &seen.observation)));
                 }
             }
             Step::Kill => {
                 if now >= self.kill_again {
-                    effects.push(note(rule, true, "kills every process of the server".to_string()));
+                    effects.push(note(rule, Importance::Warning, "kills every process of the server".to_string()));
                     if let Some(working) = self.working.as_mut().filter(|working| working.cancelled.is_none()) {
                         working.cancelled = Some(now);
                         effects.push(Effect::Cancel { id: working.id });
@@ -85,7 +90,8 @@ impl Machine {
         }
         self.operations += 1;
         let id = self.operations;
-        effects.push(note(rule, false, format!("begins: {}", kind.name())));
+        let importance = if kind == Kind::Tend { Importance::Routine } else { Importance::News };
+        effects.push(note(rule, importance, format!("begins: {}", kind.name())));
         effects.push(Effect::Begin { id, operation: operation.clone() });
         self.working = Some(Working { id, operation, heard: now, cancelled: None, percent: None, detail: String::new() });
         self.doubt();
@@ -99,7 +105,8 @@ impl Machine {
             Kind::InitDb => Operation::InitDb,
             Kind::Adopt => Operation::Adopt,
             Kind::StartPrimary => Operation::StartPrimary(epoch?),
-            Kind::StartStandby => Operation::StartStandby(upstream),
+            // Before the promotion there is nothing to compare with, so it waits without anybody to follow.
+            Kind::StartStandby => Operation::StartStandby(upstream.filter(|upstream| upstream.promotion.is_some())),
             Kind::Promote => Operation::Promote(epoch?),
             Kind::Aim => Operation::Aim(upstream?),
             Kind::Tend => Operation::Tend,
@@ -114,6 +121,6 @@ impl Machine {
     }
 }
 
-fn note(rule: &'static Rule, warning: bool, text: String) -> Effect {
-    Effect::Note { warning, rule: rule.id, because: rule.because, text }
+fn note(rule: &'static Rule, importance: Importance, text: String) -> Effect {
+    Effect::Note { importance, rule: rule.id, because: rule.because, text }
 }

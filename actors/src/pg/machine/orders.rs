@@ -2,6 +2,7 @@
 
 use super::{Machine, Ordered, Seen, Working};
 use crate::machine::Timestamp;
+use crate::model::Server;
 use crate::pg::plan::Wish;
 use crate::pg::server::Run;
 use crate::pg::{Effect, Observation, Operation, Order, Process, Upstream};
@@ -30,9 +31,10 @@ impl Machine {
         {
             run.stream_due = now;
         }
+        let server = self.server();
         if let Some(working) = &mut self.working
             && working.cancelled.is_none()
-            && !serves(&working.operation, &self.order.order)
+            && !serves(&working.operation, &self.order.order, server)
         {
             working.cancelled = Some(now);
             effects.push(Effect::Cancel { id: working.id });
@@ -73,17 +75,30 @@ impl Machine {
     }
 }
 
-/// Whether an operation under way still serves the order.
-fn serves(operation: &Operation, order: &Order) -> bool {
-    let same_upstream = |upstream: &Upstream| matches!(order, Order::Follow(wanted) if wanted.database == upstream.database && wanted.epoch == upstream.epoch && wanted.promotion.is_some());
+/// Whether an operation under way still serves the order, while the server is like that.
+fn serves(operation: &Operation, order: &Order, server: Option<Server>) -> bool {
     match operation {
         Operation::InitDb | Operation::Adopt => *order == Order::Found,
         Operation::StartPrimary(epoch) | Operation::Promote(epoch) => *order == Order::Lead { epoch: *epoch },
         Operation::Checkpoint => *order == Order::StepDown,
-        Operation::Compare(upstream) | Operation::Preserve(upstream) | Operation::Clone(upstream) => same_upstream(upstream),
+        Operation::Compare(upstream) | Operation::Preserve(upstream) | Operation::Clone(upstream) => {
+            matches!(order, Order::Follow(wanted) if is_same(wanted, upstream))
+        }
         // Broken off in the middle it leaves nothing but a clone to do.
         Operation::Rewind(_) => matches!(order, Order::Follow(_) | Order::Watch | Order::StandAlone),
-        Operation::StartStandby(_) | Operation::Aim(_) | Operation::Tend => *order != Order::Fence,
+        Operation::StartStandby(_) | Operation::Aim(_) => *order != Order::Fence,
+        // Slots can wait; a promotion and a stop cannot.
+        Operation::Tend => match order {
+            Order::Lead { .. } => server == Some(Server::Primary),
+            Order::Watch | Order::StandAlone | Order::Follow(_) => true,
+            Order::Found | Order::StepDown | Order::Stop | Order::Fence => false,
+        },
         Operation::StopFast | Operation::StopImmediately => true,
     }
+}
+
+/// Whether what was begun towards an upstream is of use for the one that is wanted now. After a restart of the daemon the promotion is not
+/// known for a moment, which is no reason to throw hours of copying away; what is begun anew waits for it.
+fn is_same(wanted: &Upstream, begun: &Upstream) -> bool {
+    wanted.node == begun.node && wanted.epoch == begun.epoch && wanted.database == begun.database
 }

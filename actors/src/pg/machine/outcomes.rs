@@ -4,7 +4,7 @@ use super::Machine;
 use crate::machine::Timestamp;
 use crate::model::Server;
 use crate::pg::server::Run;
-use crate::pg::{Effect, Kind, Life, Operation, Outcome, Upstream};
+use crate::pg::{Effect, Importance, Kind, Life, Operation, Outcome, Outlook, Upstream};
 use alloc::format;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -17,8 +17,8 @@ impl Machine {
         let Some(working) = self.working.take_if(|working| working.id == id) else { return };
         self.doubt();
         let kind = working.operation.kind();
-        if let (Outcome::Failed { reason, hopeless }, None) = (&outcome, working.cancelled) {
-            self.failed(now, kind, reason, *hopeless, effects);
+        if let (Outcome::Failed { reason, outlook }, None) = (&outcome, working.cancelled) {
+            self.failed(now, kind, reason, *outlook, effects);
             return;
         }
         let done = !matches!(outcome, Outcome::Cancelled | Outcome::Failed { .. });
@@ -78,13 +78,26 @@ impl Machine {
         }
     }
 
-    pub(super) fn failed(&mut self, now: Timestamp, kind: Kind, reason: &str, hopeless: bool, effects: &mut Vec<Effect>) {
+    pub(super) fn failed(&mut self, now: Timestamp, kind: Kind, reason: &str, outlook: Outlook, effects: &mut Vec<Effect>) {
         let back_off = self.back_off.entry(kind).or_default();
-        back_off.failed(now);
-        let wait = back_off.until.since(now).as_secs();
+        // A comparison changes nothing, so it may be asked for often.
+        let only_waits = kind == Kind::Compare && outlook == Outlook::Waiting;
+        if only_waits {
+            back_off.waits(now);
+        } else {
+            back_off.failed(now);
+        }
+        let mut next = format!("next try in {} s at the earliest", back_off.until.since(now).as_secs());
         match kind {
             Kind::Checkpoint => self.checkpointed = true,
-            Kind::Rewind => self.ladder.rewind_failed(hopeless),
+            Kind::Rewind => self.ladder.rewind_failed(outlook == Outlook::Hopeless),
+            Kind::Compare if outlook != Outlook::Waiting => self.ladder.comparison_failed(),
+            Kind::Preserve if outlook != Outlook::Waiting => {
+                let given_up = self.ladder.preserve_failed();
+                if given_up {
+                    next = "it is given up: keeping never blocks a return, so what was written here past the fork may be lost".into();
+                }
+            }
             Kind::StopFast | Kind::StopImmediately => {
                 if let Some(stop) = self.run.as_mut().and_then(|run| run.stop.as_mut()) {
                     stop.told = false;
@@ -95,13 +108,17 @@ impl Machine {
             _ => {}
         }
         if kind != Kind::Tend {
-            self.failure = Some(format!("{}: {reason}", kind.name()));
+            let failure = Some(format!("{}: {reason}", kind.name()));
+            let said_before = core::mem::replace(&mut self.failure, failure.clone()) == failure;
+            if only_waits && said_before {
+                return;
+            }
         }
         effects.push(Effect::Note {
-            warning: true,
+            importance: Importance::Warning,
             rule: self.rule.map_or("pg-watch", |(rule, _)| rule.id),
             because: self.rule.map_or("", |(rule, _)| rule.because),
-            text: format!("{} failed: {reason}; next try in {wait} s at the earliest", kind.name()),
+            text: format!("{} failed: {reason}; {next}", kind.name()),
         });
     }
 
@@ -119,7 +136,7 @@ impl Machine {
                 working.cancelled = Some(now);
                 effects.push(Effect::Cancel { id: working.id });
                 let reason = format!("nothing was heard of it for {} s, so it is given up", patience.as_secs());
-                self.failed(now, kind, &reason, false, effects);
+                self.failed(now, kind, &reason, Outlook::Open, effects);
             }
             _ => {}
         }

@@ -69,6 +69,7 @@ fn a_primary_that_leads_is_left_alone_and_gets_its_slots() {
     let mut bench = Bench::new(World::running_primary());
     bench.order(lead(), 25_000);
     assert_eq!(bench.done, ["tend slots", "tend slots", "tend slots"]);
+    assert_eq!(bench.news, ["rests"], "nothing of that is news");
 }
 
 #[test]
@@ -176,6 +177,28 @@ fn what_cannot_be_rewound_is_cloned() {
 }
 
 #[test]
+fn what_can_be_neither_compared_nor_kept_is_cloned_in_the_end() {
+    let mut bench = Bench::new(World { comparable: false, keepable: false, ..World::stopped_primary() });
+    bench.order(follow(), 60_000);
+    let mut expected = ["compare histories"; 3].to_vec();
+    expected.extend(["preserve diverged log"; 3]);
+    expected.extend(["clone", "start as a standby"]);
+    assert_eq!(bench.transcript(), expected);
+    assert!(bench.last().database.streaming);
+}
+
+#[test]
+fn what_diverged_and_cannot_be_kept_is_rewound_all_the_same() {
+    let mut bench = Bench::new(World { fork: Fork::Diverged, keepable: false, ..World::stopped_primary() });
+    bench.order(follow(), 60_000);
+    let mut expected = ["compare histories"].to_vec();
+    expected.extend(["preserve diverged log"; 3]);
+    expected.extend(["rewind", "start as a standby"]);
+    assert_eq!(bench.transcript(), expected);
+    assert!(bench.last().database.streaming);
+}
+
+#[test]
 fn a_standby_whose_log_is_gone_upstream_is_cloned() {
     let mut bench = Bench::new(World { wal_removed: true, ..World::stopped_standby() });
     let expected = ["compare histories", "start as a standby", "stop fast", "clone", "start as a standby"];
@@ -186,15 +209,37 @@ fn a_standby_whose_log_is_gone_upstream_is_cloned() {
 #[test]
 fn a_running_standby_is_turned_to_another_primary_without_a_stop() {
     let mut bench = Bench::new(World::running_standby());
-    assert_eq!(bench.order(follow(), 5_000).transcript(), ["follow"]);
+    assert_eq!(bench.order(follow(), 5_000).transcript(), ["compare histories", "follow"]);
     assert!(bench.last().database.streaming);
 }
 
 #[test]
 fn a_running_standby_that_diverged_climbs_the_ladder() {
     let mut bench = Bench::new(World { fork: Fork::Diverged, ..World::running_standby() });
-    let expected = ["follow", "compare histories", "stop fast", "preserve diverged log", "rewind", "start as a standby"];
+    let expected = ["compare histories", "stop fast", "preserve diverged log", "rewind", "start as a standby"];
     assert_eq!(bench.order(follow(), 20_000).transcript(), expected);
+    assert!(bench.last().database.streaming);
+}
+
+#[test]
+fn a_timeline_of_the_same_number_is_never_streamed_onto_and_never_rewound() {
+    let expected = ["preserve diverged log", "clone", "start as a standby"];
+    let mut stopped = Bench::new(World { fork: Fork::Twin, ..World::stopped_primary() });
+    let mut running = Bench::new(World { fork: Fork::Twin, ..World::running_standby() });
+    for (bench, before) in [(&mut stopped, &["compare histories"][..]), (&mut running, &["compare histories", "stop fast"])] {
+        assert_eq!(bench.order(follow(), 20_000).transcript(), [before, &expected].concat());
+        assert!(bench.last().database.streaming);
+    }
+}
+
+#[test]
+fn nobody_is_followed_before_the_promotion_is_known() {
+    let mut bench = Bench::new(World { fork: Fork::Twin, ..World::stopped_standby() });
+    assert_eq!(bench.order(Order::Follow(upstream(false)), 5_000).transcript(), ["start as a standby"]);
+    assert!(!bench.last().database.streaming);
+    let mut bench = Bench::new(World::running_standby());
+    assert_eq!(bench.order(Order::Follow(upstream(false)), 5_000).transcript(), nothing());
+    assert_eq!(bench.order(follow(), 1_000).transcript(), ["compare histories", "follow"]);
     assert!(bench.last().database.streaming);
 }
 
@@ -287,6 +332,27 @@ fn a_change_of_upstream_breaks_off_a_clone_and_the_same_order_does_not() {
     assert_eq!(bench.order(follow(), 1_000).transcript(), nothing());
     let other = Upstream { epoch: Epoch(3), ..upstream(true) };
     assert_eq!(bench.order(Order::Follow(other), 1_000).transcript(), ["cancel", "clone"]);
+}
+
+#[test]
+fn a_clone_outlives_a_moment_in_which_the_promotion_is_not_known() {
+    let mut bench = Bench::new(World::empty());
+    assert_eq!(bench.order(follow(), 2_000).transcript(), ["clone"]);
+    assert_eq!(bench.order(Order::Follow(upstream(false)), 500).transcript(), nothing());
+    assert_eq!(bench.order(follow(), 8_000).transcript(), ["start as a standby"]);
+    assert!(bench.last().database.streaming);
+}
+
+#[test]
+fn looking_after_slots_holds_up_neither_a_promotion_nor_a_stop() {
+    for (order, then) in [(lead(), "promote"), (Order::StepDown, "stop fast"), (Order::Stop, "stop fast"), (Order::Fence, "kill")] {
+        let mut bench = Bench::new(World { slots_take: 15_000, ..World::running_standby() });
+        bench.order(follow(), 3_000);
+        assert_eq!(bench.done, ["compare histories", "follow", "tend slots"]);
+        bench.done.clear();
+        bench.order(order.clone(), 100);
+        assert_eq!(bench.done[..2], ["cancel", then], "{order:?}");
+    }
 }
 
 #[test]

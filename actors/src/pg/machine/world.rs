@@ -4,7 +4,7 @@
 use super::*;
 use crate::machine::Machine as _;
 use crate::model::{Directory, Endpoint, Epoch, Lsn, NodeId, Position, Promotion, Timeline};
-use crate::pg::{Answer, Control, Fork, Outcome, Phase, Process, Sight, Stall, Stream, Upstream};
+use crate::pg::{Answer, Control, Fork, Importance, Outcome, Outlook, Phase, Process, Sight, Stall, Stream, Upstream};
 use alloc::boxed::Box;
 use alloc::vec;
 use core::time::Duration;
@@ -42,6 +42,10 @@ pub(super) struct World {
     pub(super) wal_removed: bool,
     pub(super) upstream_up: bool,
     pub(super) rewind_works: bool,
+    /// The upstream can be asked, and the comparison fails.
+    pub(super) comparable: bool,
+    /// What diverged can be kept.
+    pub(super) keepable: bool,
     /// The server dies while it starts.
     pub(super) dies: bool,
     /// The server does not obey a fast stop.
@@ -50,6 +54,8 @@ pub(super) struct World {
     pub(super) frozen: bool,
     /// How long a start takes.
     pub(super) start: u64,
+    /// How long it takes to look after the slots.
+    pub(super) slots_take: u64,
     pub(super) next_life: u32,
 }
 
@@ -75,10 +81,13 @@ impl World {
             wal_removed: false,
             upstream_up: true,
             rewind_works: true,
+            comparable: true,
+            keepable: true,
             dies: false,
             obstinate: false,
             frozen: false,
             start: 300,
+            slots_take: 10,
             next_life: 100,
         }
     }
@@ -182,23 +191,29 @@ impl World {
                 }
                 Outcome::Done
             }
+            Operation::Preserve(_) if !self.keepable => failed("the disk is full", Outlook::Open),
             Operation::Tend | Operation::Checkpoint | Operation::Preserve(_) | Operation::StopFast | Operation::StopImmediately => {
                 Outcome::Done
             }
-            Operation::Compare(_) if !self.upstream_up => Outcome::Failed { reason: "two:5432 cannot be reached".into(), hopeless: false },
+            Operation::Compare(_) if !self.upstream_up => failed("two:5432 cannot be reached", Outlook::Waiting),
+            Operation::Compare(_) if !self.comparable => failed("the history of timeline 2 is missing", Outlook::Open),
             Operation::Compare(_) => Outcome::Compared(self.fork),
-            Operation::Rewind(_) if !self.rewind_works => Outcome::Failed { reason: "a file is missing".into(), hopeless: true },
+            Operation::Rewind(_) if !self.rewind_works => failed("a file is missing", Outlook::Hopeless),
             Operation::Rewind(_) => {
                 self.fork = Fork::Prefix;
                 Outcome::Done
             }
             Operation::Clone(_) => {
                 (self.directory, self.phase, self.standby_signal) = (Self::database(), Phase::Production, true);
-                (self.fork, self.wal_removed) = (Fork::Prefix, false);
+                (self.fork, self.wal_removed, self.comparable) = (Fork::Prefix, false, true);
                 Outcome::Done
             }
         }
     }
+}
+
+fn failed(reason: &str, outlook: Outlook) -> Outcome {
+    Outcome::Failed { reason: reason.into(), outlook }
 }
 
 #[derive(Clone, Debug)]
@@ -216,6 +231,8 @@ pub(super) struct Bench {
     /// What was begun, and `kill`.
     pub(super) done: Vec<String>,
     pub(super) reports: Vec<(Timestamp, Reported)>,
+    /// What the log says to everybody.
+    pub(super) news: Vec<String>,
     /// The message of this number, counted over `Observed` and `Finished`, is lost.
     pub(super) lose: Option<usize>,
     pub(super) told: usize,
@@ -232,6 +249,7 @@ impl Bench {
             now: at(1000),
             done: Vec::new(),
             reports: Vec::new(),
+            news: Vec::new(),
             lose: None,
             told: 0,
             events: Vec::new(),
@@ -362,6 +380,7 @@ impl Bench {
                     let takes = match operation.kind() {
                         Kind::Clone | Kind::Rewind | Kind::InitDb => 5000,
                         Kind::Checkpoint => 1000,
+                        Kind::Tend => self.world.slots_take,
                         _ => 10,
                     };
                     self.tending = true;
@@ -378,7 +397,8 @@ impl Bench {
                     self.end_server(1);
                 }
                 Effect::Report(report) => self.reports.push((self.now, report)),
-                Effect::Note { .. } => {}
+                Effect::Note { importance: Importance::Routine, .. } => {}
+                Effect::Note { text, .. } => self.news.push(text),
             }
         }
     }

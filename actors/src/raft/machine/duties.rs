@@ -52,7 +52,10 @@ impl Machine {
     fn mind_the_disk(&mut self, now: Timestamp) {
         let stalled = self.disk.stalled_for(now);
         let Stage::Running(replica) = &self.stage else { return };
-        if stalled < STALL_MAX || replica.votes_alone() || !replica.is_ready() {
+        // What is committed and cannot be applied holds up every lease and every appointment; while nothing waits there is no hurry.
+        let something_waits = !replica.is_ready() || replica.raw.raft.raft_log.committed > replica.applied();
+        let patience = if something_waits { self.config.election_timeout } else { STALL_MAX };
+        if stalled < patience || replica.votes_alone() {
             return;
         }
         let text = format!(

@@ -125,12 +125,13 @@ impl Machine {
     }
 
     fn testified(&mut self, now: Timestamp, from: NodeId, term: Term, age: core::time::Duration) {
+        let lease = self.lease();
         let Stage::Running(replica) = &mut self.stage else { return };
         let voter = replica.state().and_then(|state| state.members.get(&from)).map(|member| member.raft_id.0);
         if let (Some(voter), Some(tenure)) = (voter, &mut replica.tenure)
             && tenure.term == term.0
         {
-            tenure.testimonies.heard(now, voter, age, &self.config.lease);
+            tenure.testimonies.heard(now, voter, age, &lease);
         }
     }
 

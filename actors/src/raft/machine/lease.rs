@@ -19,6 +19,7 @@ impl Replica {
 impl Machine {
     /// Our own FSM asks for a lease, or a peer's does.
     pub(super) fn request_lease(&mut self, now: Timestamp, origin: NodeId, request: LeaseRequest) {
+        let ttl = self.lease().ttl;
         let Stage::Running(replica) = &mut self.stage else { return };
         if !replica.leads() {
             if origin == self.config.node
@@ -34,7 +35,7 @@ impl Machine {
         }
         if let Some(tenure) = &mut replica.tenure {
             // A grant that is older than the lease which it would grant is of no use to anybody.
-            let context = tenure.grants.note(now, origin, request, self.config.lease.ttl);
+            let context = tenure.grants.note(now, origin, request, ttl);
             replica.raw.read_index(context);
         }
     }
@@ -71,7 +72,7 @@ impl Machine {
         if proposal.term != Some(replica.term()) || proposal.basis != state.epoch {
             return Err("it was decided in another term or upon another epoch".to_string());
         }
-        match replica.gate(now, self.config.lease.wait()) {
+        match replica.gate(now, self.lease().wait()) {
             Gate::Released | Gate::Lapsed => Ok(()),
             Gate::Closed => {
                 let left = self.gate_opens_at().map_or(0, |at| at.since(now).as_millis());

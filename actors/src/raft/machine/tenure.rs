@@ -3,7 +3,7 @@
 use super::replica::Replica;
 use super::{Machine, Stage};
 use crate::machine::Timestamp;
-use crate::model::NodeId;
+use crate::model::{LeaseTiming, NodeId};
 use crate::raft::grant::Grants;
 use crate::raft::testimony::Testimonies;
 use crate::raft::{Effect, Gate, Leadership, PeerMessage};
@@ -87,18 +87,25 @@ impl Machine {
 
     /// Asks the voters that have not testified.
     pub(super) fn ask_testimony(&mut self, now: Timestamp) {
+        let lease = self.lease();
         let Stage::Running(replica) = &mut self.stage else { return };
         let term = replica.term();
         let Some(image) = replica.raw.store().image() else { return };
         let Some(tenure) = &mut replica.tenure else { return };
-        let voters = tenure.testimonies.to_ask(now, image, &self.config.lease);
+        let voters = tenure.testimonies.whom_to_ask(now, image, &lease);
         let nodes = voters.into_iter().filter_map(|voter| image.state.node_of(crate::model::RaftId(voter)));
         self.out.extend(nodes.map(|to| Effect::Send { to, message: Box::new(PeerMessage::AskTestimony { term }) }));
     }
 
+    /// T is the cluster's, since every node must count with the same; a file only seeds it.
+    pub(super) fn lease(&self) -> LeaseTiming {
+        let ttl = self.state().map_or(self.config.lease.ttl, |state| state.settings.lease_ttl);
+        LeaseTiming { ttl, ..self.config.lease }
+    }
+
     pub(super) fn gate_opens_at(&self) -> Option<Timestamp> {
         match &self.stage {
-            Stage::Running(replica) if replica.is_ready() => replica.gate_opens_at(self.config.lease.wait()),
+            Stage::Running(replica) if replica.is_ready() => replica.gate_opens_at(self.lease().wait()),
             _ => None,
         }
     }
@@ -110,7 +117,7 @@ impl Machine {
             leader: self.leader(),
             ready: replica.is_ready(),
             appointing: replica.tenure.as_ref().is_some_and(|tenure| tenure.appointing.is_some()),
-            gate: replica.gate(now, self.config.lease.wait()),
+            gate: replica.gate(now, self.lease().wait()),
             member: replica.identity.born,
         }
     }

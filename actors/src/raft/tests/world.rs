@@ -1,48 +1,24 @@
 //! A deterministic world: true time, clocks that run at their own rates, a lossy network, disks that forget what was not yet on them.
 
+mod effects;
+
+use super::dice::Dice;
 use super::file;
 use super::holder::Holder;
-use crate::machine::{Machine as _, Timestamp};
+use crate::machine::Timestamp;
 use crate::model::{Command, Epoch, NodeId, RaftId};
-use crate::raft::{Batch, Config, Effect, Fact, Identity, Input, Machine, Order, PeerMessage, Stored};
+use crate::raft::{Batch, Config, Identity, Input, Machine, Order, PeerMessage, Stored};
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
-
-/// A seeded generator of its own: the machine's is none of the world's business.
-#[derive(Debug)]
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0xD1B5_4A32_D192_ED03)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
-    }
-
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
-    }
-
-    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
-        low + self.below(high - low + 1)
-    }
-
-    pub(crate) fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-}
+use effects::write;
 
 #[derive(Debug)]
 enum Happening {
-    Arrive { from: NodeId, message: alloc::boxed::Box<PeerMessage> },
+    Arrive { from: NodeId, message: Box<PeerMessage> },
     Linked(NodeId),
     Unlinked(NodeId),
     Durable(u64),
@@ -107,6 +83,8 @@ pub(crate) struct World {
     pub(crate) grants: u64,
     /// The most that any node has ever seen applied: nobody may contradict it.
     pub(crate) history: BTreeMap<u64, Vec<u8>>,
+    /// A node that belongs to another cluster.
+    pub(crate) foreign: Option<NodeId>,
     /// Called with every configuration before a life begins.
     pub(crate) adjust: fn(&mut Config),
 }
@@ -127,6 +105,7 @@ impl World {
             appointments: BTreeMap::new(),
             grants: 0,
             history: BTreeMap::new(),
+            foreign: None,
             adjust: |_| {},
         };
         for node in 1..=nodes {
@@ -312,7 +291,7 @@ impl World {
                 self.step(node, Input::Persisted { number });
             }
             Happening::Alarm => {
-                let due = self.hosts[&node].machine.as_ref().and_then(|machine| machine.wake_at());
+                let due = self.hosts[&node].machine.as_ref().and_then(crate::machine::Machine::wake_at);
                 if due.is_some_and(|due| due <= self.local(node, self.now)) {
                     self.step(node, Input::Woken);
                 }
@@ -364,95 +343,6 @@ impl World {
         valid.collect()
     }
 
-    /// One step of a machine, and all that follows from it.
-    pub(crate) fn step(&mut self, node: NodeId, input: Input) {
-        let now = self.local(node, self.now);
-        let Some(machine) = self.host_mut(node.0).machine.as_mut() else { return };
-        let effects = machine.step(now, input);
-        let alarm = machine.wake_at();
-        for effect in effects {
-            self.perform(node, effect);
-        }
-        if let Some(alarm) = alarm {
-            let at = self.true_time(node, alarm).max(self.now + 1);
-            self.schedule(at, node, Happening::Alarm);
-        }
-    }
-
-    fn perform(&mut self, node: NodeId, effect: Effect) {
-        match effect {
-            Effect::Persist(batch) => {
-                let (low, high) = self.hosts[&node].disk_delay;
-                let delay = self.dice.between(low, high);
-                let now = self.now;
-                let host = self.host_mut(node.0);
-                host.disk_free_at = host.disk_free_at.max(now) + delay;
-                let (at, number) = (host.disk_free_at, batch.number);
-                host.writing.push(*batch);
-                self.schedule(at, node, Happening::Durable(number));
-            }
-            Effect::Send { to, message } => self.transmit(node, to, message),
-            Effect::Tell(fact) => self.told(node, fact),
-            Effect::Link(members) => self.host_mut(node.0).links = members.iter().map(|member| member.node).collect(),
-            Effect::Note { text, .. } => self.host_mut(node.0).notes.push(text),
-            Effect::Halt { reason } => panic!("node {node} halts: {reason}"),
-        }
-    }
-
-    fn transmit(&mut self, from: NodeId, to: NodeId, message: alloc::boxed::Box<PeerMessage>) {
-        let lost = self.network.loss > 0 && self.dice.one_in(self.network.loss);
-        let up = self.hosts.get(&to).is_some_and(|host| host.machine.is_some()) && self.hosts[&from].links.contains(&to);
-        if lost || !up || self.cuts.contains(&(from, to)) {
-            return;
-        }
-        // What links send has been through their codec; a sample of it shows whether it gets through.
-        let message = if self.dice.one_in(16) {
-            let bytes = rmp_serde::to_vec(&message).expect("a message encodes");
-            rmp_serde::from_slice(&bytes).expect("a message decodes")
-        } else {
-            message
-        };
-        let (often, long) = self.network.straggle;
-        let (low, high) = self.network.delay;
-        let delay = if often > 0 && self.dice.one_in(often) { self.dice.between(high, long) } else { self.dice.between(low, high) };
-        self.schedule(self.now + delay, to, Happening::Arrive { from, message });
-    }
-
-    fn told(&mut self, node: NodeId, fact: Fact) {
-        if let Fact::Committed { index, state, .. } = &fact {
-            let bytes = rmp_serde::to_vec_named(state).expect("a state encodes");
-            let known = self.history.entry(*index).or_insert_with(|| bytes.clone());
-            assert!(*known == bytes, "at {} us node {node} has another state at index {index} than somebody before it", self.now);
-            if let Some(primary) = &state.primary
-                && self.appointments.insert(primary.epoch, primary.appointed_at.0).is_none()
-            {
-                let proposed = &self.proposed[&primary.appointed_at.0];
-                assert!(proposed.still_valid.is_empty(), "epoch {} was appointed although {:?}", primary.epoch, proposed.still_valid);
-            }
-        }
-        let host = self.host_mut(node.0);
-        let released = host.released;
-        let Some((epoch, end)) = host.holder.hear(fact, released) else { return };
-        let end = self.true_time(node, end);
-        if end <= self.now {
-            return;
-        }
-        self.grants += 1;
-        let others: Vec<String> = self
-            .hosts
-            .iter()
-            .filter(|(other, _)| **other != node)
-            .filter_map(|(other, host)| {
-                let (epoch, end) = host.lease?;
-                (end > self.now).then(|| format!("node {other} holds epoch {epoch} for another {} us", end - self.now))
-            })
-            .collect();
-        assert!(others.is_empty(), "at {} us node {node} holds a lease of epoch {epoch}, but {others:?}", self.now);
-        let host = self.host_mut(node.0);
-        let end = host.lease.filter(|(held, _)| *held == epoch).map_or(end, |(_, held)| held.max(end));
-        host.lease = Some((epoch, end));
-    }
-
     pub(crate) fn leader(&self) -> Option<NodeId> {
         let led = self.hosts.iter().filter(|(_, host)| host.machine.is_some() && host.holder.led.ready);
         led.max_by_key(|(_, host)| host.holder.led.term).map(|(node, _)| *node)
@@ -482,6 +372,11 @@ impl World {
         self.host(node).stored.identity.as_ref().map(|identity: &Identity| identity.raft_id)
     }
 
+    /// The voters' Raft ids, as that node has applied them.
+    pub(crate) fn votes(&self, node: u64) -> Vec<u64> {
+        self.host(node).machine.as_ref().map(Machine::voters).unwrap_or_default()
+    }
+
     /// All nodes on, and a leader.
     pub(crate) fn founded(seed: u64, nodes: u64) -> Self {
         let mut world = Self::new(seed, nodes);
@@ -490,26 +385,5 @@ impl World {
         }
         world.run_until(10, "a leader is ready", |world| world.leader().is_some() && world.is_whole());
         world
-    }
-}
-
-/// What a store does with a batch.
-pub(crate) fn write(stored: &mut Stored, batch: Batch) {
-    if batch.reset {
-        *stored = Stored::default();
-    }
-    if let Some(identity) = batch.identity {
-        stored.identity = Some(identity);
-    }
-    if let Some(image) = batch.snapshot {
-        stored.entries.retain(|entry| entry.index > image.index);
-        stored.snapshot = Some(image);
-    }
-    if let Some(first) = batch.entries.first() {
-        stored.entries.retain(|entry| entry.index < first.index);
-        stored.entries.extend(batch.entries);
-    }
-    if let Some(hard_state) = batch.hard_state {
-        stored.hard_state = hard_state;
     }
 }

@@ -1,14 +1,15 @@
 //! Empties a data directory and keeps the directory itself, which may be a mount point.
 
 use super::durable::{FileFailure, failing, sync_folder};
+use super::lock::OperationLock;
 use super::{Site, blocking};
 use std::fs;
 use std::path::Path;
 
 /// Removes everything in the data directory, and what its tablespaces hold outside of it.
-pub(super) async fn clear(site: &Site) -> Result<(), FileFailure> {
+pub(super) async fn clear(site: &Site, lock: &OperationLock) -> Result<(), FileFailure> {
     let data_dir = site.data_dir();
-    blocking(move || clear_folder(&data_dir)).await
+    lock.blocking(move || clear_folder(&data_dir)).await
 }
 
 fn clear_folder(data_dir: &Path) -> Result<(), FileFailure> {
@@ -20,7 +21,13 @@ fn clear_folder(data_dir: &Path) -> Result<(), FileFailure> {
 }
 
 /// Removes a folder that is no database of this node any more, but nothing that it links to.
-pub(super) async fn remove_folder(folder: &Path) -> Result<(), FileFailure> {
+pub(super) async fn remove_folder(folder: &Path, lock: &OperationLock) -> Result<(), FileFailure> {
+    let folder = folder.to_owned();
+    lock.blocking(move || if folder.exists() { remove(&folder) } else { Ok(()) }).await
+}
+
+/// The same for a folder that no operation uses, so that it needs no lock.
+pub(super) async fn remove_unwatched(folder: &Path) -> Result<(), FileFailure> {
     let folder = folder.to_owned();
     blocking(move || if folder.exists() { remove(&folder) } else { Ok(()) }).await
 }

@@ -5,7 +5,7 @@
 //! ours, or there is no room for both), the old one is cleared and the copy made in its place, under the marker. An empty or
 //! unfinished directory is filled in place, under the marker, too.
 
-use super::clearing::{clear, has_tablespaces, remove_folder};
+use super::clearing::{clear, has_tablespaces, remove_folder, remove_unwatched};
 use super::configuration::{set_standby_signal, write_configuration, write_passfile};
 use super::directory::{control_head, create, create_folder, inspect_directory};
 use super::durable::{FileFailure, failing, sync_parent};
@@ -30,6 +30,11 @@ const COPY: Patience = Patience::Silence(Duration::from_secs(600));
 /// What the copy may need beyond the databases: log that is written meanwhile.
 const MARGIN: u64 = 1 << 30;
 
+/// What clones leave beside the data directory: the old one, until the new one streams, and a copy that was broken off.
+const CLONES_LEAVE: [&str; 2] = ["previous", "fresh"];
+/// The folder for what is to be removed.
+const DISCARDED: &str = "discarded";
+
 /// How far a copy is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
@@ -49,11 +54,8 @@ pub async fn basebackup(site: &Site, upstream: &Upstream, progress: &(dyn Fn(Pro
     let directory = inspect_directory(site).await;
     match &directory {
         Directory::Unusable { reason } => return Err(unfit(reason.clone())),
-        Directory::Database { system_identifier, .. } if *system_identifier != upstream.system_identifier => {
-            let place = site.settings.data_dir.clone();
-            return Err(Failure::OtherDatabase { place, found: *system_identifier, expected: upstream.system_identifier });
-        }
-        _ => {}
+        // What was not finished may have been filled with something else since, or have been another cluster's from the beginning (S11).
+        _ => of_this_cluster(site, upstream).await?,
     }
     // Before anything is cleared: is that the right primary, and is it there?
     let mut primary = Primary::ask(site, &upstream.database, QUESTION).await?;
@@ -66,35 +68,60 @@ pub async fn basebackup(site: &Site, upstream: &Upstream, progress: &(dyn Fn(Pro
     let is_database = matches!(directory, Directory::Database { .. });
     match Beside::of(site, bytes).await {
         Some(beside) if is_database => {
-            remove_folder(&beside.fresh).await?;
+            remove_folder(&beside.fresh, &lock).await?;
             let fresh = beside.fresh.clone();
-            blocking(move || create_folder(&fresh)).await?;
+            lock.blocking(move || create_folder(&fresh)).await?;
             let copy = site.at(&beside.fresh);
             fill(&copy, &lock, upstream, progress).await?;
             write_configuration(&copy, Some(&upstream.database)).await?;
-            remove_folder(&beside.previous).await?;
-            blocking(move || beside.exchange()).await?;
+            remove_folder(&beside.previous, &lock).await?;
+            lock.blocking(move || beside.exchange()).await?;
         }
         _ => {
-            marker::set(site, Unfinished::Clone).await?;
             create(site).await?;
-            clear(site).await?;
+            marker::set(site, Unfinished::Clone, &lock).await?;
+            clear(site, &lock).await?;
             fill(site, &lock, upstream, progress).await?;
             write_configuration(site, Some(&upstream.database)).await?;
-            marker::clear(site).await?;
+            marker::clear(site, &lock).await?;
         }
     }
     Ok(())
 }
 
-/// Removes what clones have left beside the data directory: the one that was replaced, and copies that came to nothing. To be called once
-/// the database is seen streaming.
+/// Puts away what clones have left beside the data directory: the one that was replaced, and copies that came to nothing. To be called once
+/// the database is seen streaming. It takes only moments; [`remove_discarded`] does what may take long. While another operation works in the
+/// directory nothing is put away.
+///
+/// # Errors
+/// It cannot be put away.
+pub async fn discard_previous(site: &Site) -> Result<(), Failure> {
+    let data_dir = site.data_dir();
+    if !blocking(move || CLONES_LEAVE.iter().any(|what| sibling(&data_dir, what).exists())).await {
+        return Ok(());
+    }
+    let Some(lock) = OperationLock::take_if_free(site).await? else { return Ok(()) };
+    let data_dir = site.data_dir();
+    Ok(lock.blocking(move || put_away(&data_dir)).await?)
+}
+
+/// Removes what was put away. It needs no lock, since no clone uses that name, and so keeps no operation waiting.
 ///
 /// # Errors
 /// It cannot be removed.
-pub async fn discard_previous(site: &Site) -> Result<(), Failure> {
-    for what in ["previous", "fresh"] {
-        remove_folder(&sibling(&site.data_dir(), what)).await?;
+pub async fn remove_discarded(site: &Site) -> Result<(), Failure> {
+    Ok(remove_unwatched(&sibling(&site.data_dir(), DISCARDED)).await?)
+}
+
+fn put_away(data_dir: &Path) -> Result<(), FileFailure> {
+    let discarded = sibling(data_dir, DISCARDED);
+    create_folder(&discarded)?;
+    for what in CLONES_LEAVE {
+        let (from, to) = (sibling(data_dir, what), discarded.join(what));
+        // One that was put away before is removed first; its successor follows the next time.
+        if from.exists() && !to.exists() {
+            fs::rename(&from, &to).map_err(failing("put away", &from))?;
+        }
     }
     Ok(())
 }
@@ -118,6 +145,15 @@ async fn fill(site: &Site, lock: &OperationLock, upstream: &Upstream, progress: 
         return Err(Failure::OtherDatabase { place, found, expected: upstream.system_identifier });
     }
     set_standby_signal(site, true).await
+}
+
+/// Refuses a directory with a control file of another database (S11). Without a readable one it is nobody's.
+async fn of_this_cluster(site: &Site, upstream: &Upstream) -> Result<(), Failure> {
+    let expected = upstream.system_identifier;
+    match control_head(site).await.map(|control| control.system_identifier) {
+        Some(found) if found != expected => Err(Failure::OtherDatabase { place: site.settings.data_dir.clone(), found, expected }),
+        _ => Ok(()),
+    }
 }
 
 /// The number before the first `%` in brackets: `  24576/49152 kB (50%), 0/1 tablespace`.

@@ -69,6 +69,17 @@ pub enum SqlFailure {
 }
 
 impl SqlFailure {
+    /// Whether the server could not be reached, was too slow, or said that it is starting, stopping or full.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::TooLate { .. } => true,
+            // Class 53: resources are short; class 57: an operator intervenes, which is also what a server says that starts or stops.
+            Self::Refused { state, .. } => state.code().starts_with("53") || state.code().starts_with("57"),
+            Self::Unexpected { .. } => false,
+        }
+    }
+
     /// The class of the error, if the server answered at all.
     #[must_use]
     pub const fn state(&self) -> Option<&SqlState> {

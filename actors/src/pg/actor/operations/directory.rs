@@ -1,10 +1,11 @@
 //! What lies in the data directory, and who else uses it.
 
 use super::durable::{FileFailure, failing, sync_parent};
-use super::{Failure, Site, blocking, marker};
+use super::marker::{self, Marker};
+use super::{Failure, Site, blocking};
 use crate::model::Directory;
 use crate::pg::control::ControlHead;
-use nix::unistd::{Uid, User};
+use nix::unistd::{AccessFlags, Uid, User, access};
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -23,6 +24,27 @@ pub struct Stranger {
 pub async fn inspect_directory(site: &Site) -> Directory {
     let site = site.clone();
     blocking(move || inspect(&site)).await
+}
+
+/// What is wrong with the data directory before anything is begun, with its key and what to do. Empty: nothing. It waits for the disk.
+///
+/// Only what no order and no waiting can help is a fault: a database of another cluster, or a marker beside another directory, is reported
+/// by the node once it runs.
+#[must_use]
+pub fn startup_faults(site: &Site) -> Vec<String> {
+    let data_dir = site.data_dir();
+    let about_this = marker::read(site).ok().flatten().filter(|marker| marker.is_about(&data_dir).unwrap_or(false));
+    let found = look(site, about_this.as_ref()).and_then(|_| may_be_made(&data_dir));
+    found.err().map(|fault| format!("postgres.data_dir: {fault}")).into_iter().collect()
+}
+
+/// A directory that is missing is made; its parent is not.
+fn may_be_made(path: &Path) -> Result<(), String> {
+    let Some(parent) = path.parent().filter(|_| !path.exists()) else { return Ok(()) };
+    let (shown, user) = (path.display(), name_of(Uid::effective()));
+    access(parent, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|error| {
+        format!("{shown} does not exist, and {user} cannot make it ({error}); make it: install -d -m 0700 -o {user} {shown}")
+    })
 }
 
 /// Makes the data directory if it is missing, and keeps others out of it.
@@ -65,13 +87,11 @@ pub(super) fn create_folder(path: &Path) -> Result<(), FileFailure> {
 }
 
 pub(super) fn inspect(site: &Site) -> Directory {
-    match look(site) {
-        Ok(directory) => directory,
-        Err(reason) => Directory::Unusable { reason },
-    }
+    let looked = marker::read(site).map_err(|failure| failure.to_string()).and_then(|marker| look(site, marker.as_ref()));
+    looked.unwrap_or_else(|reason| Directory::Unusable { reason })
 }
 
-fn look(site: &Site) -> Result<Directory, String> {
+fn look(site: &Site, marker: Option<&Marker>) -> Result<Directory, String> {
     let path = site.data_dir();
     let shown = path.display();
     let status = match fs::metadata(&path) {
@@ -89,17 +109,21 @@ fn look(site: &Site) -> Result<Directory, String> {
     }
     let entries = fs::read_dir(&path).and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>, _>>());
     let entries = entries.map_err(|error| failing("list", &path)(error).to_string())?;
-    let marked = marker::read(site).map_err(|failure| failure.to_string())?.is_some();
+    let is_about_this = |marker: &Marker| marker.is_about(&path).map_err(|error| failing("look at", &path)(error).to_string());
+    let unfinished = marker.map(is_about_this).transpose()?.unwrap_or(false);
     if entries.is_empty() {
-        return Ok(if marked { Directory::Unfinished } else { Directory::Empty });
+        return Ok(if unfinished { Directory::Unfinished } else { Directory::Empty });
     }
     // PostgreSQL itself refuses to start on a directory that others can use.
     let mode = status.mode() & 0o777;
     if !matches!(mode, 0o700 | 0o750) {
         return Err(format!("{shown} has mode {mode:04o}, and PostgreSQL asks for 0700 or 0750: chmod 0700 {shown}"));
     }
-    if marked {
+    if unfinished {
         return Ok(Directory::Unfinished);
+    }
+    if let Some(marker) = marker {
+        return Err(beside_the_marker(site, marker));
     }
     let Some(control) = read_control(&control_file(site)) else {
         return Err(if entries.iter().all(|name| name == "lost+found") {
@@ -118,6 +142,21 @@ fn look(site: &Site) -> Result<Directory, String> {
         ));
     }
     Ok(Directory::Database { system_identifier: control.system_identifier, timeline: control.timeline })
+}
+
+/// Something lies here, and the marker is about another directory. This one may be whole, or the very one that was not finished, copied from
+/// there: only a person can tell, and neither clearing nor starting it is right before.
+fn beside_the_marker(site: &Site, marker: &Marker) -> String {
+    let (data_dir, note) = (site.data_dir(), marker::path(site));
+    let (data_dir, note) = (data_dir.display(), note.display());
+    let about = match marker {
+        Marker::Of(about) => format!("says that a {} of {} was broken off, which is another directory", about.what, about.path.display()),
+        Marker::Unreadable => "cannot be understood, so nobody knows which directory it is about".to_owned(),
+    };
+    format!(
+        "{data_dir} has files, and {note} {about}; if {data_dir} is a whole database, remove {note}; if it is a half made one, empty \
+         {data_dir}, and it is copied anew"
+    )
 }
 
 pub(super) fn name_of(uid: Uid) -> String {

@@ -1,19 +1,21 @@
 //! Keeps aside what an old primary wrote past the point where its successor's timeline begins (D3).
 
 use super::durable::{FileFailure, failing, replace, sync_folder};
+use super::lock::OperationLock;
 use super::position::{EndOfWal, controldata};
-use super::{Failure, Site, blocking};
+use super::{Failure, Site};
 use crate::model::{Lsn, Position, SystemIdentifier, Timeline};
 use crate::pg::wal::Geometry;
 use crate::tree::clock::wall;
-use nix::sys::statvfs::statvfs;
+use nix::sys::statvfs::{Statvfs, statvfs};
 use serde::Serialize;
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// What stays free on the file system, whatever has to be left out.
+/// What stays free on the file system, whatever has to be left out: so many bytes, and such a part of it. The Raft log lives there, too.
 const STAYS_FREE: u64 = 256 << 20;
+const PART_STAYS_FREE: u64 = 10;
 const SUMMARY: &str = "summary.json";
 
 /// What was kept aside.
@@ -44,11 +46,13 @@ struct Summary<'a> {
 }
 
 /// Copies the log past the fork, with a summary, into a folder of its own under `diverged` in Witch's folder. What does not fit is left
-/// out and named in the summary: keeping never blocks a return. The same divergence is kept once.
+/// out and named in the summary: keeping never blocks a return, and never leaves less than a tenth of the file system free. What is kept there
+/// is an operator's to remove. The same divergence is kept once.
 ///
 /// # Errors
 /// The summary cannot be written.
 pub async fn preserve_diverged(site: &Site, fork: Position, end: EndOfWal) -> Result<Preserved, Failure> {
+    let lock = OperationLock::take(site).await?;
     let control = controldata(site).await?;
     let geometry = Geometry { page: control.wal_page_size, segment: control.wal_segment_size };
     let job = Job {
@@ -59,7 +63,7 @@ pub async fn preserve_diverged(site: &Site, fork: Position, end: EndOfWal) -> Re
         end,
         system_identifier: control.system_identifier,
     };
-    Ok(blocking(move || job.keep()).await?)
+    Ok(lock.blocking(move || job.keep()).await?)
 }
 
 struct Job {
@@ -153,11 +157,30 @@ fn copy_if_room(from: &Path, to: &Path) -> Result<bool, FileFailure> {
     if fs::metadata(to).is_ok_and(|there| there.len() == bytes) {
         return Ok(true);
     }
-    let free = statvfs(to.parent().unwrap_or(to)).map_or(0, |vfs| vfs.blocks_available() * vfs.fragment_size());
-    if free < bytes + STAYS_FREE {
+    let in_bytes = |blocks, vfs: &Statvfs| blocks * vfs.fragment_size();
+    let file_system = statvfs(to.parent().unwrap_or(to));
+    if !file_system.is_ok_and(|vfs| has_room(in_bytes(vfs.blocks_available(), &vfs), in_bytes(vfs.blocks(), &vfs), bytes)) {
         return Ok(false);
     }
     fs::copy(from, to).map_err(failing("copy", from))?;
     File::open(to).and_then(|file| file.sync_all()).map_err(failing("flush", to))?;
     Ok(true)
+}
+
+/// Whether a file of that size fits, with `free` of `total` bytes left before it.
+fn has_room(free: u64, total: u64, bytes: u64) -> bool {
+    free >= bytes.saturating_add(STAYS_FREE.max(total / PART_STAYS_FREE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeping_leaves_a_tenth_of_the_file_system_free_and_never_fills_a_small_one() {
+        const GB: u64 = 1 << 30;
+        assert!(has_room(12 * GB, 100 * GB, GB));
+        assert!(!has_room(10 * GB + 1, 100 * GB, 16 << 20));
+        assert!(!has_room(STAYS_FREE, GB, 16 << 20));
+    }
 }

@@ -62,3 +62,21 @@ pub enum Failure {
     #[error(transparent)]
     History(#[from] NotAHistory),
 }
+
+impl Failure {
+    /// Whether it is over as soon as something else is as it should be, a server that answers or an operation that ends, and so says nothing
+    /// against what was tried.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        match self {
+            Self::Sql(failure) => failure.is_waiting(),
+            Self::UpstreamNotReady { .. } | Self::Busy { .. } => true,
+            Self::Program(_)
+            | Self::File(_)
+            | Self::OtherDatabase { .. }
+            | Self::Directory { .. }
+            | Self::ControlData(_)
+            | Self::History(_) => false,
+        }
+    }
+}

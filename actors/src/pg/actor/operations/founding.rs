@@ -34,13 +34,13 @@ pub async fn initdb(site: &Site) -> Result<SystemIdentifier, Failure> {
     if !matches!(directory, Directory::Empty | Directory::Unfinished) {
         return Err(unfit(site, "it is not empty, so no new database is made in it".into()));
     }
-    marker::set(site, Unfinished::Found).await?;
     create(site).await?;
-    clearing::clear(site).await?;
+    marker::set(site, Unfinished::Found, &lock).await?;
+    clearing::clear(site, &lock).await?;
     match run_initdb(site, &lock, "C.UTF-8").await {
         // Older systems have no such locale.
         Err(ProgramFailure::Failed { output, .. }) if output.contains("invalid locale") => {
-            clearing::clear(site).await?;
+            clearing::clear(site, &lock).await?;
             run_initdb(site, &lock, "C").await?;
         }
         other => other?,
@@ -48,7 +48,7 @@ pub async fn initdb(site: &Site) -> Result<SystemIdentifier, Failure> {
     write_configuration(site, None).await?;
     make_roles(site).await?;
     let identifier = identity(site).await?;
-    marker::clear(site).await?;
+    marker::clear(site, &lock).await?;
     Ok(identifier)
 }
 

@@ -4,7 +4,7 @@ use super::durable::read_if_exists;
 use super::program::{Patience, ProgramFailure};
 use super::{Failure, Site, blocking};
 use crate::model::{Lsn, Promotion, Timeline};
-use crate::pg::ancestry::{Ancestry, Relation};
+use crate::pg::ancestry::Ancestry;
 use crate::pg::control::{ControlData, ControlState};
 use crate::pg::wal::{Geometry, Record, history_file_name};
 use std::time::Duration;
@@ -90,14 +90,6 @@ pub async fn own_ancestry(site: &Site, timeline: Timeline) -> Result<Ancestry, F
 /// Its history is missing or malformed.
 pub async fn promotion(site: &Site, timeline: Timeline) -> Result<Promotion, Failure> {
     Ok(Promotion { timeline, lsn: own_ancestry(site, timeline).await?.began_at() })
-}
-
-/// How the log of this stopped directory, which ends there, relates to the primary's.
-///
-/// # Errors
-/// This directory's own history is missing or malformed.
-pub async fn relate(site: &Site, end: EndOfWal, primary: &Ancestry) -> Result<Relation, Failure> {
-    Ok(own_ancestry(site, end.timeline).await?.relate(end.lsn, primary))
 }
 
 /// The histories in this directory of timelines after that one, in their order.

@@ -49,16 +49,7 @@ pub async fn checkpoint_remote(site: &Site, upstream: &Upstream, within: Duratio
 /// # Errors
 /// It cannot be asked, does not accept writes, or its file is malformed.
 pub async fn upstream_ancestry(site: &Site, upstream: &Endpoint, within: Duration) -> Result<Ancestry, Failure> {
-    let mut primary = Primary::ask(site, upstream, within).await?;
-    let timeline = primary.timeline;
-    if timeline <= Timeline(1) {
-        return Ok(Ancestry::first(timeline));
-    }
-    let what = "show its timeline's history";
-    let sql = format!("SELECT pg_read_file('pg_wal/{}') AS history", history_file_name(timeline));
-    let row = primary.connection.ask_one(what, &sql, within).await?;
-    let text: String = primary.connection.column(what, &row, "history")?;
-    Ok(Ancestry::parse(timeline, &text)?)
+    Primary::ask(site, upstream, within).await?.ancestry(within).await
 }
 
 /// Rewinds the stopped directory to the upstream's history, configures it as its standby, and leaves it stopped. What it is about to
@@ -78,7 +69,7 @@ pub async fn rewind(site: &Site, upstream: &Upstream, progress: &(dyn Fn(Progres
     // pg_rewind recovers a crashed target in single-user mode, which refuses standbys.
     set_standby_signal(site, false).await?;
     write_passfile(site).await?;
-    marker::set(site, Unfinished::Rewind).await?;
+    marker::set(site, Unfinished::Rewind, &lock).await?;
     let source = format!("{} dbname={DATABASE}", site.settings.conninfo(&upstream.database));
     let pg_rewind = site.installation.run("pg_rewind", REWIND).holding(lock.share());
     let pg_rewind = pg_rewind.arg("--target-pgdata").arg(site.data_dir()).arg("--source-server").arg(source).arg("--progress");
@@ -93,14 +84,14 @@ pub async fn rewind(site: &Site, upstream: &Upstream, progress: &(dyn Fn(Progres
         .await;
     if let Err(failure) = ended {
         if !has_changed_files {
-            marker::clear(site).await?;
+            marker::clear(site, &lock).await?;
         }
         return Err(failure.into());
     }
     // The configuration is the source's now.
     write_configuration(site, Some(&upstream.database)).await?;
     set_standby_signal(site, true).await?;
-    marker::clear(site).await?;
+    marker::clear(site, &lock).await?;
     Ok(())
 }
 
@@ -128,6 +119,19 @@ impl Primary {
         let identity = connection.column::<i64>(what, &row, "identity")?.cast_unsigned();
         let checkpoint_timeline = Timeline(connection.column(what, &row, "checkpoint_timeline")?);
         Ok(Self { connection, endpoint: endpoint.clone(), identity: SystemIdentifier(identity), timeline, checkpoint_timeline })
+    }
+
+    /// The history of its timeline.
+    pub(super) async fn ancestry(&mut self, within: Duration) -> Result<Ancestry, Failure> {
+        let timeline = self.timeline;
+        if timeline <= Timeline(1) {
+            return Ok(Ancestry::first(timeline));
+        }
+        let what = "show its timeline's history";
+        let sql = format!("SELECT pg_read_file('pg_wal/{}') AS history", history_file_name(timeline));
+        let row = self.connection.ask_one(what, &sql, within).await?;
+        let text: String = self.connection.column(what, &row, "history")?;
+        Ok(Ancestry::parse(timeline, &text)?)
     }
 
     /// It is the database that is to be followed, on the timeline on which it was promoted.

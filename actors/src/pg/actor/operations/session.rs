@@ -46,12 +46,24 @@ pub struct Receiver {
 /// Everything that is reported, as one row. The subquery asks first whether the server is in recovery, since half of the functions fail
 /// in the other state. A receiver calls itself streaming before its upstream has agreed (its slot may be missing, or the timeline not be
 /// there); but until the first message comes, the times of sending and receipt are one and the same.
+///
+/// Without a receiver nothing says on which timeline the last received byte lies: `pg_control` still names the timeline of the last
+/// checkpoint. The files tell it: of those that hold the place of that byte, the highest timeline's was written last.
 const OBSERVE: &str = "
     SELECT r.in_recovery,
            CASE WHEN NOT r.in_recovery THEN pg_current_wal_lsn() END AS written,
            CASE WHEN NOT r.in_recovery THEN pg_walfile_name(pg_current_wal_lsn()) END AS file,
            CASE WHEN r.in_recovery THEN pg_last_wal_receive_lsn() END AS received,
            CASE WHEN r.in_recovery THEN pg_last_wal_replay_lsn() END AS replayed,
+           CASE WHEN r.in_recovery AND w.pid IS NULL THEN (
+               SELECT max(('x' || substr(name, 1, 8))::bit(32)::bigint)
+                 FROM pg_ls_waldir(),
+                      (SELECT pg_size_bytes(current_setting('wal_segment_size'))::numeric AS segment_size,
+                              greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/1'::pg_lsn AS last_byte) AS l
+                WHERE name ~ '^[0-9A-F]{24}$'
+                  AND lower(substr(name, 9)) = lpad(to_hex(div(last_byte, 4294967296)::bigint), 8, '0')
+                                            || lpad(to_hex(div(mod(last_byte, 4294967296), segment_size)::bigint), 8, '0')
+           ) END AS file_timeline,
            (SELECT timeline_id FROM pg_control_checkpoint()) AS checkpoint_timeline,
            (SELECT min_recovery_end_timeline FROM pg_control_recovery()) AS recovery_timeline,
            CASE WHEN w.pid IS NOT NULL
@@ -96,8 +108,12 @@ impl Session {
         let position = if in_recovery {
             // A receiver that just started says less than what was replayed, or nothing.
             let received: Option<Lsn> = at.optional(what, &row, "received")?;
-            let timelines =
-                [receiver_timeline, at.optional(what, &row, "checkpoint_timeline")?, at.optional(what, &row, "recovery_timeline")?];
+            let timelines = [
+                receiver_timeline,
+                at.optional(what, &row, "file_timeline")?,
+                at.optional(what, &row, "checkpoint_timeline")?,
+                at.optional(what, &row, "recovery_timeline")?,
+            ];
             Position {
                 timeline: Timeline(timelines.into_iter().flatten().max().unwrap_or_default()),
                 lsn: received.max(replayed).unwrap_or_default(),
