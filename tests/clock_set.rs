@@ -19,7 +19,6 @@ async fn setting_the_clock_of_the_primary_changes_nothing() -> Result<()> {
     set_clock(&offset, 0)?;
     let node = cluster.node_mut(0);
     node.set_environment("LD_PRELOAD", &shim.to_string_lossy());
-    node.set_environment("CLOCK_OFFSET_FILE", &offset.to_string_lossy());
     for node in cluster.nodes() {
         node.start()?;
     }
@@ -59,8 +58,18 @@ fn set_clock(file: &Path, seconds: i64) -> Result<()> {
 fn build_shim(folder: &Path) -> Result<PathBuf> {
     let library = folder.join("clock_shim.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clock_shim.c");
+    // The server does not get the daemon's whole environment, so the place of the file is compiled in.
+    let define = format!("-DOFFSET_FILE=\"{}\"", folder.join("clock-offset").display());
     let mut compile = Command::new("cc");
-    let output = compile.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl").output().context("cannot run cc")?;
+    let output = compile
+        .args(["-shared", "-fPIC", "-O1"])
+        .arg(define)
+        .arg("-o")
+        .arg(&library)
+        .arg(source)
+        .arg("-ldl")
+        .output()
+        .context("cannot run cc")?;
     ensure!(output.status.success(), "cc failed: {}", String::from_utf8_lossy(&output.stderr));
     Ok(library)
 }

@@ -1,6 +1,6 @@
 /*
  * Sets the time of day of the processes it is preloaded into, and of no others: CLOCK_REALTIME runs ahead by the number of seconds in the
- * file that CLOCK_OFFSET_FILE names, and may be changed at any time. Every other clock stays what it is, as on a host whose clock is set.
+ * file OFFSET_FILE, and may be changed at any time. Every other clock stays what it is, as on a host whose clock is set.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -11,8 +11,7 @@
 #include <unistd.h>
 
 static long offset(void) {
-    const char *path = getenv("CLOCK_OFFSET_FILE");
-    int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    int file = open(OFFSET_FILE, O_RDONLY | O_CLOEXEC);
     if (file < 0) return 0;
     char text[32] = {0};
     ssize_t length = read(file, text, sizeof text - 1);

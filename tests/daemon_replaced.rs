@@ -34,7 +34,7 @@ async fn a_daemon_that_is_told_to_end_hands_over() -> Result<()> {
     node.terminate()?;
     scene.await_successor(primary, fault).await?;
     let status = node.await_exit(Duration::from_secs(30)).await?;
-    ensure!(status.success(), "the daemon ended with {status}");
+    ensure!(status.success(), "the daemon ended with {status}:\n{}", node.log());
     ensure!(node.server_pids().is_empty(), "the server was left behind");
     ensure!(node.guard_pid().is_none(), "the guard was left behind");
     node.start()?;

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 /// The guard answers once the server's process exists.
 const START_MAX: Duration = Duration::from_secs(10);
-/// What the server needs of the daemon's environment; nothing else of it concerns the server, and some of it is secret.
-const ENVIRONMENT: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"];
+/// What the server needs of the daemon's environment, the places of its libraries included; nothing else of it concerns the server, and
+/// some of it is secret.
+const ENVIRONMENT: [&str; 8] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "LD_PRELOAD"];
 
 /// Where the server's log goes.
 pub(super) fn log_file(site: &Site) -> PathBuf {

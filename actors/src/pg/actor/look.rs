@@ -83,9 +83,13 @@ impl Shop {
 
     /// No guard answers: for a moment that says nothing, after a while nobody guards what runs, and nothing new can be started.
     async fn unanswered(&self) -> Process {
-        let data_dir = self.site().data_dir();
-        // Who cannot be looked for may be there.
-        let somebody = self.disk.run(move || guard::residents(&data_dir).map_or(true, |residents| !residents.is_empty())).await;
+        let site = self.site().clone();
+        // Who cannot be looked for may be there. A server that no guard of ours started is none of ours to end.
+        let somebody = match self.disk.run(move || childless(&site, true)).await {
+            Process::Stranger { pid } => return Process::Stranger { pid },
+            Process::Gone => false,
+            _ => true,
+        };
         let gone_on = self.surroundings.tether.unanswered().filter(|unanswered| unanswered.lasts > UNGUARDED_MAX);
         match (gone_on, somebody) {
             (Some(_), true) | (Some(Unanswered { mute: true, .. }), false) => Process::Orphaned,
