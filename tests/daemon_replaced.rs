@@ -36,7 +36,11 @@ async fn a_daemon_that_is_told_to_end_hands_over() -> Result<()> {
     let status = node.await_exit(Duration::from_secs(30)).await?;
     ensure!(status.success(), "the daemon ended with {status}:\n{}", node.log());
     ensure!(node.server_pids().is_empty(), "the server was left behind");
-    ensure!(node.guard_pid().is_none(), "the guard was left behind");
+    let dismissed = scene.cluster.wait_until("the guard to end, too", HEAL, async || {
+        ensure!(node.guard_pid().is_none(), "the guard was left behind");
+        Ok(())
+    });
+    dismissed.await?;
     node.start()?;
     scene.finish(Loss::None).await?;
     Ok(())

@@ -171,6 +171,12 @@ pub static RULES: &[Rule] = &[
         then: Step::Kill,
         because: "the guard of these processes is dead or does not answer, so nobody would end them when the lease runs out (S6)",
     },
+    Rule {
+        id: "pg-stranger",
+        when: |v| v.server == Server::Stranger,
+        then: Step::Refuse(Trouble::Stranger),
+        because: "a server that Witch did not start is not Witch's to stop",
+    },
     Rule { id: "pg-watch", when: |v| v.wants(&[Wish::Watch]), then: Step::Rest, because: "nobody has said yet what the database shall be" },
     Rule {
         id: "pg-fenced",
@@ -183,12 +189,6 @@ pub static RULES: &[Rule] = &[
         when: |v| v.wants(&[Wish::Fence]),
         then: Step::Kill,
         because: "the right to write is gone or about to go, so the server ends at once, whatever it does (S2)",
-    },
-    Rule {
-        id: "pg-stranger",
-        when: |v| v.server == Server::Stranger,
-        then: Step::Refuse(Trouble::Stranger),
-        because: "a server that Witch did not start is not Witch's to stop",
     },
     Rule {
         id: "pg-stop-overrun",
