@@ -48,6 +48,8 @@ fn carry_out(command: Command, source: &Source) -> Result<(), Failure> {
 fn guard(args: cli::GuardArgs) -> Result<(), Failure> {
     let cli::GuardArgs { socket, pgdata, kill_margin_ms, lock } = args;
     let kill_margin = std::time::Duration::from_millis(kill_margin_ms);
+    // It says a word only while no server runs, so a log that stands still holds up no kill.
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
     let arguments = actors::guard::Arguments { socket, pgdata, kill_margin, lock };
     Ok(actors::guard::run(arguments).map_err(anyhow::Error::from)?)
 }
