@@ -173,7 +173,7 @@ pub static RULES: &[Rule] = &[
     },
     Rule {
         id: "pg-stranger",
-        when: |v| v.server == Server::Stranger,
+        when: |v| v.server == Server::Stranger && !v.wants(&[Wish::Fence]),
         then: Step::Refuse(Trouble::Stranger),
         because: "a server that Witch did not start is not Witch's to stop",
     },
