@@ -17,7 +17,12 @@ pub struct Owned {
     pub applies: Applies,
     /// Why.
     pub because: &'static str,
+    /// The major version that brought it; an older server refuses to start with a setting that it does not know.
+    pub since: u32,
 }
+
+/// The oldest version that Witch runs knows a setting unless the table says otherwise.
+const OLDEST: u32 = 13;
 
 /// What Witch makes of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,11 +53,17 @@ pub enum Applies {
 }
 
 const fn at_start(name: &'static str, value: Value, because: &'static str) -> Owned {
-    Owned { name, value, applies: Applies::AtStart, because }
+    Owned { name, value, applies: Applies::AtStart, because, since: OLDEST }
 }
 
 const fn at_reload(name: &'static str, value: Value, because: &'static str) -> Owned {
-    Owned { name, value, applies: Applies::AtReload, because }
+    Owned { name, value, applies: Applies::AtReload, because, since: OLDEST }
+}
+
+impl Owned {
+    const fn since(self, major: u32) -> Self {
+        Self { since: major, ..self }
+    }
 }
 
 /// The table.
@@ -69,6 +80,12 @@ pub static OWNED: &[Owned] = &[
     at_start("max_replication_slots", Value::Count(10), "every other data node has one, and a clone needs one more"),
     at_start("wal_log_hints", Value::Fixed("on"), "pg_rewind must see every block that changed"),
     at_start("recovery_target_timeline", Value::Fixed("latest"), "a standby follows its primary over each promotion"),
+    at_start(
+        "recovery_init_sync_method",
+        Value::Default("syncfs"),
+        "after a crash the server first brings its directory to disk: file by file that takes seconds, during which nobody can write",
+    )
+    .since(14),
     at_start("logging_collector", Value::Fixed("off"), "the server's log goes to standard error, beside Witch's own"),
     at_reload("log_destination", Value::Fixed("stderr"), "the server's log goes to standard error, beside Witch's own"),
     at_reload("full_page_writes", Value::Fixed("on"), "pg_rewind and pg_basebackup need whole pages in the log"),
@@ -165,4 +182,16 @@ pub(super) fn initdb_fault(argument: &str) -> Option<String> {
     }
     let chosen = LONG.contains(&name) || SHORT.iter().any(|option| !argument.starts_with("--") && argument.starts_with(option));
     chosen.then(|| format!("postgres.initdb: `{argument}` is for Witch to choose; remove it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_older_server_does_not_know_is_told_at_the_start_where_the_version_is_known() {
+        for owned in OWNED.iter().filter(|owned| owned.since > OLDEST) {
+            assert_eq!(owned.applies, Applies::AtStart, "{}: witch.conf is the same for every version", owned.name);
+        }
+    }
 }

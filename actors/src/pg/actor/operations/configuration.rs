@@ -4,7 +4,7 @@ use super::directory::name_of;
 use super::durable::{FileFailure, failing, read_if_exists, remove_if_exists, replace, sync_folder};
 use super::{Failure, Session, Site, blocking};
 use crate::model::Endpoint;
-use crate::pg::owned::{self, Applies, OWNED};
+use crate::pg::owned::{self, Applies, OWNED, Owned};
 use crate::pg::{Settings, conf};
 use nix::unistd::Uid;
 use std::fs::{self, OpenOptions};
@@ -45,7 +45,8 @@ pub async fn follow(site: &Site, session: &mut Session, upstream: &Endpoint, wit
 pub fn server_arguments(site: &Site) -> Vec<String> {
     let settings = &site.settings;
     let mut arguments = vec!["-D".to_owned(), settings.data_dir.clone()];
-    for owned in OWNED.iter().filter(|owned| owned.applies == Applies::AtStart) {
+    let known = |owned: &&Owned| owned.since <= site.installation.major();
+    for owned in OWNED.iter().filter(|owned| owned.applies == Applies::AtStart).filter(known) {
         if let Some(value) = settings.value_of(owned, None) {
             arguments.extend(["-c".to_owned(), format!("{}={value}", owned.name)]);
         }
