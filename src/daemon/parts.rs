@@ -64,7 +64,7 @@ pub(super) fn fsm(config: &Config, boot: Boot, started: Timestamp) -> fsm::Confi
 pub(super) fn raft(config: &Config, seed: u64) -> raft::Config {
     let settings = Settings {
         max_replication_lag: config.failover.maximum_lag_on_failover,
-        lease_ttl: config.failover.lease.ttl,
+        lease_ttl_ms: u64::try_from(config.failover.lease.ttl.as_millis()).unwrap_or(u64::MAX),
         ..Settings::default()
     };
     raft::Config {

@@ -156,7 +156,7 @@ impl Machine {
                 // What follows from the new state is proposed at once.
                 self.proposed_at = None;
                 self.appointed_at = None;
-                self.keeper.set_ttl(state.settings.lease_ttl);
+                self.keeper.set_ttl(state.settings.lease_ttl());
                 self.facts.committed(now, *state);
                 Vec::new()
             }

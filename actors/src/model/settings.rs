@@ -11,11 +11,19 @@ pub struct Settings {
     /// A standby that is not on the primary's timeline is no candidate (D1).
     pub check_timeline: bool,
     /// T: one number for all, or one node's W would not outlast another's lease (S5).
-    pub lease_ttl: Duration,
+    pub lease_ttl_ms: u64,
+}
+
+impl Settings {
+    /// T.
+    #[must_use]
+    pub const fn lease_ttl(&self) -> Duration {
+        Duration::from_millis(self.lease_ttl_ms)
+    }
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_replication_lag: 1 << 20, check_timeline: true, lease_ttl: Duration::from_secs(3) }
+        Self { max_replication_lag: 1 << 20, check_timeline: true, lease_ttl_ms: 3000 }
     }
 }

@@ -99,7 +99,7 @@ impl Machine {
 
     /// T is the cluster's, since every node must count with the same; a file only seeds it.
     pub(super) fn lease(&self) -> LeaseTiming {
-        let ttl = self.state().map_or(self.config.lease.ttl, |state| state.settings.lease_ttl);
+        let ttl = self.state().map_or(self.config.lease.ttl, |state| state.settings.lease_ttl());
         LeaseTiming { ttl, ..self.config.lease }
     }
 
