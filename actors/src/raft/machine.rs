@@ -55,6 +55,8 @@ pub struct Machine {
     /// The birth that a prepared node names.
     named: Option<u64>,
     next_tick: Timestamp,
+    /// So many ticks from the next one on only count: nobody is woken for them.
+    idle_ticks: u32,
     introduce_at: Timestamp,
     join_at: Timestamp,
     alarm: Timestamp,
@@ -103,6 +105,7 @@ impl Machine {
             memory: Memory::new(now),
             named: None,
             next_tick: now,
+            idle_ticks: 0,
             introduce_at: now,
             join_at: now,
             alarm: now,
@@ -152,6 +155,31 @@ impl Machine {
         }
     }
 
+    /// The ticks that were slept through are counted before what came later is taken in, so that Raft sees what it would have seen awake.
+    fn count_idle_ticks(&mut self, now: Timestamp) {
+        let Stage::Running(replica) = &mut self.stage else { return };
+        while self.idle_ticks > 0 && self.next_tick <= now {
+            self.idle_ticks -= 1;
+            self.next_tick = self.next_tick + self.config.tick;
+            let acted = replica.raw.tick();
+            debug_assert!(!acted, "a tick that was slept through had something to do");
+        }
+    }
+
+    /// How many ticks may be slept through: while all is settled, until Raft has something to do again, and never for longer than a
+    /// heartbeat, because other duties are looked after at ticks, too.
+    fn idle_ticks(&self, now: Timestamp) -> u32 {
+        let Stage::Running(replica) = &self.stage else { return 0 };
+        let settled = match &replica.tenure {
+            Some(tenure) => tenure.leaving.is_none() && now.since(tenure.since) > self.config.lease.wait(),
+            None => self.leader().is_some(),
+        };
+        if !settled || !replica.identity.born || !self.disk.is_idle() {
+            return 0;
+        }
+        u32::try_from(replica.idle_ticks().min(self.config.heartbeat_ticks())).unwrap_or(0)
+    }
+
     /// Raft's clock.
     fn tick(&mut self, now: Timestamp) {
         let mut ticks = 0;
@@ -192,7 +220,9 @@ impl Machine {
             self.told_leadership = Some(leadership);
             self.out.push(Effect::Tell(Fact::Led(leadership)));
         }
-        self.alarm = self.gate_opens_at().filter(|at| *at > now).map_or(self.next_tick, |at| at.min(self.next_tick));
+        self.idle_ticks = self.idle_ticks(now);
+        let due = self.next_tick + self.config.tick * self.idle_ticks;
+        self.alarm = self.gate_opens_at().filter(|at| *at > now).map_or(due, |at| at.min(due));
     }
 
     /// Orders links to the members that the log names, or, before there is a log, the file.
@@ -269,6 +299,7 @@ impl crate::machine::Machine for Machine {
         if self.halted {
             return Vec::new();
         }
+        self.count_idle_ticks(now);
         match input {
             Input::Woken => {}
             Input::Ordered(order) => self.ordered(now, order),

@@ -5,6 +5,7 @@ mod dice;
 mod holder;
 mod lead;
 mod log;
+mod quiet;
 mod restart;
 mod safety;
 mod screen;

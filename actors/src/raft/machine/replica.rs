@@ -112,6 +112,18 @@ impl Replica {
         if self.votes_alone() { disk.is_idle() } else { !disk.is_installing() }
     }
 
+    /// How many ticks from now on do nothing but count.
+    pub(super) fn idle_ticks(&self) -> usize {
+        let raft = &self.raw.raft;
+        let until_due = if self.leads() {
+            let heartbeat = raft.heartbeat_timeout().saturating_sub(raft.heartbeat_elapsed());
+            heartbeat.min(raft.election_timeout().saturating_sub(raft.election_elapsed))
+        } else {
+            raft.randomized_election_timeout().saturating_sub(raft.election_elapsed)
+        };
+        until_due.saturating_sub(1)
+    }
+
     /// The disk holds a batch of ours.
     pub(super) fn settle(&mut self, settled: &Settled) {
         if let Some(ready) = settled.ready {

@@ -81,6 +81,8 @@ pub(crate) struct World {
     proposed: BTreeMap<u64, Proposed>,
     pub(crate) appointments: BTreeMap<Epoch, u64>,
     pub(crate) grants: u64,
+    /// How often an alarm went off.
+    pub(crate) alarms: u64,
     /// The most that any node has ever seen applied: nobody may contradict it.
     pub(crate) history: BTreeMap<u64, Vec<u8>>,
     /// A node that belongs to another cluster.
@@ -104,6 +106,7 @@ impl World {
             proposed: BTreeMap::new(),
             appointments: BTreeMap::new(),
             grants: 0,
+            alarms: 0,
             history: BTreeMap::new(),
             foreign: None,
             adjust: |_| {},
@@ -293,6 +296,7 @@ impl World {
             Happening::Alarm => {
                 let due = self.hosts[&node].machine.as_ref().and_then(crate::machine::Machine::wake_at);
                 if due.is_some_and(|due| due <= self.local(node, self.now)) {
+                    self.alarms += 1;
                     self.step(node, Input::Woken);
                 }
             }
