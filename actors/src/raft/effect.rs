@@ -91,6 +91,8 @@ pub struct Batch {
     pub entries: Vec<LogEntry>,
     /// Term, vote and commit index.
     pub hard_state: Option<HardState>,
+    /// Only the commit index has moved, which Raft finds again by itself: nothing waits for this batch, and it may wait for the next one.
+    pub may_wait: bool,
 }
 
 /// Who a log is. Written before the first vote (S13).

@@ -1,7 +1,8 @@
 //! The thread that waits for the disk, so that the actor never does.
 //!
 //! One thread for the life of the process. What has queued up while it was writing goes to disk in one transaction (group commit), in order.
-//! A write that fails ends the process: after a failed fsync nobody knows what is on disk.
+//! A write that fails ends the process: after a failed fsync nobody knows what is on disk. A batch that nobody waits for lets the disk be for
+//! a while: written at once, the commit index of one decision would keep the next one waiting for two more fsyncs, on every node.
 //!
 //! An actor may die with batches queued. Its next life must neither read the log while those are on their way, nor hear of them
 //! afterwards. So each life has a number: what is queued by an earlier life is dropped unwritten (nothing was built upon it, since nobody was told that
@@ -10,16 +11,19 @@
 use super::halt::Halt;
 use super::store::{Store, StoreError};
 use crate::raft::{Batch, Stored};
+use crate::tree::clock::boottime;
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::time::Duration;
 
 /// So many batches may wait for the disk. Raft stops sending to itself long before; more is a disk that is gone for minutes.
 const QUEUE_MAX: usize = 1024;
 /// So many are written in one transaction.
 const GROUP_MAX: usize = 64;
+/// So long a batch that may wait is held back, if nothing takes it along sooner.
+const WAIT_MAX: Duration = Duration::from_millis(500);
 /// How long a new life waits for the write of an earlier one. It blocks the supervisor, and so the node, so it is short.
 const SETTLE_MAX: Duration = Duration::from_secs(1);
 
@@ -54,6 +58,12 @@ enum Job {
     },
     /// Answered when everything before it is on disk or dropped.
     Settle(SyncSender<()>),
+}
+
+impl Job {
+    fn may_wait(&self) -> bool {
+        matches!(self, Self::Write { batch, .. } if batch.may_wait)
+    }
 }
 
 /// The handle that outlives the actor. The thread ends when the last handle and the last writer are gone, after what they queued.
@@ -148,17 +158,32 @@ impl Drop for Thread {
 impl Thread {
     fn run(self) {
         while let Ok(first) = self.jobs.recv() {
-            if let Err(error) = self.write_group(first) {
+            if let Err(error) = self.write_group(self.gather(first)) {
                 return self.halt.order(with_causes(&error));
             }
         }
     }
 
-    fn write_group(&self, first: Job) -> Result<(), StoreError> {
+    /// What has queued up. While all of it may wait, it does.
+    fn gather(&self, first: Job) -> Vec<Job> {
+        let until = boottime() + WAIT_MAX;
+        let mut group = vec![first];
+        while group.len() < GROUP_MAX {
+            let next = match self.jobs.try_recv() {
+                Err(TryRecvError::Empty) if group.iter().all(Job::may_wait) => self.jobs.recv_timeout(until.since(boottime())).ok(),
+                next => next.ok(),
+            };
+            let Some(job) = next else { break };
+            group.push(job);
+        }
+        group
+    }
+
+    fn write_group(&self, group: Vec<Job>) -> Result<(), StoreError> {
         let mut batches = Vec::new();
         let mut settled = Vec::new();
         let mut tell = None;
-        for job in std::iter::once(first).chain(self.jobs.try_iter()).take(GROUP_MAX) {
+        for job in group {
             match job {
                 Job::Write { life, batch, persisted } if life == self.life.load(Ordering::SeqCst) => {
                     tell = Some((persisted, batch.number));

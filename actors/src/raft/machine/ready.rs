@@ -71,6 +71,7 @@ impl Machine {
         let (number, binding) = (ready.number(), ready.must_sync());
         replica.raw.advance_append_async(ready);
         if batch != Batch::default() {
+            batch.may_wait = !binding && batch.entries.is_empty() && batch.snapshot.is_none();
             batch.number = self.disk.order(now, Some(number), binding, installed, replica.handed_out());
             self.out.push(Effect::Persist(Box::new(batch)));
         } else if self.disk.cover(number) {

@@ -59,6 +59,26 @@ fn batches_are_acknowledged_in_order_once_they_are_on_disk() {
 }
 
 #[test]
+fn what_nobody_waits_for_goes_with_the_next_batch_and_in_the_end_by_itself() {
+    let Fixture { log, _folder, .. } = fixture();
+    let (told, persisted) = channel();
+    let (writer, _) = log.begin_life(Arc::new(move |number| told.send(number).unwrap())).unwrap();
+    let moved = |number, commit| {
+        let hard_state = Some(HardState { term: 1, vote: 7, commit });
+        Box::new(Batch { number, hard_state, may_wait: true, ..Batch::default() })
+    };
+    writer.write(batch(1)).unwrap();
+    assert_eq!(persisted.recv_timeout(PATIENCE), Ok(1));
+    writer.write(moved(2, 1)).unwrap();
+    assert!(persisted.recv_timeout(WAIT_MAX / 5).is_err(), "it was written at once");
+    writer.write(Box::new(Batch { number: 3, ..*batch(2) })).unwrap();
+    assert_eq!(persisted.recv_timeout(PATIENCE), Ok(3), "both in one transaction");
+    writer.write(moved(4, 2)).unwrap();
+    assert_eq!(persisted.recv_timeout(PATIENCE), Ok(4));
+    assert_eq!(log.store.load().unwrap().hard_state.commit, 2);
+}
+
+#[test]
 fn the_next_life_reads_the_log_only_after_the_last_write_and_hears_nothing_of_the_earlier_one() {
     let Fixture { log, _folder, .. } = fixture();
     let mut before = 0;
