@@ -69,7 +69,7 @@ impl Writer {
 
 /// What a store does with a batch.
 fn put(stored: &mut Stored, batch: Batch) {
-    let Batch { number: _, reset, identity, snapshot, entries, hard_state } = batch;
+    let Batch { number: _, reset, identity, snapshot, entries, hard_state, may_wait: _ } = batch;
     if reset {
         *stored = Stored::default();
     }
