@@ -128,7 +128,14 @@ impl World {
             self.schedule(now + takes, Event::Server(node, pid, ServerEvent::Promoted));
             self.judge_writable(node);
         }
-        self.work_done(node, id, Outcome::Done);
+    }
+
+    /// Whoever asked for the promotion waits for its end.
+    pub(super) fn promotion_done(&mut self, node: usize) {
+        let work = self.hosts[node].daemon.as_ref().and_then(|daemon| daemon.work.as_ref());
+        if let Some(id) = work.filter(|work| work.operation.kind() == Kind::Promote).map(|work| work.id) {
+            self.work_done(node, id, Outcome::Done);
+        }
     }
 
     /// Does to the world what the operation does.

@@ -19,6 +19,7 @@ pub(crate) struct Summary {
     tally: Tally,
     beyond: BTreeMap<&'static str, u64>,
     writable_after: Vec<u64>,
+    failures: u64,
     pub(crate) failed: Option<Story>,
 }
 
@@ -39,7 +40,7 @@ pub(crate) fn guarded(story: &Story, explain: bool) -> Outcome {
 }
 
 /// Runs seeds until the range, the time or the luck is over.
-pub(crate) fn run_seeds(from: u64, to: u64, seconds: Option<u64>, threads: u64, beyond: bool) -> Summary {
+pub(crate) fn run_seeds(from: u64, to: u64, seconds: Option<u64>, threads: u64, beyond: bool, keep_going: bool) -> Summary {
     #[expect(clippy::disallowed_methods, reason = "how quick the simulator is, for people; no simulated thing sees it")]
     let begun = std::time::Instant::now();
     let (next, over) = (AtomicU64::new(from), AtomicBool::new(false));
@@ -56,7 +57,7 @@ pub(crate) fn run_seeds(from: u64, to: u64, seconds: Option<u64>, threads: u64, 
                     let outcome = guarded(&story, false);
                     let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
                     summary.take(outcome, story);
-                    if summary.failed.is_some() {
+                    if summary.failed.is_some() && !keep_going {
                         over.store(true, Ordering::SeqCst);
                     }
                 }
@@ -76,6 +77,10 @@ impl Summary {
         self.writable_after.extend(outcome.writable_after);
         for (rule, count) in outcome.beyond {
             *self.beyond.entry(rule).or_default() += count;
+        }
+        if let Some(violation) = &outcome.violation {
+            self.failures += 1;
+            println!("seed {}: {violation}", story.seed);
         }
         // The lowest seed, whichever thread was quicker.
         if outcome.violation.is_some() && self.failed.as_ref().is_none_or(|failed| failed.seed > story.seed) {
@@ -106,8 +111,9 @@ impl Summary {
         }
         let _ = writeln!(
             out,
-            "{} seeds, {hours:.2} simulated cluster-hours in {:.1} s: {:.0} hours a minute",
+            "{} seeds, {} of them broke a rule, {hours:.2} simulated cluster-hours in {:.1} s: {:.0} hours a minute",
             self.seeds,
+            self.failures,
             self.wall,
             hours / self.wall * 60.0
         );

@@ -41,6 +41,9 @@ struct Arguments {
     /// So many threads.
     #[arg(long, default_value_t = 2)]
     threads: u64,
+    /// Go on after a seed that breaks a rule.
+    #[arg(long)]
+    keep_going: bool,
     /// Leave a failing schedule as it is.
     #[arg(long)]
     no_shrink: bool,
@@ -84,7 +87,7 @@ fn simulate(arguments: &Arguments) -> Result<bool> {
         (None, Some(_)) => None,
         (None, None) => Some(60),
     };
-    let summary = batch::run_seeds(from, to, seconds, arguments.threads.max(1), arguments.beyond);
+    let summary = batch::run_seeds(from, to, seconds, arguments.threads.max(1), arguments.beyond, arguments.keep_going);
     print!("{}", summary.describe(arguments.beyond));
     let Some(story) = summary.failed else { return Ok(true) };
     tell(arguments, &story)
