@@ -86,8 +86,8 @@ pub(super) enum GuardEvent {
     Asked(u64, u64, Box<Request>),
     /// Its postmaster ended.
     Ended(ExitStatus),
-    /// Whoever it kills is gone.
-    Gone,
+    /// The server of that process id, which it kills, is gone.
+    Gone(u32),
 }
 
 /// What happens to a server.

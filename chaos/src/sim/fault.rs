@@ -139,6 +139,7 @@ impl World {
                 }
                 let (identifier, number) = (SystemIdentifier(self.dice.between((1, u64::MAX >> 1))), self.next_record());
                 self.hosts[node].data = Some(Data::fresh(identifier, number));
+                self.hosts[node].replaced_at = Some(self.now);
                 self.schedule(self.now + (down + 10_000) * MILLI, Event::MoveAway(node));
             }
             Fault::LoseDatabase(who, down) => {
@@ -147,6 +148,7 @@ impl World {
                     return false;
                 }
                 self.hosts[node].data = None;
+                self.hosts[node].replaced_at = Some(self.now);
             }
             Fault::Terminate(who, down) => {
                 let node = self.whom(who);
@@ -177,7 +179,7 @@ impl World {
 
     /// The stop takes too long: the server is killed and the process ends.
     pub(super) fn overdue(&mut self, node: usize) {
-        self.remove_server(node, "the daemon's last resort");
+        self.server_ended(node, ExitStatus::Signal(9), "the daemon's last resort");
         self.end_guard(node);
         self.end_daemon(node);
     }

@@ -52,8 +52,10 @@ impl World {
                 self.step_guard(node, Input::Requested { id: number, request: *request });
             }
             GuardEvent::Ended(status) => self.step_guard(node, Input::PostmasterEnded(status)),
-            GuardEvent::Gone => {
-                self.remove_server(node, "killed");
+            GuardEvent::Gone(pid) => {
+                if self.hosts[node].server.as_ref().is_some_and(|server| server.pid == pid) {
+                    self.remove_server(node, "killed");
+                }
                 self.step_guard(node, Input::NoneLeft { survivors_killed: 0 });
             }
         }
@@ -104,14 +106,14 @@ impl World {
         let Some(guard) = host.guard.as_ref().map(|guard| guard.life) else { return };
         match host.server.as_mut().filter(|server| server.guard == guard) {
             Some(server) => {
-                let already = std::mem::replace(&mut server.dying, true);
-                let writes = server.is_writable();
-                if !already {
+                server.dying = true;
+                let (pid, writes) = (server.pid, server.is_writable());
+                if !std::mem::replace(&mut server.killed, true) {
                     self.tell_story(|| {
                         format!("node {}: the guard kills the server{}", node + 1, if writes { ", which may write" } else { "" })
                     });
+                    self.schedule(self.now + takes, Event::Guard(node, guard, GuardEvent::Gone(pid)));
                 }
-                self.schedule(self.now + takes, Event::Guard(node, guard, GuardEvent::Gone));
             }
             None => self.step_guard(node, Input::NoneLeft { survivors_killed: 0 }),
         }
@@ -169,6 +171,7 @@ impl World {
             awaits: false,
             stopping: false,
             dying: false,
+            killed: false,
         });
         host.exposed = false;
         host.server_wakes_at = 0;

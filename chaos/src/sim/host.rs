@@ -33,6 +33,8 @@ pub(super) struct Host {
     /// Nobody could have ended a writable server: the daemon and the guard were both unable to. That is the hardware watchdog's case (S7).
     pub(super) exposed: bool,
     pub(super) slow_links: (u64, u64),
+    /// When somebody last put something else in place of the database.
+    pub(super) replaced_at: Option<u64>,
 }
 
 impl Host {
@@ -55,6 +57,7 @@ impl Host {
             lease: None,
             exposed: false,
             slow_links: (0, 0),
+            replaced_at: None,
         }
     }
 

@@ -33,6 +33,9 @@ pub const RULES: &[(&str, &str)] = &[
     ("L3", "an actor that dies lives again, and no daemon ends for a reason that no fault gave"),
 ];
 
+/// A report is acted upon for no longer than this: by then its peer is red.
+const REPORT_MAX: u64 = 5_000_000;
+
 /// A rule that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
@@ -187,6 +190,10 @@ impl World {
     /// D1, by what the leader was told and by what the chosen one really has.
     fn judge_choice(&mut self, leader: usize, chosen: usize, rule: &str, basis: Epoch) {
         if !rule.starts_with("fail-over") {
+            return;
+        }
+        // Of a database that was just taken away the leader cannot know yet.
+        if self.hosts[chosen].replaced_at.is_some_and(|at| self.now < at + REPORT_MAX) {
             return;
         }
         let Some(state) = self.hosts[leader].daemon.as_ref().and_then(|daemon| daemon.belief.state.clone()) else { return };

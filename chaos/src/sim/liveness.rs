@@ -147,6 +147,9 @@ impl World {
         if self.writable().is_some() {
             self.liveness.writable_after.get_or_insert(since);
         }
+        for node in self.liveness.core.clone() {
+            self.move_away(node);
+        }
         let pending = self.pending();
         if pending.is_empty() {
             self.tell_story(|| format!("=== the core is whole after {} ms", since / 1000));

@@ -188,8 +188,10 @@ pub(super) struct Server {
     pub(super) awaits: bool,
     /// Told to stop; sessions are closed.
     pub(super) stopping: bool,
-    /// Being killed: its backends go on until they are gone.
+    /// Its postmaster is dead: its backends go on until they are gone.
     pub(super) dying: bool,
+    /// The guard kills whatever is left.
+    pub(super) killed: bool,
 }
 
 impl Server {

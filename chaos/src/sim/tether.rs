@@ -4,7 +4,7 @@ use super::event::{Chore, Event, GuardEvent};
 use super::guard::Guard;
 use super::world::World;
 use actors::fsm;
-use actors::guard::wire::{Answer, PROTOCOL, Request};
+use actors::guard::wire::{Answer, ExitStatus, PROTOCOL, Request};
 use actors::model::Epoch;
 use std::collections::BTreeMap;
 
@@ -248,7 +248,7 @@ impl World {
         let Some(daemon) = host.daemon.as_mut() else { return };
         daemon.tether.killing = false;
         let stuck = daemon.tether.silent_since.is_some() || host.guard_wakes_at > now;
-        self.remove_server(node, "swept");
+        self.server_ended(node, ExitStatus::Signal(9), "swept");
         if stuck {
             self.end_guard(node);
         }
