@@ -136,6 +136,11 @@ impl Keeper {
         (holder == Some((self.node, epoch)) && now < usable).then_some(usable)
     }
 
+    /// When the guard ends a writable server, whatever the log says by then. None: nothing is held.
+    pub(super) fn strikes_at(&self) -> Option<Timestamp> {
+        self.held.map(|(_, end)| end - self.timing.kill_margin)
+    }
+
     /// What is held, for people.
     pub(super) const fn held(&self) -> Option<(Epoch, Timestamp)> {
         self.held

@@ -224,6 +224,10 @@ impl Machine {
         if let Some(until) = self.keeper.held_until(now, self.facts.holder()) {
             at = at.min(until);
         }
+        // Without a log, too, the end of what the guard holds is not slept through.
+        if let Some(strike) = self.keeper.strikes_at().filter(|strike| self.facts.state.is_none() && *strike > now) {
+            at = at.min(strike);
+        }
         if self.is_busy() {
             at = at.min(now + BUSY);
         }

@@ -22,11 +22,12 @@ const LEADERLESS_MAX: Duration = Duration::from_secs(3);
 pub(super) fn of_node(facts: &Facts, config: &Config, keeper: &Keeper, now: Timestamp, leaving: Leaving, proved_gone: bool) -> node::View {
     let state = facts.state.as_ref();
     let holder = facts.holder();
-    // Before the log is read, nobody can say for which epoch a lease should be; the guard ends a server whose lease ends meanwhile.
-    let lease = match (keeper.held_until(now, holder), facts.guard_found && state.is_some()) {
+    // Without a log nobody can say for which epoch a lease should be. It may be lost for good, and the guard stopped: so a lease that the
+    // guard told of counts as long as it lasts, and not a moment longer.
+    let lease = match (keeper.held_until(now, holder), facts.guard_found) {
         (Some(_), _) => Lease::Held,
-        (None, true) => Lease::Missing,
-        (None, false) => Lease::Unknown,
+        (None, true) if state.is_some() || keeper.strikes_at().is_none_or(|strike| now >= strike) => Lease::Missing,
+        (None, _) => Lease::Unknown,
     };
     let recorded = holder.is_some_and(|(node, epoch)| node == config.node && epoch <= keeper.released());
     node::View {
