@@ -90,8 +90,8 @@ impl Machine {
         let mut next = format!("next try in {} s at the earliest", back_off.until.since(now).as_secs());
         match kind {
             Kind::Checkpoint => self.checkpointed = true,
+            Kind::Compare | Kind::Clone | Kind::Rewind if outlook == Outlook::Waiting => self.ladder.waits(),
             Kind::Rewind => self.ladder.rewind_failed(outlook == Outlook::Hopeless),
-            Kind::Compare if outlook == Outlook::Waiting => self.ladder.comparison_waits(),
             Kind::Compare => self.ladder.comparison_failed(),
             Kind::Preserve if outlook != Outlook::Waiting => {
                 let given_up = self.ladder.preserve_failed();
