@@ -153,6 +153,11 @@ impl World {
         for node in self.liveness.core.clone() {
             self.move_away(node);
         }
+        if self.nobody_has_data() {
+            self.tally.count("liveness not owed: the only copy was lost right after the founding");
+            self.liveness.done = true;
+            return;
+        }
         let pending = self.pending();
         if pending.is_empty() {
             self.tell_story(|| format!("=== the core is whole after {} ms", since / 1000));
@@ -163,6 +168,13 @@ impl World {
             self.violate("L2", format!("{} s after the core {:?} was healed: {}", since / SECOND, self.core_names(), pending.join("; ")));
         }
         self.schedule(self.now + POLL, Event::Poll);
+    }
+
+    /// The cluster was founded, and its database is nowhere in the core.
+    fn nobody_has_data(&self) -> bool {
+        let ours = self.judge.newest.as_ref().and_then(|(_, state)| state.system_identifier);
+        let holds = |node: &usize| self.hosts[*node].data.as_ref().is_some_and(|data| Some(data.identifier) == ours);
+        ours.is_some() && !self.liveness.core.iter().any(holds)
     }
 
     fn core_names(&self) -> Vec<usize> {
