@@ -10,4 +10,5 @@ pub mod invariants;
 pub mod ledger;
 pub mod live;
 pub mod nemesis;
+pub mod report;
 pub mod workload;

@@ -5,6 +5,7 @@ mod run;
 use anyhow::{Context, Result, ensure};
 use chaos::checkers::{Verdict, judge};
 use chaos::history::History;
+use chaos::report;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -66,6 +67,6 @@ fn conclude(history: &History, folder: &std::path::Path) -> Result<bool> {
             println!("        {violation}");
         }
     }
-    let _ = folder;
+    println!("report: {}", report::write(history, &verdicts, folder)?.display());
     Ok(verdicts.iter().all(Verdict::holds))
 }
