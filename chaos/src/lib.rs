@@ -4,6 +4,11 @@
 //! PostgreSQL servers as child processes, hurts them, and writes to them all the time. The black-box tests, the demo and the bench share it.
 #![forbid(unsafe_code)]
 
+pub mod checkers;
+pub mod history;
 pub mod invariants;
 pub mod ledger;
 pub mod live;
+pub mod nemesis;
+pub mod report;
+pub mod workload;
