@@ -1,7 +1,7 @@
 //! A time of day and disks of its own for one node, by a small C library that is preloaded into all of its processes.
 
+use super::Identity;
 use super::hosts::{Disk, Folder};
-use super::{Identity, Node};
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -14,6 +14,19 @@ const CLOCK_AT: u64 = 0;
 const DISK_AT: [u64; 2] = [8, 16];
 const CONTROL_BYTES: usize = 24;
 
+/// Where things are for one node.
+#[derive(Debug)]
+pub(super) struct Places<'a> {
+    /// A folder for the library and what it reads.
+    pub(super) home: &'a Path,
+    /// The same folder as the node's processes see it.
+    pub(super) home_inside: &'a Path,
+    /// PostgreSQL's data directory, as they see it.
+    pub(super) database: &'a Path,
+    /// Witch's own folder, as they see it.
+    pub(super) witch: &'a Path,
+}
+
 /// What one node's processes are told to believe.
 #[derive(Debug)]
 pub(super) struct HostShim {
@@ -22,9 +35,9 @@ pub(super) struct HostShim {
 }
 
 impl HostShim {
-    /// Builds the library for one node, into its home. The error says what is missing.
-    pub(super) fn build(node: &Node, identity: &Identity) -> Result<Self> {
-        let home = node.home();
+    /// Builds the library for one node. The error says what is missing.
+    pub(super) fn build(places: &Places<'_>, identity: &Identity) -> Result<Self> {
+        let home = places.home;
         let (source, library, control_path) = (home.join("host_shim.c"), home.join("host_shim.so"), home.join("host_shim.control"));
         fs::write(&source, SOURCE).context("cannot write the shim's source")?;
         fs::write(&control_path, [0; CONTROL_BYTES]).context("cannot write the shim's control file")?;
@@ -33,9 +46,9 @@ impl HostShim {
         let define = |name: &str, path: &Path| format!("-D{name}=\"{}\"", path.display());
         let output = Command::new("cc")
             .args(["-shared", "-fPIC", "-O1"])
-            .arg(define("CONTROL_FILE", &control_path))
-            .arg(define("DATABASE_FOLDER", &node.database_directory()))
-            .arg(define("WITCH_FOLDER", &node.witch_directory()))
+            .arg(define("CONTROL_FILE", &places.home_inside.join("host_shim.control")))
+            .arg(define("DATABASE_FOLDER", places.database))
+            .arg(define("WITCH_FOLDER", places.witch))
             .arg("-o")
             .arg(&library)
             .arg(&source)
@@ -45,10 +58,10 @@ impl HostShim {
         ensure!(output.status.success(), "the shim does not compile here: {}", String::from_utf8_lossy(&output.stderr));
         identity.own(&library)?;
         let control = File::options().write(true).open(&control_path).context("cannot open the shim's control file")?;
-        Ok(Self { control, library })
+        Ok(Self { control, library: places.home_inside.join("host_shim.so") })
     }
 
-    /// What `LD_PRELOAD` is to name.
+    /// What `LD_PRELOAD` is to name inside.
     pub(super) fn library(&self) -> &Path {
         &self.library
     }

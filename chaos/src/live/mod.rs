@@ -6,6 +6,7 @@
 
 mod clock;
 mod cluster;
+mod compose;
 mod config_file;
 mod faults;
 mod host_shim;
@@ -28,6 +29,7 @@ mod writer;
 
 pub use clock::now;
 pub use cluster::{Builder, Cluster};
+pub use compose::ComposeHosts;
 pub use config_file::ConfigFile;
 pub use faults::{Fault, ScriptError};
 pub use hosts::{Disk, Door, Folder, Hosts, Part, Place, Pressure, Slowness, Verb, Way};

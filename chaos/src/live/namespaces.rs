@@ -4,7 +4,7 @@
 //! and a library that is preloaded into all its processes gives it a time of day and disks of its own (`host_shim.c`). Killing, stopping and
 //! emptying are signals and changes to files.
 
-use super::host_shim::HostShim;
+use super::host_shim::{HostShim, Places};
 use super::hosts::{Disk, Door, Folder, Hosts, Part, Pressure, Slowness, Verb, Way};
 use super::pressure::Work;
 use super::{Builder, Cluster, Identity, Network, Node};
@@ -60,7 +60,11 @@ impl NamespaceHosts {
 /// Builds the shims and has every node preload its own.
 fn equip(cluster: &mut Cluster) -> Result<Vec<HostShim>> {
     let identity = Identity::choose()?;
-    let shims = cluster.nodes().iter().map(|node| HostShim::build(node, &identity)).collect::<Result<Vec<_>>>()?;
+    let build = |node: &Node| {
+        let (home, database, witch) = (node.home(), node.database_directory(), node.witch_directory());
+        HostShim::build(&Places { home, home_inside: home, database: &database, witch: &witch }, &identity)
+    };
+    let shims = cluster.nodes().iter().map(build).collect::<Result<Vec<_>>>()?;
     for (index, shim) in shims.iter().enumerate() {
         cluster.node_mut(index).set_environment("LD_PRELOAD", &shim.library().to_string_lossy());
     }
