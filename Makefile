@@ -1,5 +1,8 @@
 # `verify` never writes into the tree; `fix` does.
-.PHONY: demo test bench verify fix setup release
+# How long a chaos run is; SEED=n repeats the schedule of another run.
+MINUTES ?= 10
+
+.PHONY: chaos demo test bench verify fix setup release
 
 setup:
 	@scripts/setup
@@ -15,6 +18,9 @@ test: setup
 
 bench: release
 	cargo run --release --locked -p chaos --bin bench -- --witch target/release/witch --json target/bench.json
+
+chaos: release
+	cargo run --release --locked -p chaos --bin chaos -- run --witch target/release/witch --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 verify: test
 

@@ -42,6 +42,8 @@ pub enum Event {
         step: usize,
         /// In words, for the report.
         title: String,
+        /// When it began; an operator's command is written down when it was answered.
+        began: Timestamp,
         /// The victims.
         nodes: Vec<NodeId>,
         /// What came of it, if there is something to say: an operator's answer, say.

@@ -2,8 +2,8 @@
 
 use super::{Fault, Roles, Schedule, Step, Who, is_settled, statuses};
 use crate::history::{Event, Recorder};
-use crate::live::{Disk, Door, Folder, Hosts, Part, Way, request};
-use actors::model::NodeId;
+use crate::live::{Disk, Door, Folder, Hosts, Part, Verb, Way, now, request};
+use actors::machine::Timestamp;
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,6 +39,14 @@ pub struct Nemesis {
     cuts: Mutex<BTreeMap<usize, Vec<Way>>>,
     /// The victims of each step that is not repaired yet.
     victims: Mutex<BTreeMap<usize, Vec<usize>>>,
+}
+
+/// A fault that was done.
+struct Deed {
+    began: Timestamp,
+    victims: Vec<usize>,
+    /// What is to be said of it.
+    remark: Option<String>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -88,9 +96,9 @@ impl Nemesis {
 
     async fn begin(&self, index: usize, step: &Step) {
         match self.inflict(index, &step.fault).await {
-            Ok((victims, remark)) => {
+            Ok(Deed { began, victims, remark }) => {
                 let nodes = victims.iter().map(|&node| self.doors[node].id).collect();
-                self.recorder.record(Event::Inflicted { step: index, title: step.fault.title(), nodes, remark });
+                self.recorder.record(Event::Inflicted { step: index, title: step.fault.title(), began, nodes, remark });
             }
             Err(error) => self.spare(index, step, &format!("{error:#}")),
         }
@@ -100,13 +108,14 @@ impl Nemesis {
         self.recorder.record(Event::Spared { step: index, title: step.fault.title(), why: why.to_owned() });
     }
 
-    /// Does one fault; the victims, and what is to be said of it.
-    async fn inflict(&self, index: usize, fault: &Fault) -> Result<(Vec<usize>, Option<String>)> {
+    /// Does one fault.
+    async fn inflict(&self, index: usize, fault: &Fault) -> Result<Deed> {
         if fault.wants_a_whole_cluster() {
             self.await_whole(WHOLE_DEADLINE).await.map_err(|why| anyhow::anyhow!("the cluster was not whole: {why}"))?;
         }
         let victims = self.choose(fault).await?;
         lock(&self.victims).insert(index, victims.clone());
+        let began = now();
         let remark = match fault.clone() {
             Fault::Kill { part, .. } => self.kill(&victims, part).await?,
             Fault::KillAllBut { .. } | Fault::KillAll => self.kill(&victims, Part::Everything).await?,
@@ -132,7 +141,7 @@ impl Nemesis {
             Fault::Disk { folder, disk, .. } => self.each(&victims, move |hosts, node| hosts.set_disk(node, folder, disk)).await?,
             Fault::Press { pressure, .. } => self.each(&victims, move |hosts, node| hosts.press(node, pressure)).await?,
         };
-        Ok((victims, remark))
+        Ok(Deed { began, victims, remark })
     }
 
     /// Undoes what an operator, a boot or an electrician would undo; the rest is Witch's business.
@@ -164,13 +173,13 @@ impl Nemesis {
         let heal = |hosts: &dyn Hosts, node: usize| {
             hosts.resume(node, Part::Everything)?;
             hosts.relieve(node)?;
-            if hosts.lacks(crate::live::Verb::Slow).is_none() {
+            if hosts.lacks(Verb::Slow).is_none() {
                 hosts.slow(node, None)?;
             }
-            if hosts.lacks(crate::live::Verb::SetClock).is_none() {
+            if hosts.lacks(Verb::SetClock).is_none() {
                 hosts.set_clock(node, 0)?;
             }
-            if hosts.lacks(crate::live::Verb::SetDisk).is_none() {
+            if hosts.lacks(Verb::SetDisk).is_none() {
                 hosts.set_disk(node, Folder::Database, Disk::default())?;
                 hosts.set_disk(node, Folder::Witch, Disk::default())?;
             }
@@ -329,11 +338,5 @@ impl Nemesis {
         let hosts = Arc::clone(&self.hosts);
         let done = tokio::task::spawn_blocking(move || deed(&*hosts));
         timeout(VERB_DEADLINE, done).await.context("the hosts took too long")?.context("the hosts panicked")?
-    }
-
-    /// Who lives where.
-    #[must_use]
-    pub fn ids(&self) -> Vec<NodeId> {
-        self.doors.iter().map(|door| door.id).collect()
     }
 }

@@ -46,10 +46,10 @@ pub(super) fn deeds(history: &History) -> Vec<Deed<'_>> {
         .collect();
     for record in &history.records {
         match &record.event {
-            Event::Inflicted { step, nodes, remark, .. } => {
+            Event::Inflicted { step, began, nodes, remark, .. } => {
                 let Some(deed) = deeds.get_mut(*step) else { continue };
                 let names: Vec<String> = nodes.iter().map(|&node| history.name(node)).collect();
-                (deed.at, deed.victims, deed.remark) = (Some(record.at), names.join(", "), remark.clone());
+                (deed.at, deed.victims, deed.remark) = (Some(*began), names.join(", "), remark.clone());
             }
             Event::Spared { step, why, .. } => {
                 let Some(deed) = deeds.get_mut(*step) else { continue };

@@ -57,7 +57,6 @@ pub(super) fn by_step(history: &History) -> BTreeMap<usize, Duration> {
         let Some(at) = deed.at else { continue };
         let next = done.iter().filter_map(|other| other.at).filter(|&other| other > at).min();
         let its = gaps.iter().filter(|gap| gap.until > at && next.is_none_or(|next| gap.from < next));
-        // Operators' faults are written down when they have ended, so what they caused began before.
         if let Some(longest) = its.map(Outage::duration).max() {
             waits.insert(deed.number, longest);
         }

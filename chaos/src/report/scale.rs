@@ -5,11 +5,11 @@ use actors::machine::Timestamp;
 use std::time::Duration;
 
 /// Left of the time there are names.
-pub(super) const GUTTER: f64 = 92.0;
+pub(super) const GUTTER: f64 = 104.0;
 /// Right of it there is some air, where the last labels end.
-const MARGIN: f64 = 150.0;
+const MARGIN: f64 = 130.0;
 /// The time is drawn at least and at most so wide.
-const WIDTH: (f64, f64) = (1050.0, 9000.0);
+const WIDTH: (f64, f64) = (1030.0, 9000.0);
 /// And in between, so many pixels a second.
 const PIXELS_PER_SECOND: f64 = 5.0;
 const PALETTE: [&str; 9] = ["#2f7fd0", "#2e9e6b", "#c9702a", "#8d5fc7", "#b0485f", "#4b8f98", "#8a8a2a", "#6b6f7a", "#a0579b"];

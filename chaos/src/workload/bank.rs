@@ -1,7 +1,7 @@
 //! Money that moves between accounts and never becomes more or less, whoever counts it, and where.
 
 use super::Desk;
-use super::client::{STAMP, STATEMENT_DEADLINE, Session, pause};
+use super::client::{KNOCK_PAUSE, STAMP, STATEMENT_DEADLINE, Session, pause};
 use super::tables::ACCOUNTS;
 use crate::history::{Change, Event};
 use std::time::Duration;
@@ -63,7 +63,7 @@ pub(super) async fn count(desk: Desk, place: usize) {
                 pause(COUNT_PAUSE).await;
             }
         }
-        pause(COUNT_PAUSE).await;
+        pause(KNOCK_PAUSE).await;
     }
 }
 

@@ -16,8 +16,12 @@ use tokio_postgres::{Client, Row};
 pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(1);
 /// For one statement or one short transaction. A slow disk takes longer at times; then the fate of a change is unknown.
 pub(super) const STATEMENT_DEADLINE: Duration = Duration::from_secs(2);
-/// Between two rounds through all hosts, and after a failure.
-const ROUND_PAUSE: Duration = Duration::from_millis(20);
+/// Between two rounds through all hosts. Each knock costs a server a process, so a dozen impatient clients would be a fault of their own.
+const ROUND_PAUSE: Duration = Duration::from_millis(150);
+/// The same for the one client by which outages are measured.
+const FAITHFUL_ROUND_PAUSE: Duration = Duration::from_millis(20);
+/// Between two knocks at one host that did not let us in.
+pub(super) const KNOCK_PAUSE: Duration = Duration::from_millis(250);
 
 /// The last columns of every statement whose answer is stamped: the timeline that is written, and how far the log is.
 pub(super) const STAMP: &str =
@@ -51,6 +55,15 @@ pub(super) struct Session {
 impl Desk {
     /// The first host, beginning after the one that failed last, that lets us in and accepts writes; None if it is over before.
     pub(super) async fn find_writable(&self, failed: Option<usize>) -> Option<Session> {
+        self.find_writable_every(ROUND_PAUSE, failed).await
+    }
+
+    /// The same, and sooner.
+    pub(super) async fn find_writable_soon(&self, failed: Option<usize>) -> Option<Session> {
+        self.find_writable_every(FAITHFUL_ROUND_PAUSE, failed).await
+    }
+
+    async fn find_writable_every(&self, round_pause: Duration, failed: Option<usize>) -> Option<Session> {
         let first = failed.map_or(0, |place| place + 1);
         while !self.is_over() {
             for offset in 0..self.doors.len() {
@@ -59,7 +72,7 @@ impl Desk {
                     return Some(Session { client, place });
                 }
             }
-            sleep(ROUND_PAUSE).await;
+            sleep(round_pause).await;
         }
         None
     }

@@ -3,7 +3,7 @@
 //! A client that follows stays with the primary it has, so it may never notice a second one. The stubborn ones do.
 
 use super::Desk;
-use super::client::{STAMP, STATEMENT_DEADLINE, Session, pause};
+use super::client::{KNOCK_PAUSE, STAMP, STATEMENT_DEADLINE, Session, pause};
 use crate::history::Change;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -19,7 +19,7 @@ const IDS_PER_CLIENT: i64 = 1_000_000_000;
 pub(super) async fn faithful(desk: Desk, client: u32) {
     let mut next = i64::from(client) * IDS_PER_CLIENT;
     let mut failed = None;
-    while let Some(session) = desk.find_writable(failed).await {
+    while let Some(session) = desk.find_writable_soon(failed).await {
         failed = Some(session.place);
         while !desk.is_over() && insert(&desk, &session, client, &mut next).await {
             pause(FAITHFUL_PAUSE).await;
@@ -40,7 +40,7 @@ pub(super) async fn stubborn(desk: Desk, place: usize, client: u32) {
                 pause(STUBBORN_PAUSE).await;
             }
         }
-        pause(STUBBORN_PAUSE).await;
+        pause(KNOCK_PAUSE).await;
     }
 }
 

@@ -67,6 +67,7 @@ fn conclude(history: &History, folder: &std::path::Path) -> Result<bool> {
             println!("        {violation}");
         }
     }
+    println!("{}", report::closing_counts(history));
     println!("report: {}", report::write(history, &verdicts, folder)?.display());
     Ok(verdicts.iter().all(Verdict::holds))
 }

@@ -72,6 +72,9 @@ pub(crate) struct Run {
     /// The results go into a folder below this one, named by the seed.
     #[arg(long, default_value = "target/chaos")]
     out: PathBuf,
+    /// Where this machine does not let us make network namespaces, say so and succeed, unless WITCH_TEST_REQUIRE_NETWORK is set.
+    #[arg(long)]
+    skip_without_network: bool,
 }
 
 impl Run {
@@ -79,7 +82,13 @@ impl Run {
     pub(crate) async fn run(&self) -> Result<bool> {
         let programs = Programs::find(&self.witch)?;
         let drawn = self.plan.schedule(&[])?;
-        let hosts = Arc::new(NamespaceHosts::prepare(Cluster::builder(programs.clone()), drawn.nodes)?);
+        let hosts = match NamespaceHosts::prepare(Cluster::builder(programs.clone()), drawn.nodes) {
+            Err(error) if self.skip_without_network && std::env::var_os("WITCH_TEST_REQUIRE_NETWORK").is_none() => {
+                println!("not run: {error:#}");
+                return Ok(true);
+            }
+            prepared => Arc::new(prepared?),
+        };
         let (lacking, reasons) = lacking(&*hosts);
         // Drawn again from the same seed, without what these hosts cannot do.
         let schedule = if lacking.is_empty() || self.plan.replay.is_some() {
