@@ -1,6 +1,8 @@
 # `verify` never writes into the tree; `fix` does.
 # How long a chaos run is; SEED=n repeats the schedule of another run.
 MINUTES ?= 10
+# What the nodes of a chaos run are made of: namespaces, or compose.
+BACKEND ?= namespaces
 
 .PHONY: chaos demo test bench verify fix setup release
 
@@ -20,7 +22,9 @@ bench: release
 	cargo run --release --locked -p chaos --bin bench -- --witch target/release/witch --json target/bench.json
 
 chaos: release
-	cargo run --release --locked -p chaos --bin chaos -- run --witch target/release/witch --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	cargo build --release --locked -p chaos --bin chaos
+	$(if $(filter compose,$(BACKEND)),scripts/docker-engine deploy/docker/base-image --then) \
+	  target/release/chaos run --backend $(BACKEND) --witch target/release/witch --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 verify: test
 

@@ -3,10 +3,10 @@
 use crate::conclude;
 use anyhow::{Context, Result, bail};
 use chaos::history::{Event, History, Recorder, SCHEMA, Setting};
-use chaos::live::{Cluster, Hosts, NamespaceHosts, Programs, Verb};
+use chaos::live::{Cluster, ComposeHosts, Hosts, NamespaceHosts, Programs, Verb};
 use chaos::nemesis::{Nemesis, Schedule, statuses};
 use chaos::workload::{self, Workload};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use rand::Rng;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -61,9 +61,31 @@ impl Plan {
     }
 }
 
+/// What the hosts are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Backend {
+    /// Network namespaces of this machine.
+    Namespaces,
+    /// Containers; run this below `scripts/docker-engine`.
+    Compose,
+}
+
+impl Backend {
+    fn prepare(self, programs: &Programs, nodes: usize) -> Result<Arc<dyn Hosts>> {
+        let builder = Cluster::builder(programs.clone());
+        Ok(match self {
+            Self::Namespaces => Arc::new(NamespaceHosts::prepare(builder, nodes)?),
+            Self::Compose => Arc::new(ComposeHosts::prepare(&builder, nodes)?),
+        })
+    }
+}
+
 /// A run.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Run {
+    /// What the hosts are made of.
+    #[arg(long, value_enum, default_value = "namespaces")]
+    backend: Backend,
     /// The program to hurt.
     #[arg(long)]
     witch: PathBuf,
@@ -72,7 +94,7 @@ pub(crate) struct Run {
     /// The results go into a folder below this one, named by the seed.
     #[arg(long, default_value = "target/chaos")]
     out: PathBuf,
-    /// Where this machine does not let us make network namespaces, say so and succeed, unless WITCH_TEST_REQUIRE_NETWORK is set.
+    /// Where this machine does not let us make the hosts, say so and succeed, unless WITCH_TEST_REQUIRE_NETWORK is set.
     #[arg(long)]
     skip_without_network: bool,
 }
@@ -82,12 +104,12 @@ impl Run {
     pub(crate) async fn run(&self) -> Result<bool> {
         let programs = Programs::find(&self.witch)?;
         let drawn = self.plan.schedule(&[])?;
-        let hosts = match NamespaceHosts::prepare(Cluster::builder(programs.clone()), drawn.nodes) {
+        let hosts = match self.backend.prepare(&programs, drawn.nodes) {
             Err(error) if self.skip_without_network && std::env::var_os("WITCH_TEST_REQUIRE_NETWORK").is_none() => {
                 println!("not run: {error:#}");
                 return Ok(true);
             }
-            prepared => Arc::new(prepared?),
+            prepared => prepared?,
         };
         let (lacking, reasons) = lacking(&*hosts);
         // Drawn again from the same seed, without what these hosts cannot do.
@@ -111,7 +133,6 @@ impl Run {
         }
         let history_path = folder.join("history.jsonl");
         let recorder = Arc::new(Recorder::create(&history_path)?);
-        let hosts: Arc<dyn Hosts> = hosts;
         let nemesis = Nemesis::new(Arc::clone(&hosts), Arc::clone(&recorder));
         let setting = Setting {
             schema: SCHEMA,
@@ -142,7 +163,8 @@ impl Run {
 async fn play(hosts: &Arc<dyn Hosts>, nemesis: &Nemesis, recorder: &Arc<Recorder>, setting: Setting, schedule: &Schedule) -> Result<()> {
     let doors = hosts.doors();
     for node in 0..doors.len() {
-        hosts.start(node)?;
+        let hosts = Arc::clone(hosts);
+        tokio::task::spawn_blocking(move || hosts.start(node)).await??;
     }
     nemesis.await_whole(BIRTH_DEADLINE).await.map_err(|missing| anyhow::anyhow!("the cluster was not born: {missing}"))?;
     workload::create(&doors).await?;
