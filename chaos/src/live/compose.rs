@@ -7,6 +7,8 @@
 
 mod container;
 mod engine;
+#[cfg(test)]
+mod tests;
 mod wiring;
 
 use super::cluster::{PASSWORD, TOKEN, USER};
