@@ -7,7 +7,7 @@
 use super::host_shim::HostShim;
 use super::hosts::{Disk, Door, Folder, Hosts, Part, Pressure, Slowness, Verb, Way};
 use super::pressure::Work;
-use super::{Builder, Cluster, Identity, Network, Node};
+use super::{Builder, Cluster, Network, Node};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::collections::BTreeMap;
 use std::fs;
@@ -59,8 +59,8 @@ impl NamespaceHosts {
 
 /// Builds the shims and has every node preload its own.
 fn equip(cluster: &mut Cluster) -> Result<Vec<HostShim>> {
-    let identity = Identity::choose()?;
-    let shims = cluster.nodes().iter().map(|node| HostShim::build(node, &identity)).collect::<Result<Vec<_>>>()?;
+    let build = |node: &Node| HostShim::build(node.home(), &node.database_directory(), &node.witch_directory());
+    let shims = cluster.nodes().iter().map(build).collect::<Result<Vec<_>>>()?;
     for (index, shim) in shims.iter().enumerate() {
         cluster.node_mut(index).set_environment("LD_PRELOAD", &shim.library().to_string_lossy());
     }

@@ -52,7 +52,8 @@ impl Schedule {
         while at_ms + FINALE_MS < length_ms {
             let first = deal(&mut deck, &mut random, nodes, lacking, at_ms);
             let mut end = at_ms + first.lasts_ms;
-            let alone = first.fault.wants_a_whole_cluster();
+            // Where nothing runs nothing more can be hurt.
+            let alone = first.fault.wants_a_whole_cluster() || first.fault == Fault::KillAll;
             let middle = at_ms + first.lasts_ms / 2;
             steps.push(first);
             if !alone && random.random_ratio(1, OVERLAP_OUT_OF) {
