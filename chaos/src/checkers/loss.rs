@@ -148,7 +148,7 @@ fn unplanned_only(history: &History, lost: &[&Promise], endings: &BTreeMap<Timel
         let (name, timeline) = (history.name(gone.stamp.node), gone.stamp.timeline);
         match endings.get(&timeline) {
             None => {
-                violations.push(format!("{:?}, acknowledged by {name}, is gone, and its timeline {timeline} was never left", gone.change))
+                violations.push(format!("{:?}, acknowledged by {name}, is gone, and its timeline {timeline} was never left", gone.change));
             }
             Some(Ending { planned: true, .. }) => {
                 violations.push(format!("{:?}, acknowledged by {name}, is gone, and timeline {timeline} was left by plan", gone.change));
