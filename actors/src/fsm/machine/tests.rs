@@ -183,6 +183,21 @@ fn an_appointed_node_leads_only_once_the_guard_has_acknowledged_its_lease() {
     assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(1) });
 }
 
+/// Requests are numbered from one again in each life of the daemon: only the nonce tells a late grant to an earlier life apart.
+#[test]
+fn each_life_asks_for_its_lease_under_its_own_nonce() {
+    for boot in [Boot(7), Boot(8)] {
+        let mut bench = Bench::born(1);
+        bench.machine = Machine::new(Config { boot, ..config(1) });
+        bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
+        let asked = bench.effects.iter().find_map(|effect| match effect {
+            Effect::Raft(raft::Order::RequestLease(request)) => Some(request.boot),
+            _ => None,
+        });
+        assert_eq!(asked, Some(boot));
+    }
+}
+
 #[test]
 fn a_lease_lasts_as_long_as_the_cluster_says_whatever_the_file_says() {
     let mut bench = Bench::born(1);
