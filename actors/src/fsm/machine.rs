@@ -221,7 +221,7 @@ impl Machine {
         {
             at = at.min(self.keeper.due_at(now).max(now + Duration::from_millis(1)));
         }
-        if let Some(until) = self.keeper.held_until(now, self.facts.holder()) {
+        if let Some(until) = self.keeper.guarded_until(now) {
             at = at.min(until);
         }
         if self.is_busy() {

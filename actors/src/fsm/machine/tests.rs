@@ -10,6 +10,8 @@ use crate::pg::{Order, Reported, Stopped};
 use crate::raft::{Fact, Gate, Leadership};
 use alloc::boxed::Box;
 
+mod catching_up;
+
 const OURS: SystemIdentifier = SystemIdentifier(77);
 
 fn at(millis: u64) -> Timestamp {
