@@ -543,6 +543,16 @@ fn a_status_is_stamped_at_least_four_times_a_second() {
 }
 
 #[test]
+fn a_step_that_stamps_nothing_does_not_put_the_next_stamp_off() {
+    let mut bench = Bench::founded(2, 1);
+    bench.pass(250);
+    let stamped_at = bench.now;
+    bench.now += 200;
+    bench.observe(3, Health::Green, database(Server::Standby, 100), 1);
+    assert!(bench.machine.wake_at() <= Some(at(stamped_at + 250)), "{:?}", bench.machine.wake_at());
+}
+
+#[test]
 fn a_new_life_knows_what_the_old_one_was_told() {
     let bench = Bench::founded(1, 1);
     let facts = alloc::vec![
