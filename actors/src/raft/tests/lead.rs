@@ -3,6 +3,7 @@
 use super::world::World;
 use crate::model::{LeaseTiming, NodeId};
 use crate::raft::{Gate, Order};
+use alloc::vec::Vec;
 use core::time::Duration;
 
 #[test]
@@ -119,4 +120,29 @@ fn a_gate_opens_by_itself_when_w_is_over() {
     world.run_until(1, "the gate is open", |world| {
         world.leader().is_some_and(|leader| world.host(leader.0).holder.led.gate == Gate::Released)
     });
+}
+
+/// The file of every node says 3 s; the cluster was born with 6 s, and only that counts.
+#[test]
+fn a_leader_waits_by_the_clusters_t_whatever_its_file_says() {
+    let mut world = World::new(380, 3);
+    world.adjust = |config| config.settings.lease_ttl_ms = 6000;
+    for node in world.nodes() {
+        world.start(node);
+    }
+    world.run_until(10, "somebody holds a lease", |world| world.lease_holder().is_some());
+    world.run(Duration::from_secs(2));
+    for node in world.nodes() {
+        world.host_mut(node.0).holder.passive = true;
+    }
+    let holder = world.lease_holder().expect("just seen");
+    world.crash(holder);
+    let gates = |world: &World| {
+        let alive = world.hosts.values().filter(|host| host.machine.is_some());
+        alive.map(|host| host.holder.led.gate).collect::<Vec<_>>()
+    };
+    world.run(Duration::from_millis(5400));
+    assert!(world.leader().is_some(), "there would be somebody to appoint");
+    assert_eq!(gates(&world), [Gate::Closed; 2], "a lease of six seconds may be valid");
+    world.run_until(2, "the gate is open", |world| gates(world).contains(&Gate::Lapsed));
 }
