@@ -12,6 +12,8 @@ use crate::pg::{Order, Reported, Stopped};
 use crate::raft::{Fact, Gate, Leadership};
 use alloc::boxed::Box;
 
+mod catching_up;
+
 const OURS: SystemIdentifier = SystemIdentifier(77);
 
 fn at(millis: u64) -> Timestamp {
@@ -555,6 +557,16 @@ fn a_status_is_stamped_at_least_four_times_a_second() {
     }
     let stamps = bench.effects.iter().filter(|effect| matches!(effect, Effect::Publish(_))).count();
     assert!(stamps >= 8, "{stamps}");
+}
+
+#[test]
+fn a_step_that_stamps_nothing_does_not_put_the_next_stamp_off() {
+    let mut bench = Bench::founded(2, 1);
+    bench.pass(250);
+    let stamped_at = bench.now;
+    bench.now += 200;
+    bench.observe(3, Health::Green, database(Server::Standby, 100), 1);
+    assert!(bench.machine.wake_at() <= Some(at(stamped_at + 250)), "{:?}", bench.machine.wake_at());
 }
 
 #[test]
