@@ -2,7 +2,7 @@
 # How long a chaos run is; SEED=n repeats the schedule of another run.
 MINUTES ?= 10
 
-.PHONY: chaos demo test bench verify fix setup release
+.PHONY: chaos demo test bench mutations verify fix setup release
 
 setup:
 	@scripts/setup
@@ -21,6 +21,10 @@ bench: release
 
 chaos: release
 	cargo run --release --locked -p chaos --bin chaos -- run --witch target/release/witch --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+# `make mutations ONLY="03 07"` tries only these.
+mutations: setup
+	@scripts/mutations $(ONLY)
 
 verify: test
 
