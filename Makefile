@@ -4,7 +4,7 @@ MINUTES ?= 10
 # What the nodes of a chaos run are made of: namespaces, or compose.
 BACKEND ?= namespaces
 
-.PHONY: chaos demo test test-compose bench verify fix setup release
+.PHONY: chaos demo test test-compose bench mutations verify fix setup release
 
 setup:
 	@scripts/setup
@@ -32,6 +32,10 @@ test-compose: setup
 	cargo test --locked -p chaos --lib --no-run
 	cargo build --locked -p chaos --bin chaos
 	scripts/docker-engine deploy/docker/base-image --then scripts/test-compose
+
+# `make mutations ONLY="03 07"` tries only these.
+mutations: setup
+	@scripts/mutations $(ONLY)
 
 verify: test
 

@@ -17,8 +17,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// The status is stamped at least this often: whoever reads it can tell a living machine from a wedged one.
-const STAMP: Duration = Duration::from_millis(250);
+/// The status is stamped and a pulse given at least this often: whoever waits for them can tell a living machine from a wedged one.
+pub const STAMP: Duration = Duration::from_millis(250);
 /// A report that says nothing new is made so often.
 const REPORT: Duration = Duration::from_secs(1);
 /// While something is under way the machine looks again after this time, whether or not anything was told.
@@ -214,14 +214,15 @@ impl MachineTrait for Machine {
 
 impl Machine {
     fn next_wake(&self, now: Timestamp) -> Timestamp {
-        let mut at = now + STAMP;
+        // Counted from the last stamp: a step that stamps nothing must not put the next one off.
+        let mut at = self.stamped_at.unwrap_or(now) + STAMP;
         if let Some((node, epoch)) = self.facts.holder()
             && node == self.config.node
             && epoch > self.keeper.released()
         {
             at = at.min(self.keeper.due_at(now).max(now + Duration::from_millis(1)));
         }
-        if let Some(until) = self.keeper.held_until(now, self.facts.holder()) {
+        if let Some(until) = self.keeper.guarded_until(now) {
             at = at.min(until);
         }
         if self.is_busy() {

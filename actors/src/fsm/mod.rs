@@ -22,6 +22,6 @@ mod view;
 
 pub use config::Config;
 pub use io::{Effect, Input};
-pub use machine::Machine;
+pub use machine::{Machine, STAMP};
 pub use request::{Refusal, Request};
 pub use rules::document;

@@ -22,15 +22,17 @@ const LEADERLESS_MAX: Duration = Duration::from_secs(3);
 pub(super) fn of_node(facts: &Facts, config: &Config, keeper: &Keeper, now: Timestamp, leaving: Leaving, proved_gone: bool) -> node::View {
     let state = facts.state.as_ref();
     let holder = facts.holder();
-    // Before the log is read, nobody can say for which epoch a lease should be; the guard ends a server whose lease ends meanwhile.
-    let lease = match (keeper.held_until(now, holder), facts.guard_found && state.is_some()) {
+    // Before the log is read as far as it was known when the lease was taken, nobody can say for which epoch a lease should be; the guard ends
+    // a server whose lease ends meanwhile.
+    let caught_up = state.filter(|state| !keeper.outruns(now, state.epoch));
+    let lease = match (keeper.held_until(now, holder), facts.guard_found && caught_up.is_some()) {
         (Some(_), _) => Lease::Held,
         (None, true) => Lease::Missing,
         (None, false) => Lease::Unknown,
     };
     let recorded = holder.is_some_and(|(node, epoch)| node == config.node && epoch <= keeper.released());
     node::View {
-        appointment: appointment(state, config.node),
+        appointment: appointment(caught_up, config.node),
         lease,
         local: facts.own.as_ref().map_or(Local::Unknown, |own| local(state, &own.database)),
         leaving: if recorded { Leaving::Recorded } else { leaving },

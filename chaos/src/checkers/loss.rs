@@ -32,7 +32,11 @@ pub(super) fn judge(history: &History, promises: &[Promise]) -> Vec<Verdict> {
     vec![
         verdict("no change is there twice, and none that nobody asked for", "-", extra(history, promises, &kept)),
         verdict("what is lost is the tail of a timeline: no change outlives one that came before it", "D1, L2", holes(&kept_ones, &lost)),
-        verdict("nothing is lost by a switchover, nor on the timeline that is in force", "D4", unplanned_only(history, &lost, &endings)),
+        verdict(
+            "nothing is lost by a switchover, by a restart in place, or on the timeline that is in force",
+            "D4",
+            unplanned_only(history, &lost, &endings),
+        ),
         verdict("an unplanned failover loses no more than max_replication_lag", "D1", bounded(history, promises, &lost, &endings)),
     ]
 }
@@ -129,9 +133,13 @@ fn endings(history: &History, end: &End) -> BTreeMap<Timeline, Ending> {
             _ => {}
         }
     }
-    let planned = |timeline| epochs.get(&timeline).and_then(|epoch| rules.get(epoch)).is_some_and(|rule| PLANNED.contains(rule));
+    let planned = |old, new| {
+        let Some(epoch) = epochs.get(&new) else { return false };
+        // A node that goes on under its own epoch goes on from its own disk.
+        epochs.get(&old) == Some(epoch) || rules.get(epoch).is_some_and(|rule| PLANNED.contains(rule))
+    };
     let pairs = begins.iter().zip(begins.iter().skip(1));
-    pairs.map(|((&old, _), (&new, &fork))| (old, Ending { fork, planned: planned(new) })).collect()
+    pairs.map(|((&old, _), (&new, &fork))| (old, Ending { fork, planned: planned(old, new) })).collect()
 }
 
 fn unplanned_only(history: &History, lost: &[&Promise], endings: &BTreeMap<Timeline, Ending>) -> Vec<String> {
@@ -140,7 +148,7 @@ fn unplanned_only(history: &History, lost: &[&Promise], endings: &BTreeMap<Timel
         let (name, timeline) = (history.name(gone.stamp.node), gone.stamp.timeline);
         match endings.get(&timeline) {
             None => {
-                violations.push(format!("{:?}, acknowledged by {name}, is gone, and its timeline {timeline} was never left", gone.change))
+                violations.push(format!("{:?}, acknowledged by {name}, is gone, and its timeline {timeline} was never left", gone.change));
             }
             Some(Ending { planned: true, .. }) => {
                 violations.push(format!("{:?}, acknowledged by {name}, is gone, and timeline {timeline} was left by plan", gone.change));
@@ -209,6 +217,18 @@ mod tests {
     fn the_tail_of_a_timeline_may_be_lost_by_a_failover_and_not_by_a_switchover() {
         assert_eq!(broken(failover("fail-over-after-lease", 1050), end(&[1, 3], &TWO)), Vec::<&str>::new());
         assert_eq!(broken(failover("complete-the-switchover", 1050), end(&[1, 3], &TWO)), ["D4"]);
+    }
+
+    #[test]
+    fn a_server_that_is_promoted_again_under_its_own_epoch_may_lose_nothing() {
+        let events = vec![
+            decided(1, 1, appointed(1, "fail-over-after-lease")),
+            decided(2, 1, promoted(1, 1, 0)),
+            inserted(1, (1, 1), 0, 1050),
+            decided(3, 1, promoted(1, 2, 1000)),
+        ];
+        assert_eq!(broken(events.clone(), end(&[], &TWO)), ["D4"]);
+        assert_eq!(broken(events, end(&[1], &TWO)), Vec::<&str>::new());
     }
 
     #[test]

@@ -25,6 +25,7 @@ use engine::Project;
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -181,7 +182,7 @@ fn furnish(folder: &Path, builder: &Builder, doors: &[Door], node: usize) -> Res
 
 fn shim(home: &Path) -> Result<HostShim> {
     let places = Places { home, home_inside: Path::new(INSIDE), database: Path::new(DATABASE), witch: Path::new(WITCH) };
-    HostShim::build(&places, &OWNER)
+    HostShim::build(&places)
 }
 
 impl Hosts for ComposeHosts {
@@ -299,8 +300,13 @@ impl Hosts for ComposeHosts {
 
     fn save_logs(&self, folder: &Path) -> Result<()> {
         for (node, container) in self.nodes.iter().enumerate() {
-            let (from, to) = (self.home(node).join("witch.log"), folder.join(format!("{}.log", container.name())));
-            fs::copy(&from, &to).with_context(|| format!("cannot save the log of {}", container.name()))?;
+            let mut said = String::new();
+            for log in ["witch.log", "witch/guard.log", "witch/postgres.log"] {
+                let text = fs::read(self.home(node).join(log)).unwrap_or_default();
+                write!(said, "--- {log}\n{}", String::from_utf8_lossy(&text))?;
+            }
+            fs::write(folder.join(format!("{}.log", container.name())), said)
+                .with_context(|| format!("cannot save the log of {}", container.name()))?;
         }
         Ok(())
     }

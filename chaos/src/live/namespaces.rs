@@ -7,7 +7,7 @@
 use super::host_shim::{HostShim, Places};
 use super::hosts::{Disk, Door, Folder, Hosts, Part, Pressure, Slowness, Verb, Way};
 use super::pressure::Work;
-use super::{Builder, Cluster, Identity, Network, Node};
+use super::{Builder, Cluster, Network, Node};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::collections::BTreeMap;
 use std::fs;
@@ -59,10 +59,9 @@ impl NamespaceHosts {
 
 /// Builds the shims and has every node preload its own.
 fn equip(cluster: &mut Cluster) -> Result<Vec<HostShim>> {
-    let identity = Identity::choose()?;
     let build = |node: &Node| {
         let (home, database, witch) = (node.home(), node.database_directory(), node.witch_directory());
-        HostShim::build(&Places { home, home_inside: home, database: &database, witch: &witch }, &identity)
+        HostShim::build(&Places { home, home_inside: home, database: &database, witch: &witch })
     };
     let shims = cluster.nodes().iter().map(build).collect::<Result<Vec<_>>>()?;
     for (index, shim) in shims.iter().enumerate() {

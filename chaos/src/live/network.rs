@@ -276,6 +276,9 @@ mod tests {
         network.cut(1, Cut::Pair(2)).unwrap();
         network.cut(1, Cut::Mute).unwrap();
         assert!(!reaches(&network, 1, 2) && !reaches(&network, 1, 0) && reaches(&network, 0, 2));
+        network.heal().unwrap();
+        network.sever(&[Way { from: Place::Node(0), to: Place::Node(1) }]).unwrap();
+        assert!(!reaches(&network, 0, 1) && reaches(&network, 1, 2) && reaches(&network, 0, 2));
         let prefix = network.prefix();
         drop(network);
         assert!(!namespaces().iter().any(|name| name.starts_with(&prefix)), "namespaces were left behind");

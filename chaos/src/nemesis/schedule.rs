@@ -52,10 +52,14 @@ impl Schedule {
         while at_ms + FINALE_MS < length_ms {
             let first = deal(&mut deck, &mut random, nodes, lacking, at_ms);
             let mut end = at_ms + first.lasts_ms;
-            let alone = first.fault.wants_a_whole_cluster();
+            // Where nothing runs nothing more can be hurt.
+            let alone = first.fault.wants_a_whole_cluster() || first.fault == Fault::KillAll;
             let middle = at_ms + first.lasts_ms / 2;
+            let first_fault = first.fault.clone();
             steps.push(first);
-            if !alone && random.random_ratio(1, OVERLAP_OUT_OF) {
+            // A log to which nobody writes never notices its disk.
+            let wants_company = matches!(first_fault, Fault::Disk { folder: Folder::Witch, .. });
+            if !alone && (wants_company || random.random_ratio(1, OVERLAP_OUT_OF)) {
                 let second = deal(&mut deck, &mut random, nodes, lacking, middle);
                 if second.fault.wants_a_whole_cluster() {
                     // Not now: it goes back under the others.

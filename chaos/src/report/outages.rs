@@ -56,7 +56,8 @@ pub(super) fn by_step(history: &History) -> BTreeMap<usize, Duration> {
     for deed in &done {
         let Some(at) = deed.at else { continue };
         let next = done.iter().filter_map(|other| other.at).filter(|&other| other > at).min();
-        let its = gaps.iter().filter(|gap| gap.until > at && next.is_none_or(|next| gap.from < next));
+        // A gap across the next fault is the next one's, unless it was an outage by then.
+        let its = gaps.iter().filter(|gap| gap.until > at && next.is_none_or(|next| gap.from + TOLERANCE < next));
         if let Some(longest) = its.map(Outage::duration).max() {
             waits.insert(deed.number, longest);
         }

@@ -145,18 +145,14 @@ impl Canvas {
             self.name(y + LANE_HEIGHT / 2.0 + 4.0, name, hue);
             for stretch in stretches(history, *node) {
                 let span = (self.scale.x(stretch.from), self.scale.x(stretch.until));
-                match &stretch.state {
-                    State::Primary => self.bar(span, (y + 4.0, LANE_HEIGHT - 10.0), hue, &format!("{name}: primary")),
-                    State::Standby => {
-                        self.bar(span, (y + 4.0, LANE_HEIGHT - 10.0), &format!("{hue}\" fill-opacity=\"0.22"), &format!("{name}: standby"));
-                    }
-                    State::Neither => {
-                        self.bar(span, (y + 4.0, LANE_HEIGHT - 10.0), "#dfe2e7", &format!("{name}: neither writes nor streams"))
-                    }
-                    State::Silent => {
-                        self.bar(span, (y + 4.0, LANE_HEIGHT - 10.0), "url(#silent)", &format!("{name}: its daemon does not answer"))
-                    }
-                }
+                let pale = format!("{hue}\" fill-opacity=\"0.22");
+                let (fill, words) = match stretch.state {
+                    State::Primary => (hue, "primary"),
+                    State::Standby => (pale.as_str(), "standby"),
+                    State::Neither => ("#dfe2e7", "neither writes nor streams"),
+                    State::Silent => ("url(#silent)", "its daemon does not answer"),
+                };
+                self.bar(span, (y + 4.0, LANE_HEIGHT - 10.0), fill, &format!("{name}: {words}"));
                 if stretch.leased {
                     self.bar(span, (y + LANE_HEIGHT - 5.0, 4.0), "#e0ab1f", &format!("{name} holds the lease"));
                 }

@@ -5,7 +5,7 @@ use super::Rule;
 /// What the applied state says of this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::fsm) enum Appointment {
-    /// The node does not know the state yet.
+    /// The node does not know the state yet, or knows it only up to an epoch before that of the lease it holds.
     Unknown,
     /// Nobody was ever appointed, or the last primary is released and it was not us.
     Nobody,
@@ -236,8 +236,15 @@ pub(in crate::fsm) static RULES: &[Rule<View, Action>] = &[
         because: "this node is appointed and holds the lease",
     },
     Rule {
+        id: "await-the-log",
+        when: |view| view.appointment == Appointment::Unknown,
+        then: Action::Watch,
+        because: "the log has not told yet, or not as far as the lease that is held, whose turn it is; the guard ends a writable server whose \
+                  lease runs out meanwhile",
+    },
+    Rule {
         id: "await-the-guard",
-        when: |view| view.mine() && view.lease == Lease::Unknown,
+        when: |view| view.lease == Lease::Unknown && (view.mine() || matches!(view.local, Local::Leading | Local::Hung)),
         then: Action::Watch,
         because: "the guard may hold a lease from before the daemon started",
     },
@@ -340,6 +347,22 @@ mod tests {
     fn a_writable_database_without_a_lease_is_always_fenced() {
         for view in views().filter(|view| view.lease == Lease::Missing && view.local == Local::Leading) {
             assert_eq!(super::super::first(RULES, &view).then, Action::Fence, "{view:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_still_runs_when_its_epoch_is_released_is_always_fenced() {
+        let runs = |view: &View| matches!(view.local, Local::Leading | Local::Stopping | Local::Hung);
+        for view in views().filter(|view| view.recorded() && runs(view)) {
+            assert_eq!(super::super::first(RULES, &view).then, Action::Fence, "{view:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_may_be_leading_under_a_lease_yet_unknown_is_only_stopped_for_an_operator() {
+        for view in views().filter(|view| view.lease == Lease::Unknown && view.local == Local::Leading && view.leaving == Leaving::No) {
+            let action = super::super::first(RULES, &view).then;
+            assert!(view.stopping || action == Action::Watch, "{view:?} {action:?}");
         }
     }
 

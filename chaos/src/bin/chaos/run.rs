@@ -46,7 +46,7 @@ impl Plan {
                 .or_else(|_| serde_json::from_str(&text))
                 .with_context(|| format!("{} is neither a schedule nor a history", path.display()));
         }
-        if !(self.minutes > 0.0 && self.minutes < 10_000.0) || !(3..=9).contains(&self.nodes) {
+        if !(self.minutes > 0.0 && self.minutes < 10_000.0 && (3..=9).contains(&self.nodes)) {
             bail!("--minutes must be above 0 and below 10000, and --nodes 3 to 9");
         }
         let seed = self.seed.unwrap_or_else(|| rand::rng().random_range(1..1_000_000));
