@@ -1,5 +1,5 @@
 # `verify` never writes into the tree; `fix` does.
-.PHONY: demo test bench verify fix setup release
+.PHONY: demo test bench mutations verify fix setup release
 
 setup:
 	@scripts/setup
@@ -15,6 +15,10 @@ test: setup
 
 bench: release
 	cargo run --release --locked -p chaos --bin bench -- --witch target/release/witch --json target/bench.json
+
+# `make mutations ONLY="03 07"` tries only these.
+mutations: setup
+	@scripts/mutations $(ONLY)
 
 verify: test
 

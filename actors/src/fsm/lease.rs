@@ -211,6 +211,16 @@ mod tests {
     }
 
     #[test]
+    fn a_lease_is_of_use_only_in_the_epoch_that_it_was_granted_for() {
+        let mut keeper = keeper();
+        keeper.guarded(Epoch(3), at(4000));
+        assert_eq!(keeper.held_until(at(1100), HOLDER), Some(at(3500)));
+        for holder in [Some((ME, Epoch(2))), Some((ME, Epoch(4))), Some((NodeId(2), Epoch(3))), None] {
+            assert_eq!(keeper.held_until(at(1100), holder), None, "{holder:?}");
+        }
+    }
+
+    #[test]
     fn a_released_epoch_is_never_asked_for_nor_accepted_nor_used_again() {
         let mut keeper = keeper();
         let request = asked(&mut keeper, at(1000));

@@ -1,5 +1,7 @@
 //! The machine alone: facts in, orders out.
 
+mod candidates;
+
 use super::*;
 use crate::fsm::{Refusal, Request};
 use crate::model::{
@@ -184,6 +186,21 @@ fn an_appointed_node_leads_only_once_the_guard_has_acknowledged_its_lease() {
     assert_eq!(*bench.order(), Order::StandAlone, "appointed, without a lease");
     bench.grant();
     assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(1) });
+}
+
+/// Requests are numbered from one again in each life of the daemon: only the nonce tells a late grant to an earlier life apart.
+#[test]
+fn each_life_asks_for_its_lease_under_its_own_nonce() {
+    for boot in [Boot(7), Boot(8)] {
+        let mut bench = Bench::born(1);
+        bench.machine = Machine::new(Config { boot, ..config(1) });
+        bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
+        let asked = bench.effects.iter().find_map(|effect| match effect {
+            Effect::Raft(raft::Order::RequestLease(request)) => Some(request.boot),
+            _ => None,
+        });
+        assert_eq!(asked, Some(boot));
+    }
 }
 
 #[test]
@@ -616,6 +633,31 @@ fn deaths_before_the_appointment_and_of_a_server_that_is_well_again_do_not_count
     assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(2) }, "it is well");
     bench.report(Database { deaths: 6, ..database(Server::Stopped, 100) });
     assert_eq!(*bench.order(), Order::Fence, "the third death in office");
+}
+
+#[test]
+fn a_primary_that_does_not_come_up_in_time_is_given_up_if_somebody_can_take_over() {
+    let mut bench = Bench::founded(1, 1);
+    bench.report(database(Server::Standby, 100));
+    bench.grant();
+    bench.observe(2, Health::Green, database(Server::Standby, 100), 1);
+    bench.report(Database { overdue: true, ..database(Server::StartingPrimary, 100) });
+    assert_eq!(*bench.order(), Order::Fence, "the adapter finds its start overdue");
+
+    let mut bench = Bench::founded(1, 1);
+    bench.report(database(Server::Standby, 100));
+    bench.observe(2, Health::Green, database(Server::Standby, 100), 1);
+    for _ in 0..110 {
+        bench.grant();
+        bench.pass(350);
+    }
+    assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(1) }, "55 s with the lease and without a write");
+    for _ in 0..9 {
+        bench.grant();
+        bench.pass(350);
+    }
+    bench.pass(1000);
+    assert_eq!(*bench.order(), Order::Fence, "more than 60 s");
 }
 
 #[test]

@@ -369,6 +369,14 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_still_runs_when_its_epoch_is_released_is_always_fenced() {
+        let runs = |view: &View| matches!(view.local, Local::Leading | Local::Stopping | Local::Hung);
+        for view in views().filter(|view| view.recorded() && runs(view)) {
+            assert_eq!(super::super::first(RULES, &view).then, Action::Fence, "{view:?}");
+        }
+    }
+
+    #[test]
     fn nothing_is_recorded_or_told_as_released_while_the_server_may_write() {
         for view in views() {
             match super::super::first(RULES, &view).then {

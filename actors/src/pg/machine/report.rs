@@ -102,3 +102,28 @@ fn stopped(seen: &Observation) -> Stopped {
     };
     Stopped { timeline: seen.end.map_or(known, |end| end.timeline), final_lsn: seen.end.filter(|_| is_clean(seen)).map(|end| end.lsn) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Lsn, SystemIdentifier};
+    use crate::pg::{Control, Process};
+
+    /// D4: a switchover waits for the end of the log, and only a clean stop tells where that is.
+    #[test]
+    fn only_a_clean_stop_of_a_primary_tells_the_end_of_the_log() {
+        let ended = |phase| Observation {
+            directory: Directory::Database { system_identifier: SystemIdentifier(7), timeline: Timeline(1) },
+            control: Some(Control { timeline: Timeline(1), phase }),
+            standby_signal: false,
+            process: Process::Gone,
+            sight: None,
+            end: Some(Position { timeline: Timeline(1), lsn: Lsn(0x4000) }),
+            stall: None,
+        };
+        assert_eq!(stopped(&ended(Phase::ShutDown)).final_lsn, Some(Lsn(0x4000)));
+        for phase in [Phase::Production, Phase::Recovery] {
+            assert_eq!(stopped(&ended(phase)).final_lsn, None, "{phase:?}");
+        }
+    }
+}

@@ -81,6 +81,8 @@ pub(crate) struct World {
     proposed: BTreeMap<u64, Proposed>,
     pub(crate) appointments: BTreeMap<Epoch, u64>,
     pub(crate) grants: u64,
+    /// How many grants were given, of use or not.
+    pub(crate) granted: u64,
     /// How often an alarm went off.
     pub(crate) alarms: u64,
     /// The most that any node has ever seen applied: nobody may contradict it.
@@ -106,6 +108,7 @@ impl World {
             proposed: BTreeMap::new(),
             appointments: BTreeMap::new(),
             grants: 0,
+            granted: 0,
             alarms: 0,
             history: BTreeMap::new(),
             foreign: None,
