@@ -68,7 +68,7 @@ impl Client {
             match self.attempt(node, request).await {
                 // A node that is starting, or wedged, says so before it begins anything.
                 Attempt::Answered(StatusCode::SERVICE_UNAVAILABLE, body) if !request.is_about_service() => {
-                    tried.push((node.clone(), Fault::in_body(&body).to_string()))
+                    tried.push((node.clone(), Fault::in_body(&body).to_string()));
                 }
                 Attempt::Answered(status, body) => return judge(node.clone(), status, body),
                 Attempt::Lost(cause) if !request.is_harmless() => return Err(Error::Silent { node: node.clone(), cause }),
