@@ -161,6 +161,37 @@ fn two_of_three_lost_logs_found_no_second_cluster() {
     assert!(!born(&world, 2) && !born(&world, 3));
 }
 
+/// Two nodes are born, the third has only agreed to it, and the two lose their disks before it learns more.
+#[test]
+fn two_of_three_lost_logs_found_no_second_cluster_even_in_the_middle_of_a_birth() {
+    let mut told = 0;
+    for seed in 0..16 {
+        let mut world = World::new(700 + seed, 3);
+        world.host_mut(3).disk_delay = (30_000, 30_000);
+        for node in world.nodes() {
+            world.start(node);
+        }
+        world.run_until(5, "two are born", |world| born(world, 1) && born(world, 2));
+        for node in [1, 2, 3] {
+            world.crash(NodeId(node));
+        }
+        if born(&world, 3) {
+            continue;
+        }
+        for node in [1, 2] {
+            world.wipe(NodeId(node));
+        }
+        for node in world.nodes() {
+            world.start(node);
+        }
+        world.run(Duration::from_secs(30));
+        assert!(!(1..=3).any(|node| born(&world, node)));
+        assert!(notes(&world, "has agreed to the birth of a cluster"));
+        told += 1;
+    }
+    assert!(told > 0, "somewhere the third disk was too slow");
+}
+
 #[test]
 fn an_old_log_of_the_same_id_is_not_listened_to() {
     let mut world = World::founded(8, 3);
