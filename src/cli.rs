@@ -30,7 +30,7 @@ pub(crate) enum Command {
     /// Run the daemon of this node.
     ///
     /// It reads the configuration, finds its peers, and takes care of the database until it gets SIGTERM. SIGUSR1 ends the daemon alone and
-    /// leaves the database running for its successor; SIGHUP reads the configuration again.
+    /// leaves the database running for its successor: that is how it comes to read a changed file, and no client notices. SIGHUP only says so.
     #[command(after_help = "Example:\n  witch run --config /etc/witch/witch.toml")]
     Run,
     /// Watch over a database server (started by the daemon, not by people).

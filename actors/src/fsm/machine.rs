@@ -21,7 +21,8 @@ use core::time::Duration;
 pub const STAMP: Duration = Duration::from_millis(250);
 /// A report that says nothing new is made so often.
 const REPORT: Duration = Duration::from_secs(1);
-/// While something is under way the machine looks again after this time, whether or not anything was told.
+/// While something is under way the machine looks again after this time, whether or not anything was told; a switchover waits for what others
+/// report, so they do then as well.
 const BUSY: Duration = Duration::from_millis(50);
 /// A proposal that has not shown in the state is made again after this time.
 const REPROPOSE: Duration = Duration::from_millis(250);

@@ -13,6 +13,7 @@ use crate::raft::{Fact, Gate, Leadership};
 use alloc::boxed::Box;
 
 mod catching_up;
+mod switching;
 
 const OURS: SystemIdentifier = SystemIdentifier(77);
 
@@ -676,6 +677,8 @@ fn there_is_no_way_back_once_a_release_may_be_on_disk() {
     bench.grant();
     bench.report(database(Server::Primary, 100));
     bench.commit(None, Command::BeginSwitchover { id: RequestId(9), to: NodeId(3) });
+    bench.pass(100);
+    bench.observe(3, Health::Green, database(Server::Standby, 100), 1);
     assert_eq!(*bench.order(), Order::StepDown);
     bench.report_with(database(Server::Stopped, 160), Some(Stopped { timeline: Timeline(1), final_lsn: Some(Lsn(160)) }));
     bench.commit(None, Command::AbortSwitchover { id: RequestId(9), reason: "too late".into() });

@@ -91,7 +91,7 @@ pub(in crate::fsm) static RULES: &[Rule<View, Action>] = &[
         id: "abort-an-overdue-switchover",
         when: |view| view.gate != Gate::Released && view.switching == Switching::Overdue,
         then: Action::AbortSwitchover,
-        because: "the old primary did not step down in time, or the new one did not accept writes in time",
+        because: "the old primary did not step down in time, as when the target does not stream, or the new one did not accept writes in time",
     },
     Rule {
         id: "lease-may-be-valid",

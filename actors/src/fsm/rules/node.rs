@@ -60,6 +60,8 @@ pub(in crate::fsm) enum Local {
 pub(in crate::fsm) enum Leaving {
     /// No.
     No,
+    /// For a switchover, as soon as its target is seen streaming.
+    Soon,
     /// For a switchover: in good order.
     InOrder,
     /// Because its server cannot go on: at once.
@@ -230,6 +232,13 @@ pub(in crate::fsm) static RULES: &[Rule<View, Action>] = &[
         because: "this node is appointed and the cluster has no database yet",
     },
     Rule {
+        id: "lead-until-the-target-streams",
+        when: |view| view.mine() && view.founded && view.lease == Lease::Held && view.leaving == Leaving::Soon,
+        then: Action::Lead,
+        because: "the switchover's target has not been seen streaming since it was asked for, and without that it would not receive the end of \
+                  the log: clients are served meanwhile",
+    },
+    Rule {
         id: "lead",
         when: |view| view.mine() && view.founded && view.lease == Lease::Held,
         then: Action::Lead,
@@ -298,7 +307,7 @@ mod tests {
         let appointments = [A::Unknown, A::Nobody, A::Other, A::OtherPending, A::Mine, A::MineReleased];
         let locals = [L::Unknown, L::Bare, L::Foreign, L::Unusable, L::Stranger, L::Stopped, L::Standby, L::Stopping, L::Leading, L::Hung];
         let leases = [Lease::Unknown, Lease::Held, Lease::Missing];
-        let leavings = [Leaving::No, Leaving::InOrder, Leaving::AtOnce, Leaving::Recorded];
+        let leavings = [Leaving::No, Leaving::Soon, Leaving::InOrder, Leaving::AtOnce, Leaving::Recorded];
         appointments.into_iter().flat_map(move |appointment| {
             locals.into_iter().flat_map(move |local| {
                 leases.into_iter().flat_map(move |lease| {
@@ -338,7 +347,8 @@ mod tests {
         for view in views() {
             let action = super::super::first(RULES, &view).then;
             if action == Action::Lead {
-                assert_eq!((view.appointment, view.lease, view.leaving), (Appointment::Mine, Lease::Held, Leaving::No), "{view:?}");
+                assert_eq!((view.appointment, view.lease), (Appointment::Mine, Lease::Held), "{view:?}");
+                assert!(matches!(view.leaving, Leaving::No | Leaving::Soon), "{view:?}");
             }
         }
     }
@@ -351,18 +361,18 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_still_runs_when_its_epoch_is_released_is_always_fenced() {
-        let runs = |view: &View| matches!(view.local, Local::Leading | Local::Stopping | Local::Hung);
-        for view in views().filter(|view| view.recorded() && runs(view)) {
-            assert_eq!(super::super::first(RULES, &view).then, Action::Fence, "{view:?}");
-        }
-    }
-
-    #[test]
     fn a_server_that_may_be_leading_under_a_lease_yet_unknown_is_only_stopped_for_an_operator() {
         for view in views().filter(|view| view.lease == Lease::Unknown && view.local == Local::Leading && view.leaving == Leaving::No) {
             let action = super::super::first(RULES, &view).then;
             assert!(view.stopping || action == Action::Watch, "{view:?} {action:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_still_runs_when_its_epoch_is_released_is_always_fenced() {
+        let runs = |view: &View| matches!(view.local, Local::Leading | Local::Stopping | Local::Hung);
+        for view in views().filter(|view| view.recorded() && runs(view)) {
+            assert_eq!(super::super::first(RULES, &view).then, Action::Fence, "{view:?}");
         }
     }
 

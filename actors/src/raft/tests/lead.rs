@@ -123,6 +123,31 @@ fn a_gate_opens_by_itself_when_w_is_over() {
     });
 }
 
+/// The file of every node says 3 s; the cluster was born with 6 s, and only that counts.
+#[test]
+fn a_leader_waits_by_the_clusters_t_whatever_its_file_says() {
+    let mut world = World::new(380, 3);
+    world.adjust = |config| config.settings.lease_ttl_ms = 6000;
+    for node in world.nodes() {
+        world.start(node);
+    }
+    world.run_until(10, "somebody holds a lease", |world| world.lease_holder().is_some());
+    world.run(Duration::from_secs(2));
+    for node in world.nodes() {
+        world.host_mut(node.0).holder.passive = true;
+    }
+    let holder = world.lease_holder().expect("just seen");
+    world.crash(holder);
+    let gates = |world: &World| {
+        let alive = world.hosts.values().filter(|host| host.machine.is_some());
+        alive.map(|host| host.holder.led.gate).collect::<Vec<_>>()
+    };
+    world.run(Duration::from_millis(5400));
+    assert!(world.leader().is_some(), "there would be somebody to appoint");
+    assert_eq!(gates(&world), [Gate::Closed; 2], "a lease of six seconds may be valid");
+    world.run_until(2, "the gate is open", |world| gates(world).contains(&Gate::Lapsed));
+}
+
 /// A testimony is about the leaders before the term in which it was asked for. One that was long on its way knows nothing of those since.
 #[test]
 fn a_testimony_that_was_asked_for_in_another_term_opens_no_gate() {
@@ -188,29 +213,4 @@ fn a_leader_is_not_ready_before_an_entry_of_its_own_term_is_applied() {
     world.run_until(10, "it is elected again", |world| world.host(1).holder.led.leader == Some(NodeId(1)));
     assert!(!world.host(1).holder.led.ready, "its first entry is still on its way to disk");
     world.run_until(3, "it is ready", |world| world.host(1).holder.led.ready);
-}
-
-/// The file of every node says 3 s; the cluster was born with 6 s, and only that counts.
-#[test]
-fn a_leader_waits_by_the_clusters_t_whatever_its_file_says() {
-    let mut world = World::new(380, 3);
-    world.adjust = |config| config.settings.lease_ttl_ms = 6000;
-    for node in world.nodes() {
-        world.start(node);
-    }
-    world.run_until(10, "somebody holds a lease", |world| world.lease_holder().is_some());
-    world.run(Duration::from_secs(2));
-    for node in world.nodes() {
-        world.host_mut(node.0).holder.passive = true;
-    }
-    let holder = world.lease_holder().expect("just seen");
-    world.crash(holder);
-    let gates = |world: &World| {
-        let alive = world.hosts.values().filter(|host| host.machine.is_some());
-        alive.map(|host| host.holder.led.gate).collect::<Vec<_>>()
-    };
-    world.run(Duration::from_millis(5400));
-    assert!(world.leader().is_some(), "there would be somebody to appoint");
-    assert_eq!(gates(&world), [Gate::Closed; 2], "a lease of six seconds may be valid");
-    world.run_until(2, "the gate is open", |world| gates(world).contains(&Gate::Lapsed));
 }
