@@ -87,53 +87,53 @@ fn one_writer(promises: &[Promise]) -> Verdict {
 
 /// Histories that tests write by hand.
 #[cfg(test)]
-mod script {
+pub(crate) mod script {
     use crate::history::{Change, End, Event, History, Record, SCHEMA, Setting, Stamp};
     use crate::nemesis::Schedule;
     use actors::machine::Timestamp;
     use actors::model::{EventKind, Lsn, NodeId, Timeline, WallClock, Why};
 
     /// Milliseconds.
-    pub(super) fn at(millis: u64) -> Timestamp {
+    pub(crate) fn at(millis: u64) -> Timestamp {
         Timestamp::from_micros(millis * 1000)
     }
 
-    pub(super) fn stamp((node, timeline): (u64, u32), began: u64, ended: u64) -> Stamp {
+    pub(crate) fn stamp((node, timeline): (u64, u32), began: u64, ended: u64) -> Stamp {
         Stamp { node: NodeId(node), timeline: Timeline(timeline), epoch: None, began: at(began), ended: at(ended) }
     }
 
-    pub(super) fn acknowledged(change: Change, stamp: Stamp, lsn: u64) -> Event {
+    pub(crate) fn acknowledged(change: Change, stamp: Stamp, lsn: u64) -> Event {
         Event::Acknowledged { change, client: 1, stamp, lsn: Lsn(lsn) }
     }
 
-    pub(super) fn inserted(id: i64, by: (u64, u32), began: u64, lsn: u64) -> Event {
+    pub(crate) fn inserted(id: i64, by: (u64, u32), began: u64, lsn: u64) -> Event {
         acknowledged(Change::Insert { id }, stamp(by, began, began + 5), lsn)
     }
 
-    pub(super) fn decided(index: u64, epoch: u64, kind: EventKind) -> Event {
+    pub(crate) fn decided(index: u64, epoch: u64, kind: EventKind) -> Event {
         let entry = actors::model::Event { index, at: WallClock(0), epoch: actors::model::Epoch(epoch), kind };
         Event::Decided { entry }
     }
 
-    pub(super) fn appointed(node: u64, rule: &str) -> EventKind {
+    pub(crate) fn appointed(node: u64, rule: &str) -> EventKind {
         EventKind::Appointed { node: NodeId(node), replaces: None, why: why(rule), lost_at_least: None }
     }
 
-    pub(super) fn promoted(node: u64, timeline: u32, lsn: u64) -> EventKind {
+    pub(crate) fn promoted(node: u64, timeline: u32, lsn: u64) -> EventKind {
         EventKind::Promoted { node: NodeId(node), timeline: Timeline(timeline), lsn: Lsn(lsn) }
     }
 
-    pub(super) fn why(rule: &str) -> Why {
+    pub(crate) fn why(rule: &str) -> Why {
         serde_json::from_value(serde_json::json!({ "rule": rule, "because": "a test wants it" })).unwrap()
     }
 
     /// An end that holds these rows, on these timelines.
-    pub(super) fn end(rows: &[i64], lineage: &[(u32, u64)]) -> End {
+    pub(crate) fn end(rows: &[i64], lineage: &[(u32, u64)]) -> End {
         let lineage = lineage.iter().map(|&(timeline, lsn)| (Timeline(timeline), Lsn(lsn))).collect();
         End { unhealed: None, rows: rows.to_vec(), lists: Vec::new(), transfers: Vec::new(), total: 6000, lineage }
     }
 
-    pub(super) fn history(events: Vec<Event>) -> History {
+    pub(crate) fn history(events: Vec<Event>) -> History {
         let schedule = Schedule { seed: 1, nodes: 3, length_ms: 1000, steps: Vec::new() };
         let setting = Setting {
             schema: SCHEMA,

@@ -20,8 +20,8 @@ const WHOLE_DEADLINE: Duration = Duration::from_secs(45);
 const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
 /// For resuming failover, again and again.
 const RESUME_DEADLINE: Duration = Duration::from_secs(60);
-/// Between two daemons of a rolling restart.
-const ROLLING_PAUSE: Duration = Duration::from_secs(1);
+/// For the cluster to be whole between two daemons of a rolling restart, as an operator would wait; past it he goes on.
+const ROLLING_DEADLINE: Duration = Duration::from_secs(20);
 /// Between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How long an init waits before it starts a daemon that ended by itself.
@@ -269,14 +269,15 @@ impl Nemesis {
     }
 
     async fn restart_daemons(&self, victims: &[usize]) -> Result<Option<String>> {
+        let mut remark = None;
         for &node in victims {
             lock(&self.held).insert(node);
             let restarted = self.verb(move |hosts| hosts.restart_daemon(node)).await;
             lock(&self.held).remove(&node);
             restarted?;
-            sleep(ROLLING_PAUSE).await;
+            remark = self.await_whole(ROLLING_DEADLINE).await.err().or(remark);
         }
-        Ok(None)
+        Ok(remark)
     }
 
     async fn mend(&self, index: usize) -> Result<()> {
