@@ -1,6 +1,6 @@
 //! From facts to the two small views that the tables look at.
 
-use super::candidates::{all, best, is_ours, judge};
+use super::candidates::{all, best, final_lsn, is_ours, judge};
 use super::config::Config;
 use super::facts::Facts;
 use super::founding::{Founding, founder};
@@ -102,6 +102,7 @@ pub(super) fn of_leader(facts: &Facts, config: &Config, state: &ClusterState, no
         switching: switching(facts, config, state, now),
         candidate: candidate(facts, config, state, old, now),
         old_is_well: old.is_some_and(|node| is_well(facts, state, node)),
+        old_may_return: old.is_some_and(|node| facts.fresh(node).is_none()) && facts.ready_for(now) < config.timing.wait() * 2,
         newly_appointed: facts.appointed_for(now) < config.timing.ttl / 2,
     }
 }
@@ -131,9 +132,7 @@ fn tells_position(facts: &Facts, node: NodeId) -> bool {
 }
 
 fn candidate(facts: &Facts, config: &Config, state: &ClusterState, old: Option<NodeId>, now: Timestamp) -> Candidate {
-    if best(facts, state, old).is_none() {
-        return Candidate::None;
-    }
+    let Some(best) = best(facts, state, old) else { return Candidate::None };
     let moving = match facts.leadership.gate {
         Gate::Released => facts.released_for(now) < POSITIONS_MAX && all(facts, state, old).any(|candidate| candidate.streaming),
         // Nobody knows how far the primary was, as after a power failure: nobody is chosen before everybody had the time to speak.
@@ -143,7 +142,11 @@ fn candidate(facts: &Facts, config: &Config, state: &ClusterState, old: Option<N
         }
         Gate::Closed | Gate::Lapsed => false,
     };
-    if moving && state.primary.is_some() { Candidate::Moving } else { Candidate::Settled }
+    match final_lsn(state) {
+        _ if moving && state.primary.is_some() => Candidate::Moving,
+        Some(end) if best.position.lsn < end => Candidate::Short,
+        _ => Candidate::Settled,
+    }
 }
 
 /// Whether the old primary could lead again.

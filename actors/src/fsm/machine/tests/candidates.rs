@@ -47,3 +47,42 @@ fn after_a_release_candidates_that_still_stream_may_tell_their_last_position_fir
     bench.pass(200);
     assert_eq!(bench.appointed(), [(NodeId(3), "fail-over-after-release".into())]);
 }
+
+/// Node 1 was the last to stop, wrote until then, and all come back.
+#[test]
+fn an_old_primary_that_alone_has_everything_returns_instead_of_being_replaced() {
+    let release = |lsn| Command::Release { node: NodeId(1), timeline: Timeline(1), final_lsn: Some(Lsn(lsn)), why: Why::default() };
+    let started = |end| {
+        let mut bench = Bench::founded(2, 1);
+        bench.commit(None, release(end));
+        bench.report(Database { streaming: false, ..database(Server::Standby, 100) });
+        bench.lead(true, Gate::Released);
+        bench
+    };
+    assert_eq!(started(100).appointed(), [(NodeId(2), "fail-over-after-release".into())], "node 2 has everything");
+
+    let mut bench = started(300);
+    assert_eq!(bench.appointed(), [], "node 1 may be about to return");
+    bench.observe(1, Health::Green, database(Server::Stopped, 300), 1);
+    assert_eq!(bench.appointed(), [(NodeId(1), "return-to-the-complete".into())]);
+
+    let mut bench = started(300);
+    bench.pass(7000);
+    assert_eq!(bench.appointed(), [(NodeId(2), "fail-over-after-release".into())], "it stays away, and node 2 is close enough");
+
+    let mut bench = started(3 << 20);
+    bench.pass(7000);
+    assert_eq!(bench.appointed(), [], "what the release tells counts as much as a report: node 2 is too far behind");
+}
+
+#[test]
+fn an_old_primary_that_is_being_stopped_is_not_waited_for() {
+    let mut bench = leader_with_two_standbys();
+    let (node, boot, seq, tags) = (NodeId(1), Boot(1), bench.now, Tags::default());
+    let report = Report { node, boot, seq, epoch: Epoch(1), stopping: true, tags, database: Some(database(Server::Stopped, 300)) };
+    bench.tell(Input::Observed { peer: node, health: Health::Green, report: Some(Box::new(report)) });
+    bench.commit(None, Command::Release { node, timeline: Timeline(1), final_lsn: Some(Lsn(300)), why: Why::default() });
+    bench.lead(true, Gate::Released);
+    bench.pass(600);
+    assert_eq!(bench.appointed(), [(NodeId(2), "fail-over-after-release".into())]);
+}
