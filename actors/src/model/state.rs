@@ -211,11 +211,16 @@ impl ClusterState {
                     return Err(ignored("the node has no database in this cluster"));
                 }
                 let replaces = self.primary.as_ref().map(|primary| primary.node);
+                // A switchover goes on only if the old primary stopped in good order and the target has all of it (D4). Whoever is appointed
+                // otherwise is appointed by a failover, which may lose something, and nobody may be told that it was a switchover.
+                let in_order =
+                    self.primary.as_ref().is_some_and(|primary| primary.released.is_some_and(|release| release.final_lsn.is_some()))
+                        && *lost_at_least == Some(0);
                 self.epoch = self.epoch.next();
                 self.primary = Some(Primary { node: *node, epoch: self.epoch, appointed_at: proposal.at, promoted: None, released: None });
                 events.push(EventKind::Appointed { node: *node, replaces, why: why.clone(), lost_at_least: *lost_at_least });
                 if let Some(switchover) = self.switchover.clone()
-                    && switchover.to != *node
+                    && (switchover.to != *node || !in_order)
                 {
                     let failure = alloc::format!("{}: {}", why.rule, why.because);
                     events.push(self.end_switchover(&switchover, *node, Timeline(0), proposal.at, Some(failure)));
@@ -414,11 +419,25 @@ mod tests {
         state.apply(2, Term(1), &propose(Some(1), 1, Command::BeginSwitchover { id: RequestId(5), to: NodeId(2) }));
         assert!(state.switchover.is_some());
         state.apply(3, Term(1), &propose(None, 1, release(1)));
-        state.apply(4, Term(1), &propose(Some(1), 1, appoint(2)));
+        state.apply(4, Term(1), &propose(Some(1), 1, Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least: Some(0) }));
         assert!(state.switchover.is_some(), "appointed is not yet promoted");
         state.apply(5, Term(1), &propose(None, 2, Command::Promoted { node: NodeId(2), timeline: Timeline(2), lsn: Lsn(9) }));
         assert_eq!(state.switchover, None);
         assert_eq!(state.endings.back().map(|ending| (ending.to, ending.failure.clone())), Some((NodeId(2), None)));
+    }
+
+    #[test]
+    fn a_failover_to_the_target_ends_a_switchover_as_failed_since_it_may_have_lost_something() {
+        for (released, lost_at_least) in [(false, Some(0)), (true, Some(1)), (true, None)] {
+            let mut state = state();
+            state.apply(1, Term(1), &propose(Some(1), 0, appoint(1)));
+            state.apply(2, Term(1), &propose(Some(1), 1, Command::BeginSwitchover { id: RequestId(5), to: NodeId(2) }));
+            if released {
+                state.apply(3, Term(1), &propose(None, 1, release(1)));
+            }
+            state.apply(4, Term(1), &propose(Some(1), 1, Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least }));
+            assert!(state.endings.back().is_some_and(|ending| ending.failure.is_some()), "{released} {lost_at_least:?}");
+        }
     }
 
     #[test]

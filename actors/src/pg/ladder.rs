@@ -42,6 +42,8 @@ pub(super) struct Ladder {
     towards: Option<(Epoch, Endpoint, Option<Promotion>)>,
     fork: Option<(Fork, Timestamp)>,
     comparisons_failed: u32,
+    /// The upstream could not be asked.
+    unasked: bool,
     preserved: bool,
     preserves_failed: u32,
     wal_removed: bool,
@@ -75,7 +77,18 @@ impl Ladder {
         let fork = if believed { Fork::Diverged } else { fork };
         self.fork = Some((fork, now));
         self.comparisons_failed = 0;
+        self.unasked = false;
         (self.preserved, self.preserves_failed) = (false, 0);
+    }
+
+    /// A comparison failed because the upstream could not be asked.
+    pub(super) fn comparison_waits(&mut self) {
+        self.unasked = true;
+    }
+
+    /// Whether the last comparison failed because the upstream could not be asked.
+    pub(super) const fn is_unasked(&self) -> bool {
+        self.unasked
     }
 
     /// A comparison with an upstream that answered failed.

@@ -39,6 +39,8 @@ pub struct View {
     pub rung: Rung,
     /// What diverged is kept.
     pub preserved: bool,
+    /// The upstream could not be asked how the histories relate.
+    pub unasked: bool,
 }
 
 /// [`super::Order`] without its details.
@@ -335,6 +337,12 @@ pub static RULES: &[Rule] = &[
         when: |v| v.stopped() && v.ground == Ground::Bare,
         then: Step::Begin(Kind::Clone),
         because: "there is no database here",
+    },
+    Rule {
+        id: "pg-start-meanwhile",
+        when: |v| v.stopped() && v.promoted && v.rung == Rung::Compare && v.unasked,
+        then: Step::Begin(Kind::StartStandby),
+        because: "the primary cannot be asked, and may never come back: a standby of nobody discards nothing, and can be appointed (L1)",
     },
     Rule {
         id: "pg-compare",

@@ -226,6 +226,12 @@ pub(in crate::fsm) static RULES: &[Rule<View, Action>] = &[
         because: "what is on the data directory is not Witch's to touch until an operator has looked",
     },
     Rule {
+        id: "look-at-the-database-first",
+        when: |view| view.local == Local::Unknown,
+        then: Action::Watch,
+        because: "nothing is started before it is known whose database lies here",
+    },
+    Rule {
         id: "found",
         when: |view| view.mine() && !view.founded && view.lease == Lease::Held,
         then: Action::Found,
@@ -397,8 +403,8 @@ mod tests {
     }
 
     #[test]
-    fn foreign_and_unusable_directories_are_left_alone() {
-        for view in views().filter(|view| matches!(view.local, Local::Foreign | Local::Unusable | Local::Stranger)) {
+    fn foreign_unusable_and_unseen_directories_are_left_alone() {
+        for view in views().filter(|view| matches!(view.local, Local::Unknown | Local::Foreign | Local::Unusable | Local::Stranger)) {
             let action = super::super::first(RULES, &view).then;
             let touches = matches!(action, Action::Found | Action::Lead | Action::Follow | Action::StandAlone);
             assert!(!touches, "{view:?} {action:?}");

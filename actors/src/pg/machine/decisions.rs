@@ -4,7 +4,7 @@ use super::{Machine, Working};
 use crate::machine::Timestamp;
 use crate::pg::plan::{Rule, Step, plan};
 use crate::pg::server::StopAsked;
-use crate::pg::{Effect, Importance, Kind, Operation, Order, trouble};
+use crate::pg::{Effect, Importance, Kind, Operation, Order, Rung, trouble};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -105,8 +105,12 @@ impl Machine {
             Kind::InitDb => Operation::InitDb,
             Kind::Adopt => Operation::Adopt,
             Kind::StartPrimary => Operation::StartPrimary(epoch?),
-            // Before the promotion there is nothing to compare with, so it waits without anybody to follow.
-            Kind::StartStandby => Operation::StartStandby(upstream.filter(|upstream| upstream.promotion.is_some())),
+            // Before the promotion there is nothing to compare with, and before the comparison nobody knows whether it may follow: so it
+            // waits without anybody to follow.
+            Kind::StartStandby => {
+                let may_follow = self.ladder.rung() == Rung::Start;
+                Operation::StartStandby(upstream.filter(|upstream| upstream.promotion.is_some() && may_follow))
+            }
             Kind::Promote => Operation::Promote(epoch?),
             Kind::Aim => Operation::Aim(upstream?),
             Kind::Tend => Operation::Tend,

@@ -91,7 +91,8 @@ impl Machine {
         match kind {
             Kind::Checkpoint => self.checkpointed = true,
             Kind::Rewind => self.ladder.rewind_failed(outlook == Outlook::Hopeless),
-            Kind::Compare if outlook != Outlook::Waiting => self.ladder.comparison_failed(),
+            Kind::Compare if outlook == Outlook::Waiting => self.ladder.comparison_waits(),
+            Kind::Compare => self.ladder.comparison_failed(),
             Kind::Preserve if outlook != Outlook::Waiting => {
                 let given_up = self.ladder.preserve_failed();
                 if given_up {

@@ -65,6 +65,17 @@ fn a_running_standby_is_promoted() {
 }
 
 #[test]
+fn a_stopped_standby_whose_primary_is_gone_comes_up_all_the_same_and_can_be_appointed() {
+    let mut bench = Bench::new(World { upstream_up: false, ..World::stopped_standby() });
+    assert_eq!(bench.order(follow(), 1_500).transcript(), ["compare histories", "start as a standby"]);
+    assert_eq!(bench.server(), Server::Standby);
+    assert_eq!(bench.world.server.as_ref().map(|server| server.follows.is_some()), Some(false), "nobody knows whether it may follow");
+    bench.world.upstream_up = true;
+    assert_eq!(bench.pass(5_000).transcript(), ["compare histories", "follow"]);
+    assert!(bench.last().database.streaming);
+}
+
+#[test]
 fn a_primary_that_leads_is_left_alone_and_gets_its_slots() {
     let mut bench = Bench::new(World::running_primary());
     bench.order(lead(), 25_000);

@@ -54,6 +54,7 @@ impl Machine {
             stream: upstream.map_or(Streaming::Expected, |upstream| self.streaming(now, seen, upstream)),
             rung: self.ladder.rung(),
             preserved: self.ladder.is_preserved(),
+            unasked: self.ladder.is_unasked(),
         })
     }
 

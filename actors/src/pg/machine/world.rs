@@ -66,7 +66,7 @@ pub(super) struct Fake {
     pub(super) life: Life,
     primary: bool,
     up_at: Timestamp,
-    follows: Option<Endpoint>,
+    pub(super) follows: Option<Endpoint>,
 }
 
 impl World {

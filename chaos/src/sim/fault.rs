@@ -1,0 +1,234 @@
+//! Faults, and operators with bad timing, as the schedule orders them.
+
+use super::event::{Event, Mail};
+use super::postgres::Data;
+use super::story::{Fault, Who};
+use super::world::World;
+use actors::fsm::{self, Request};
+use actors::guard::wire::ExitStatus;
+use actors::model::{NodeId, RequestId, SystemIdentifier};
+
+const MILLI: u64 = 1000;
+
+impl World {
+    fn whom(&self, who: Who) -> usize {
+        match who {
+            Who::Node(node) => node,
+            Who::Primary => {
+                let primary = self.judge.newest.as_ref().and_then(|(_, state)| state.primary.as_ref()).map(|primary| primary.node);
+                primary.map_or(0, super::network::index)
+            }
+            Who::Leader => (0..self.setting.nodes).find(|node| self.leads(*node)).unwrap_or(0),
+        }
+    }
+
+    /// The fault happens, where it can.
+    pub(super) fn inflict(&mut self, fault: Fault) {
+        self.tell_story(|| format!("--- {fault:?}"));
+        if self.try_to_inflict(fault) {
+            self.tally.fault(fault.name());
+        } else {
+            self.tell_story(|| "--- ... which does not apply now".to_owned());
+        }
+    }
+
+    fn try_to_inflict(&mut self, fault: Fault) -> bool {
+        let until = |millis: u64| self.now + millis * MILLI;
+        match fault {
+            Fault::KillDaemon(who, down) => {
+                let node = self.whom(who);
+                if self.hosts[node].daemon.is_none() {
+                    return false;
+                }
+                self.end_daemon(node);
+                self.start_later(node, down * MILLI);
+            }
+            Fault::StopDaemon(who, span) => {
+                let (node, until) = (self.whom(who), until(span));
+                if self.hosts[node].daemon.is_none() {
+                    return false;
+                }
+                self.hosts[node].daemon_wakes_at = until;
+                self.note_exposure(node);
+            }
+            Fault::KillGuard(who) => {
+                let node = self.whom(who);
+                if self.hosts[node].guard.is_none() {
+                    return false;
+                }
+                self.end_guard(node);
+            }
+            Fault::StopGuard(who, span) => {
+                let (node, until) = (self.whom(who), until(span));
+                if self.hosts[node].guard.is_none() {
+                    return false;
+                }
+                self.hosts[node].guard_wakes_at = until;
+                self.note_exposure(node);
+            }
+            Fault::KillServer(who) => {
+                let node = self.whom(who);
+                let Some(server) = self.hosts[node].server.as_mut() else { return false };
+                // Its backends live on until the guard has ended them.
+                server.dying = true;
+                let guard = server.guard;
+                let ended = super::event::GuardEvent::Ended(ExitStatus::Signal(9));
+                self.schedule(self.now + 100, Event::Guard(node, guard, ended));
+            }
+            Fault::StopServer(who, span) => {
+                let (node, until) = (self.whom(who), until(span));
+                if self.hosts[node].server.is_none() {
+                    return false;
+                }
+                self.hosts[node].server_wakes_at = until;
+            }
+            Fault::PowerOff(who, down) => {
+                let node = self.whom(who);
+                return self.power_off(node, Some(down));
+            }
+            Fault::PauseHost(who, span) => {
+                let (node, until) = (self.whom(who), until(span));
+                return self.pause_host(node, until);
+            }
+            Fault::FreezeHost(who, span) => {
+                let (node, until) = (self.whom(who), until(span));
+                if !self.pause_host(node, until) {
+                    return false;
+                }
+                self.hosts[node].clock.froze(self.now, until);
+            }
+            Fault::KillActor(who, actor) => {
+                let node = self.whom(who);
+                let peer_is_us = matches!(actor, super::story::Actor::Probe(peer) if peer == node);
+                if self.hosts[node].daemon_is_away(self.now) || peer_is_us {
+                    return false;
+                }
+                self.actor_died(node, actor, "killed");
+            }
+            Fault::Isolate(who, span) => {
+                let (node, until) = (self.whom(who), until(span));
+                for peer in (0..self.setting.nodes).filter(|peer| *peer != node) {
+                    self.network.cuts.extend([(node, peer, until), (peer, node, until)]);
+                }
+            }
+            Fault::CutOneWay(from, to, span) => self.network.cuts.push((from, to, until(span))),
+            Fault::CutPair(one, other, span) => {
+                let until = until(span);
+                self.network.cuts.extend([(one, other, until), (other, one, until)]);
+            }
+            Fault::SlowLinks(who, more, span) => {
+                let (node, until) = (self.whom(who), until(span));
+                self.hosts[node].slow_links = (until, more * MILLI);
+            }
+            Fault::SlowDisk(who, takes, span) => {
+                let (node, until) = (self.whom(who), until(span));
+                self.hosts[node].disk.slow = (until, takes * MILLI);
+            }
+            Fault::FullDisk(who, span) => {
+                let (node, until) = (self.whom(who), until(span));
+                self.hosts[node].disk.full_until = until;
+            }
+            Fault::LoseLog(who, down) => {
+                let node = self.whom(who);
+                return self.lose_log(node, down);
+            }
+            Fault::ForeignDatabase(who, down) => {
+                let node = self.whom(who);
+                if !self.power_off(node, Some(down)) {
+                    return false;
+                }
+                let (identifier, number) = (SystemIdentifier(self.dice.between((1, u64::MAX >> 1))), self.next_record());
+                self.hosts[node].data = Some(Data::fresh(identifier, number));
+                self.hosts[node].replaced_at = Some(self.now);
+                self.schedule(self.now + (down + 10_000) * MILLI, Event::MoveAway(node));
+            }
+            Fault::LoseDatabase(who, down) => {
+                let node = self.whom(who);
+                if !self.power_off(node, Some(down)) {
+                    return false;
+                }
+                self.hosts[node].data = None;
+                self.hosts[node].replaced_at = Some(self.now);
+            }
+            Fault::Terminate(who, down) => {
+                let node = self.whom(who);
+                let Some(daemon) = self.hosts[node].daemon.as_mut() else { return false };
+                daemon.stopping = true;
+                let life = daemon.life;
+                self.tell_fsm(node, fsm::Input::Stopped);
+                self.schedule(self.now + 32_000 * MILLI, Event::Chore(node, life, super::event::Chore::Overdue));
+                self.start_later(node, down * MILLI + 5_000 * MILLI);
+            }
+            Fault::Switchover(node, to) => return self.request(node, Request::Switchover { to: to.map(|to| NodeId(to as u64 + 1)) }),
+            Fault::PauseFailover(span) => {
+                self.schedule(until(span), Event::Resume);
+                return self.request(0, Request::Pause);
+            }
+        }
+        true
+    }
+
+    /// An operator asks a node.
+    pub(super) fn request(&mut self, node: usize, request: Request) -> bool {
+        let id = RequestId(self.dice.between((1, u64::MAX >> 1)));
+        let Some(daemon) = &self.hosts[node].daemon else { return false };
+        let life = daemon.life;
+        self.mail(node, life, Mail::Fsm(Box::new(fsm::Input::Requested { id, request })));
+        true
+    }
+
+    /// The stop takes too long: the server is killed and the process ends.
+    pub(super) fn overdue(&mut self, node: usize) {
+        self.server_ended(node, ExitStatus::Signal(9), "the daemon's last resort");
+        self.end_guard(node);
+        self.end_daemon(node);
+    }
+
+    pub(super) fn power_off(&mut self, node: usize, back_after: Option<u64>) -> bool {
+        let now = self.now;
+        if !self.hosts[node].powered {
+            return false;
+        }
+        self.end_daemon(node);
+        let host = &mut self.hosts[node];
+        host.powered = false;
+        (host.guard, host.server, host.lease) = (None, None, None);
+        (host.daemon_wakes_at, host.guard_wakes_at, host.server_wakes_at, host.exposed) = (0, 0, 0, false);
+        if let Some(data) = &mut host.data {
+            data.lose_power(now);
+        }
+        if let Some(down) = back_after {
+            self.start_later(node, down * MILLI);
+        } else {
+            host.start += 1;
+        }
+        true
+    }
+
+    fn pause_host(&mut self, node: usize, until: u64) -> bool {
+        let host = &mut self.hosts[node];
+        if !host.powered || host.daemon_wakes_at > self.now {
+            return false;
+        }
+        (host.daemon_wakes_at, host.guard_wakes_at, host.server_wakes_at) = (until, until, until);
+        self.note_exposure(node);
+        true
+    }
+
+    /// S13 promises something only for one lost log at a time, and only once there is a cluster.
+    fn lose_log(&mut self, node: usize, down: u64) -> bool {
+        let born = |host: &super::host::Host| {
+            let identity = host.disk.stored.identity.as_ref().filter(|identity| identity.born);
+            let members = self.judge.newest.as_ref().map(|(_, state)| &state.members);
+            let listed = |raft_id| members.is_some_and(|members| members.values().any(|member| member.raft_id == raft_id));
+            host.powered && host.daemon.is_some() && identity.is_some_and(|identity| listed(identity.raft_id))
+        };
+        if !self.hosts.iter().all(born) {
+            return false;
+        }
+        self.end_daemon(node);
+        self.hosts[node].disk.lose();
+        self.start_later(node, down * MILLI);
+        true
+    }
+}

@@ -1,0 +1,168 @@
+//! After the faults: a random core is healed, everything else stays as it is or worse, and progress is demanded (L1, L2).
+
+use super::event::Event;
+use super::world::World;
+use actors::fsm::Request;
+use actors::model::RaftId;
+
+const SECOND: u64 = 1_000_000;
+/// Between two looks at what is missing.
+const POLL: u64 = 100_000;
+/// L1: 2 x (the largest election timeout + W), 8.6 s with the default numbers; the wait for the words of absent data nodes, another 2 x W; and what
+/// PostgreSQL and the adapter's back-off take: a start, a promotion, and the longest delay between two tries.
+const WRITABLE_MAX: u64 = 55 * SECOND;
+/// L2: a comparison, a rewind that fails three times and a clone, each after the back-off before it.
+const STREAMING_MAX: u64 = 240 * SECOND;
+
+/// The last phase of a story.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Liveness {
+    pub(super) core: Vec<usize>,
+    healed_at: u64,
+    /// When the core first had a writable primary.
+    pub(super) writable_after: Option<u64>,
+    pub(super) done: bool,
+}
+
+impl World {
+    /// Heals a core and leaves the rest to its fate.
+    pub(super) fn heal(&mut self) {
+        let nodes = self.setting.nodes;
+        let Some(core) = self.draw_core() else {
+            self.tally.count("liveness not owed: the logs of a majority are gone");
+            self.liveness.done = true;
+            return;
+        };
+        self.tell_story(|| format!("=== the core {:?} is healed", core.iter().map(|node| node + 1).collect::<Vec<_>>()));
+        let now = self.now;
+        self.network.cuts.clear();
+        self.setting.network = super::world::QUIET;
+        for node in 0..nodes {
+            let host = &mut self.hosts[node];
+            (host.slow_links, host.disk.slow, host.disk.full_until) = ((0, 0), (0, 0), 0);
+            if !core.contains(&node) {
+                // Gone for good: without power, or cut off from everybody.
+                if self.dice.one_in(2) {
+                    self.power_off(node, None);
+                } else {
+                    for peer in (0..nodes).filter(|peer| *peer != node) {
+                        self.network.cuts.extend([(node, peer, u64::MAX), (peer, node, u64::MAX)]);
+                    }
+                }
+                continue;
+            }
+            // What was stopped wakes up; what it slept through is in the queue for that instant.
+            (host.daemon_wakes_at, host.guard_wakes_at, host.server_wakes_at) =
+                (host.daemon_wakes_at.min(now + SECOND), host.guard_wakes_at.min(now + SECOND), host.server_wakes_at.min(now + SECOND));
+            let absent = host.daemon.is_none();
+            let leaving = host.daemon.as_ref().is_some_and(|daemon| daemon.stopping);
+            if absent {
+                self.start_later(node, SECOND / 2);
+            } else if leaving {
+                self.end_daemon(node);
+                self.start_later(node, SECOND / 2);
+            }
+            self.move_away(node);
+        }
+        self.liveness = Liveness { core, healed_at: now, writable_after: None, done: false };
+        self.schedule(now + SECOND, Event::Resume);
+        self.schedule(now + POLL, Event::Poll);
+    }
+
+    /// A majority that still holds its logs, with the node whose database is the cluster's newest.
+    fn draw_core(&mut self) -> Option<Vec<usize>> {
+        let nodes = self.setting.nodes;
+        let members = self.judge.newest.as_ref().map(|(_, state)| state.members.clone());
+        let holds = |world: &Self, node: usize| {
+            let own = world.hosts[node].disk.stored.identity.as_ref().map_or(RaftId(0), |identity| identity.raft_id);
+            members.as_ref().is_some_and(|members| members.values().any(|member| member.raft_id == own))
+        };
+        // Before its birth a cluster needs everybody.
+        let Some(state) = self.judge.newest.as_ref().map(|(_, state)| state.clone()) else { return Some((0..nodes).collect()) };
+        let Some(ours) = state.system_identifier else { return Some((0..nodes).collect()) };
+        let whole = |node: &usize| {
+            let data = self.hosts[*node].data.as_ref().filter(|data| data.identifier == ours && !data.unfinished);
+            data.is_some_and(|data| state.is_prefix(data.position()))
+        };
+        let old = state.primary.as_ref().map(|primary| super::network::index(primary.node));
+        let furthest = (0..nodes).filter(whole).max_by_key(|node| {
+            let position = self.hosts[*node].data.as_ref().map(super::postgres::Data::position).unwrap_or_default();
+            (position.timeline, position.lsn)
+        });
+        let eligible = old.filter(whole).or(furthest)?;
+        let mut core = vec![eligible];
+        let mut others: Vec<_> = (0..nodes).filter(|node| *node != eligible).collect();
+        let wanted = nodes / 2 + 1 + usize::try_from(self.dice.below(nodes as u64 / 2 + 1)).expect("a small number");
+        while core.len() < wanted && !others.is_empty() {
+            let index = usize::try_from(self.dice.below(others.len() as u64)).expect("a small number");
+            core.push(others.swap_remove(index));
+        }
+        while core.iter().filter(|node| holds(self, **node)).count() <= nodes / 2 {
+            let next = others.iter().position(|node| holds(self, *node))?;
+            core.push(others.swap_remove(next));
+        }
+        core.sort_unstable();
+        Some(core)
+    }
+
+    /// An operator moves another cluster's database away.
+    pub(super) fn move_away(&mut self, node: usize) {
+        let ours = self.judge.newest.as_ref().and_then(|(_, state)| state.system_identifier);
+        let host = &mut self.hosts[node];
+        let foreign = host.data.as_ref().is_some_and(|data| ours.is_some_and(|ours| ours != data.identifier));
+        if foreign && host.server.is_none() {
+            host.data = None;
+        }
+    }
+
+    pub(super) fn resume(&mut self) {
+        let paused = self.judge.newest.as_ref().is_some_and(|(_, state)| state.paused);
+        let healing = !self.liveness.core.is_empty();
+        if !healing || paused {
+            let node = self.liveness.core.first().copied().unwrap_or(1);
+            self.request(node, Request::Resume);
+        }
+        if healing && !self.liveness.done {
+            self.schedule(self.now + 2 * SECOND, Event::Resume);
+        }
+    }
+
+    /// The core's primary that accepts writes.
+    fn writable(&self) -> Option<usize> {
+        let serves = |node: &usize| self.hosts[*node].server.as_ref().is_some_and(super::postgres::Server::serves_writes);
+        self.liveness.core.iter().copied().find(serves)
+    }
+
+    /// What is still missing.
+    pub(super) fn pending(&self) -> Vec<String> {
+        let Some(primary) = self.writable() else { return vec!["nobody in the core accepts writes".to_owned()] };
+        let streams =
+            |node: usize| self.hosts[node].server.as_ref().is_some_and(|server| server.streams && server.follows == Some(primary));
+        let missing = self.liveness.core.iter().filter(|node| **node != primary && !streams(**node));
+        missing.map(|node| format!("node {} does not stream from node {}", node + 1, primary + 1)).collect()
+    }
+
+    pub(super) fn poll(&mut self) {
+        let since = self.now - self.liveness.healed_at;
+        if self.writable().is_some() {
+            self.liveness.writable_after.get_or_insert(since);
+        }
+        for node in self.liveness.core.clone() {
+            self.move_away(node);
+        }
+        let pending = self.pending();
+        if pending.is_empty() {
+            self.tell_story(|| format!("=== the core is whole after {} ms", since / 1000));
+            self.liveness.done = true;
+        } else if self.liveness.writable_after.is_none() && since > WRITABLE_MAX {
+            self.violate("L1", format!("{} s after the core {:?} was healed: {}", since / SECOND, self.core_names(), pending.join("; ")));
+        } else if since > STREAMING_MAX {
+            self.violate("L2", format!("{} s after the core {:?} was healed: {}", since / SECOND, self.core_names(), pending.join("; ")));
+        }
+        self.schedule(self.now + POLL, Event::Poll);
+    }
+
+    fn core_names(&self) -> Vec<usize> {
+        self.liveness.core.iter().map(|node| node + 1).collect()
+    }
+}

@@ -1,0 +1,114 @@
+//! What the adapter's hands see: the directory, the processes, and the server's own account.
+
+use super::daemon::members;
+use super::event::{Event, Mail};
+use super::postgres::Nature;
+use super::tether::Purpose;
+use super::world::World;
+use actors::guard::wire::{Request, Status};
+use actors::model::Directory;
+use actors::pg::{self, Answer, Control, Life, Observation, Phase, Process, Sight, Stall, Stream};
+use std::time::Duration;
+
+/// The guard answers within this time, or is not counted on.
+const GUARD_MAX: u64 = 500_000;
+/// Without an answer for so long nobody guards what runs.
+const UNGUARDED_MAX: u64 = 5_000_000;
+
+impl World {
+    pub(super) fn look(&mut self, node: usize, number: u64) {
+        if let Some(daemon) = self.hosts[node].daemon.as_mut() {
+            daemon.look = Some(number);
+        }
+        self.ask_guard(node, Purpose::Look(number), Request::Status, GUARD_MAX);
+    }
+
+    /// The guard has said how things stand.
+    pub(super) fn see(&mut self, node: usize, number: u64, status: &Status) {
+        let process = match &status.server {
+            Some(server) => match server.pid {
+                Some(pid) if !server.ending => {
+                    Process::Running { life: Life(pid), promoting: server.writable && server.as_primary.is_none() }
+                }
+                _ => Process::Unsettled,
+            },
+            None if self.hosts[node].server.is_some() => Process::Orphaned,
+            None => {
+                if let Some(daemon) = self.hosts[node].daemon.as_mut() {
+                    daemon.tether.unswept = false;
+                }
+                Process::Gone
+            }
+        };
+        self.observe(node, number, process);
+    }
+
+    /// No guard answers.
+    pub(super) fn see_without_guard(&mut self, node: usize, number: u64) {
+        let Some(daemon) = &self.hosts[node].daemon else { return };
+        let gone_on = daemon.tether.unanswered(self.now).filter(|(lasts, _)| *lasts > UNGUARDED_MAX);
+        let process = match (gone_on, self.hosts[node].server.is_some()) {
+            (Some(_), true) | (Some((_, true)), false) => Process::Orphaned,
+            (None, true) => Process::Silent,
+            (_, false) => Process::Unsettled,
+        };
+        self.observe(node, number, process);
+    }
+
+    fn observe(&mut self, node: usize, number: u64, process: Process) {
+        let takes = self.dice.between((500, 4_000));
+        let now = self.now;
+        let host = &self.hosts[node];
+        let Some(daemon) = host.daemon.as_ref().filter(|daemon| daemon.look == Some(number)) else { return };
+        let life = daemon.life;
+        let hangs = host.server_wakes_at > now;
+        let running = matches!(process, Process::Running { .. });
+        let server = host.server.as_ref().filter(|_| running);
+        let answers = server.filter(|server| server.up && !hangs && !server.stopping);
+        let data = host.data.as_ref();
+        let position = data.map(super::postgres::Data::position).unwrap_or_default();
+        let sight = answers.map(|server| {
+            let in_recovery = !matches!(server.nature, Nature::Primary(_));
+            let from = server.follows.filter(|_| server.streams).map(|upstream| members(self.setting.nodes)[upstream].database.clone());
+            Sight {
+                in_recovery,
+                position,
+                replayed: in_recovery.then_some(position.lsn),
+                stream: from.map(|from| Stream { timeline: position.timeline, from: Some(from) }),
+                promotion: data.filter(|_| !in_recovery).and_then(|data| data.history.last().copied()),
+            }
+        });
+        let streams = sight.as_ref().is_some_and(|sight| sight.stream.is_some());
+        let observation = Observation {
+            directory: match data {
+                None => Directory::Empty,
+                Some(data) if data.unfinished => Directory::Unfinished,
+                Some(data) => Directory::Database { system_identifier: data.identifier, timeline: data.timeline() },
+            },
+            control: data.map(|data| Control { timeline: data.timeline(), phase: data.phase() }),
+            standby_signal: data.is_some_and(|data| data.standby_signal),
+            process,
+            sight,
+            end: data.filter(|data| process == Process::Gone && data.phase() == Phase::ShutDown).map(|_| position),
+            stall: server.filter(|server| server.diverged && !streams).map(|_| Stall::Diverged),
+        };
+        let takes = if server.is_some_and(|server| server.up) && hangs { 800_000 } else { takes };
+        let observed = pg::Input::Observed { number, observation: Box::new(observation) };
+        self.schedule(now + takes, Event::Told(node, life, Mail::Pg(Box::new(observed))));
+    }
+
+    /// A fresh connection and a `SELECT 1`.
+    pub(super) fn probe_server(&mut self, node: usize, life: u64, number: u64, timeout: Duration) {
+        let takes = self.dice.between((500, 5_000));
+        let timeout = u64::try_from(timeout.as_micros()).expect("a short time");
+        let host = &self.hosts[node];
+        let (answer, takes) = match &host.server {
+            Some(_) if host.server_wakes_at > self.now => (Answer::Silent, timeout),
+            Some(server) if server.up && !server.stopping && !server.dying => (Answer::Served, takes),
+            Some(_) => (Answer::Refused, takes),
+            None => (Answer::Silent, takes),
+        };
+        let probed = pg::Input::Probed { number, answer };
+        self.schedule(self.now + takes, Event::Told(node, life, Mail::Pg(Box::new(probed))));
+    }
+}

@@ -1,0 +1,265 @@
+//! A model of PostgreSQL: what lies in a data directory, and a server that runs on it.
+//!
+//! The log is a list of records with unique numbers. A record is only ever appended to one history, so two logs that hold the same record at
+//! the same place agree on everything before it.
+
+use actors::guard::control_file::{ControlFile, DbState};
+use actors::model::{Epoch, Lsn, Position, Promotion, SystemIdentifier, Timeline};
+use actors::pg::Phase;
+
+/// The log of a fresh database ends here.
+const FIRST: u64 = 0x1000;
+/// A checkpoint's record.
+pub(super) const CHECKPOINT: u64 = 0x78;
+
+/// A record of the write-ahead log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    /// Unique in the world.
+    pub(super) number: u64,
+    /// Its end.
+    pub(super) end: u64,
+}
+
+/// A data directory.
+#[derive(Clone, Debug)]
+pub(super) struct Data {
+    pub(super) identifier: SystemIdentifier,
+    /// Where each timeline began, oldest first.
+    pub(super) history: Vec<Promotion>,
+    pub(super) log: Vec<Record>,
+    /// Up to here the log survives the loss of power; all of it from `settles_at` on.
+    pub(super) durable: usize,
+    pub(super) settles_at: u64,
+    pub(super) state: DbState,
+    /// When that was written, in seconds.
+    pub(super) written: i64,
+    pub(super) standby_signal: bool,
+    /// A rewind was broken off: nothing but a clone helps.
+    pub(super) unfinished: bool,
+}
+
+impl Data {
+    pub(super) fn fresh(identifier: SystemIdentifier, number: u64) -> Self {
+        Self {
+            identifier,
+            history: vec![Promotion { timeline: Timeline(1), lsn: Lsn(0) }],
+            log: vec![Record { number, end: FIRST }],
+            durable: 1,
+            settles_at: 0,
+            state: DbState::ShutDown,
+            written: 0,
+            standby_signal: false,
+            unfinished: false,
+        }
+    }
+
+    pub(super) fn end(&self) -> Lsn {
+        Lsn(self.log.last().map_or(0, |record| record.end))
+    }
+
+    pub(super) fn timeline(&self) -> Timeline {
+        self.history.last().map(|promotion| promotion.timeline).unwrap_or_default()
+    }
+
+    pub(super) fn position(&self) -> Position {
+        Position { timeline: self.timeline(), lsn: self.end() }
+    }
+
+    pub(super) fn control(&self) -> ControlFile {
+        ControlFile {
+            system_identifier: self.identifier,
+            pg_control_version: 1300,
+            catalog_version: 1,
+            state: self.state,
+            time: self.written,
+            checkpoint: Lsn(0),
+            redo: Lsn(0),
+            timeline: self.timeline(),
+        }
+    }
+
+    /// As the adapter reads it.
+    pub(super) const fn phase(&self) -> Phase {
+        match self.state {
+            DbState::InProduction | DbState::ShuttingDown | DbState::InCrashRecovery => Phase::Production,
+            DbState::ShutDown => Phase::ShutDown,
+            DbState::Startup | DbState::ShutDownInRecovery | DbState::InArchiveRecovery => Phase::Recovery,
+        }
+    }
+
+    pub(super) fn set_state(&mut self, now: u64, state: DbState) {
+        self.state = state;
+        self.written = i64::try_from(now / 1_000_000).expect("a short story");
+    }
+
+    /// Appends a record that is on disk from `settles_at` on.
+    pub(super) fn append(&mut self, now: u64, settles_at: u64, number: u64, size: u64) {
+        self.settle(now);
+        let end = self.end().0 + size;
+        self.log.push(Record { number, end });
+        self.settles_at = settles_at.max(self.settles_at);
+    }
+
+    /// What was written long enough ago is durable.
+    pub(super) fn settle(&mut self, now: u64) {
+        if now >= self.settles_at {
+            self.durable = self.log.len();
+        }
+    }
+
+    /// Power is lost.
+    pub(super) fn lose_power(&mut self, now: u64) {
+        self.settle(now);
+        self.log.truncate(self.durable);
+        let end = self.end();
+        self.history.retain(|promotion| promotion.lsn <= end);
+    }
+
+    /// Everything here is also there, record by record.
+    pub(super) fn is_part_of(&self, other: &Self) -> bool {
+        let last = self.log.len().checked_sub(1);
+        self.identifier == other.identifier && last.is_none_or(|last| other.log.get(last) == Some(&self.log[last]))
+    }
+
+    /// What a walsender would think: it knows only the numbers of timelines and where they began.
+    pub(super) fn seems_part_of(&self, other: &Self) -> bool {
+        let shared = self.history.iter().zip(&other.history).take_while(|(ours, theirs)| ours == theirs).count();
+        let forked = other.history.get(shared).map_or(other.end(), |next| next.lsn);
+        shared == self.history.len() && self.end() <= forked.min(other.end())
+    }
+
+    /// So many records are in both.
+    pub(super) fn shared_with(&self, other: &Self) -> usize {
+        let mut shared = self.log.len().min(other.log.len());
+        while shared > 0 && self.log[shared - 1] != other.log[shared - 1] {
+            shared -= 1;
+        }
+        shared
+    }
+
+    /// Takes over what a sender had up to a record of its log.
+    pub(super) fn receive(&mut self, now: u64, settles_at: u64, from: &Self, upto: usize) {
+        self.settle(now);
+        let have = self.log.len();
+        if have < upto {
+            self.log.extend_from_slice(&from.log[have..upto]);
+            self.settles_at = settles_at;
+        }
+        let end = self.end();
+        self.history = from.history.iter().copied().filter(|promotion| promotion.lsn <= end).collect();
+    }
+
+    /// `pg_rewind`: only what is in both is left, and the rest is to be streamed.
+    pub(super) fn rewind_to(&mut self, other: &Self) {
+        let shared = self.shared_with(other);
+        self.log.truncate(shared);
+        self.durable = shared;
+        let end = self.end();
+        self.history = other.history.iter().copied().filter(|promotion| promotion.lsn < end || promotion.lsn.0 == 0).collect();
+    }
+}
+
+/// What a server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nature {
+    /// Read-only.
+    Standby,
+    /// Told to become a primary of that epoch; it may write at any instant.
+    Promoting(Epoch),
+    /// Writes, or will once it is up.
+    Primary(Epoch),
+}
+
+/// A server: its postmaster, and whatever that has started.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    pub(super) pid: u32,
+    /// The guard that is its parent.
+    pub(super) guard: u64,
+    pub(super) nature: Nature,
+    pub(super) up: bool,
+    /// The upstream's node.
+    pub(super) follows: Option<usize>,
+    pub(super) streams: bool,
+    /// Its log says that it has more than its upstream, or something else.
+    pub(super) diverged: bool,
+    /// A delivery from its upstream is on its way.
+    pub(super) awaits: bool,
+    /// Told to stop; sessions are closed.
+    pub(super) stopping: bool,
+    /// Its postmaster is dead: its backends go on until they are gone.
+    pub(super) dying: bool,
+    /// The guard kills whatever is left.
+    pub(super) killed: bool,
+}
+
+impl Server {
+    /// Whether it may accept a write.
+    pub(super) const fn is_writable(&self) -> bool {
+        !matches!(self.nature, Nature::Standby)
+    }
+
+    pub(super) const fn epoch(&self) -> Option<Epoch> {
+        match self.nature {
+            Nature::Standby => None,
+            Nature::Promoting(epoch) | Nature::Primary(epoch) => Some(epoch),
+        }
+    }
+
+    /// Whether a session could commit something now.
+    pub(super) const fn serves_writes(&self) -> bool {
+        self.up && !self.stopping && matches!(self.nature, Nature::Primary(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data(numbers: &[u64]) -> Data {
+        let mut data = Data::fresh(SystemIdentifier(1), 1);
+        for number in numbers {
+            data.append(0, 10, *number, 16);
+        }
+        data
+    }
+
+    #[test]
+    fn what_is_not_on_disk_is_lost_with_the_power() {
+        let mut lost = data(&[2, 3]);
+        lost.lose_power(5);
+        assert_eq!(lost.log.len(), 1);
+        let mut kept = data(&[2, 3]);
+        kept.lose_power(10);
+        assert_eq!(kept.log.len(), 3);
+    }
+
+    #[test]
+    fn a_diverged_log_is_told_from_a_prefix_and_rewound_to_the_fork() {
+        let (ours, mut theirs) = (data(&[2, 3, 4]), data(&[2, 5]));
+        assert!(data(&[2]).is_part_of(&theirs));
+        assert!(!ours.is_part_of(&theirs));
+        theirs.append(20, 20, 6, 64);
+        let mut rewound = ours;
+        rewound.rewind_to(&theirs);
+        assert_eq!(rewound.log.len(), 2);
+        assert!(rewound.is_part_of(&theirs));
+        rewound.receive(30, 31, &theirs, theirs.log.len());
+        assert_eq!(rewound.end(), theirs.end());
+    }
+
+    #[test]
+    fn two_timelines_of_one_number_seem_the_same_and_are_not() {
+        let promote = |number: u64| {
+            let mut promoted = data(&[2]);
+            let lsn = promoted.end();
+            promoted.history.push(Promotion { timeline: Timeline(2), lsn });
+            promoted.append(20, 20, number, 16);
+            promoted
+        };
+        let (one, twin) = (promote(7), promote(8));
+        assert!(one.seems_part_of(&twin));
+        assert!(!one.is_part_of(&twin));
+    }
+}
