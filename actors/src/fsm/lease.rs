@@ -53,14 +53,23 @@ impl Keeper {
     /// When the next request is due, for a node that is appointed.
     pub(super) fn due_at(&self, now: Timestamp) -> Timestamp {
         let Some(asked_at) = self.asked_at else { return now };
+        if let Some(until) = self.rests_until(now) {
+            return until;
+        }
         let fresh = self.granted_from.is_some_and(|from| from == asked_at);
         asked_at + if fresh { self.timing.renewal() } else { RETRY.min(self.timing.renewal()) }
     }
 
-    /// Makes a request that is sent at `now`. None for an epoch that this node has released, and while no guard takes what is granted: a
-    /// lease that cannot be used only keeps others from taking over.
+    /// While no guard takes what is granted, requests are rare: a lease that cannot be used only keeps others from taking over, and they
+    /// need W between two requests. But a guard that was stopped may go on without a word, so they never end.
+    fn rests_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let since = self.unguarded_since.filter(|since| now.since(*since) > self.timing.ttl)?;
+        Some(self.asked_at.unwrap_or(since) + self.timing.wait() * 2)
+    }
+
+    /// Makes a request that is sent at `now`. None for an epoch that this node has released, and while the keeper rests.
     pub(super) fn ask(&mut self, now: Timestamp, epoch: Epoch, position: Option<Position>) -> Option<LeaseRequest> {
-        if epoch <= self.released || self.unguarded_since.is_some_and(|since| now.since(since) > self.timing.ttl) {
+        if epoch <= self.released || self.rests_until(now).is_some_and(|until| now < until) {
             return None;
         }
         self.seq += 1;
@@ -256,12 +265,16 @@ mod tests {
     }
 
     #[test]
-    fn leases_that_no_guard_takes_are_not_asked_for_any_longer() {
+    fn leases_that_no_guard_takes_are_asked_for_so_rarely_that_others_can_take_over() {
         let mut keeper = keeper();
         let request = asked(&mut keeper, at(1000));
         assert!(keeper.granted(at(1010), grant(&request), HOLDER).is_some());
         asked(&mut keeper, at(4000));
         assert_eq!(keeper.ask(at(4100), Epoch(3), None), None);
+        let again = keeper.due_at(at(4100));
+        assert!(again.since(at(4000)) > LeaseTiming::default().wait(), "{again:?}");
+        assert_eq!(keeper.ask(again - Duration::from_micros(1), Epoch(3), None), None);
+        assert!(keeper.clone().ask(again, Epoch(3), None).is_some(), "a guard that was stopped may go on without a word");
         keeper.guard_began_anew(None);
         assert!(keeper.ask(at(4200), Epoch(3), None).is_some(), "there is a guard again");
     }

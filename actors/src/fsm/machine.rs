@@ -220,6 +220,7 @@ impl Machine {
         if let Some((node, epoch)) = self.facts.holder()
             && node == self.config.node
             && epoch > self.keeper.released()
+            && self.could_use_a_lease()
         {
             at = at.min(self.keeper.due_at(now).max(now + Duration::from_millis(1)));
         }

@@ -22,13 +22,13 @@ const LEADERLESS_MAX: Duration = Duration::from_secs(3);
 pub(super) fn of_node(facts: &Facts, config: &Config, keeper: &Keeper, now: Timestamp, leaving: Leaving, proved_gone: bool) -> node::View {
     let state = facts.state.as_ref();
     let holder = facts.holder();
-    // Before the log is read as far as it was known when the lease was taken, nobody can say for which epoch a lease should be; the guard ends
-    // a server whose lease ends meanwhile.
+    // Before the log is read as far as it was known when the lease was taken, nobody can say for which epoch a lease should be. The log may be lost
+    // for good, and the guard stopped: so a lease that the guard told of counts as long as it lasts, and not a moment longer.
     let caught_up = state.filter(|state| !keeper.outruns(now, state.epoch));
-    let lease = match (keeper.held_until(now, holder), facts.guard_found && caught_up.is_some()) {
+    let lease = match (keeper.held_until(now, holder), facts.guard_found) {
         (Some(_), _) => Lease::Held,
-        (None, true) => Lease::Missing,
-        (None, false) => Lease::Unknown,
+        (None, true) if caught_up.is_some() || keeper.guarded_until(now).is_none() => Lease::Missing,
+        (None, _) => Lease::Unknown,
     };
     let recorded = holder.is_some_and(|(node, epoch)| node == config.node && epoch <= keeper.released());
     node::View {

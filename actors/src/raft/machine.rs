@@ -124,11 +124,15 @@ impl Machine {
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn voters(&self) -> Vec<u64> {
+    /// The Raft ids that vote, as this node has applied them: those of now, and, in the middle of a change, those of before it. A majority
+    /// of both is needed.
+    #[must_use]
+    pub fn voters(&self) -> [Vec<u64>; 2] {
         match &self.stage {
-            Stage::Running(replica) => replica.image().map(|image| image.voters.clone()).unwrap_or_default(),
-            _ => Vec::new(),
+            Stage::Running(replica) => {
+                replica.image().map(|image| [image.voters.clone(), image.voters_outgoing.clone()]).unwrap_or_default()
+            }
+            _ => Default::default(),
         }
     }
 

@@ -48,7 +48,8 @@ impl World {
                 if self.hosts[node].daemon.is_none() {
                     return false;
                 }
-                self.hosts[node].daemon_wakes_at = until;
+                let host = &mut self.hosts[node];
+                host.daemon_wakes_at = host.daemon_wakes_at.max(until);
                 self.note_exposure(node);
             }
             Fault::KillGuard(who) => {
@@ -63,7 +64,8 @@ impl World {
                 if self.hosts[node].guard.is_none() {
                     return false;
                 }
-                self.hosts[node].guard_wakes_at = until;
+                let host = &mut self.hosts[node];
+                host.guard_wakes_at = host.guard_wakes_at.max(until);
                 self.note_exposure(node);
             }
             Fault::KillServer(who) => {
@@ -80,7 +82,8 @@ impl World {
                 if self.hosts[node].server.is_none() {
                     return false;
                 }
-                self.hosts[node].server_wakes_at = until;
+                let host = &mut self.hosts[node];
+                host.server_wakes_at = host.server_wakes_at.max(until);
             }
             Fault::PowerOff(who, down) => {
                 let node = self.whom(who);
@@ -210,7 +213,10 @@ impl World {
         if !host.powered || host.daemon_wakes_at > self.now {
             return false;
         }
-        (host.daemon_wakes_at, host.guard_wakes_at, host.server_wakes_at) = (until, until, until);
+        // Whoever was stopped for longer stays so.
+        host.daemon_wakes_at = host.daemon_wakes_at.max(until);
+        host.guard_wakes_at = host.guard_wakes_at.max(until);
+        host.server_wakes_at = host.server_wakes_at.max(until);
         self.note_exposure(node);
         true
     }

@@ -76,6 +76,8 @@ pub(super) struct Judge {
     handed: BTreeMap<(usize, u64), Epoch>,
     /// What a leader was told of the primary's position.
     heard: BTreeMap<(usize, Epoch), u64>,
+    /// Who votes, as of the newest state.
+    pub(super) voters: [Vec<u64>; 2],
     pub(super) violation: Option<Violation>,
     /// Beyond the promises: how often each rule broke.
     pub(super) beyond: BTreeMap<&'static str, u64>,
@@ -127,6 +129,8 @@ impl World {
             return self.violate("S1", format!("node {} holds another state at index {index} than somebody before it", node + 1));
         }
         if self.judge.newest.as_ref().is_none_or(|(newest, _)| *newest < index) {
+            let raft = self.hosts[node].daemon.as_ref().and_then(|daemon| daemon.raft.as_ref());
+            self.judge.voters = raft.map(|raft| raft.machine.voters()).unwrap_or_default();
             let before = self.judge.newest.replace((index, state.clone())).map(|(_, before)| before);
             self.judge_news(before.as_ref(), state);
         }

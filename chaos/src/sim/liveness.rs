@@ -3,7 +3,6 @@
 use super::event::Event;
 use super::world::World;
 use actors::fsm::Request;
-use actors::model::RaftId;
 
 const SECOND: u64 = 1_000_000;
 /// Between two looks at what is missing.
@@ -35,6 +34,7 @@ impl World {
         };
         self.tell_story(|| format!("=== the core {:?} is healed", core.iter().map(|node| node + 1).collect::<Vec<_>>()));
         let now = self.now;
+        let mut healed_at = now;
         self.network.cuts.clear();
         self.setting.network = super::world::QUIET;
         for node in 0..nodes {
@@ -51,9 +51,8 @@ impl World {
                 }
                 continue;
             }
-            // What was stopped wakes up; what it slept through is in the queue for that instant.
-            (host.daemon_wakes_at, host.guard_wakes_at, host.server_wakes_at) =
-                (host.daemon_wakes_at.min(now + SECOND), host.guard_wakes_at.min(now + SECOND), host.server_wakes_at.min(now + SECOND));
+            // What was stopped wakes up at its time, so that what waits for it stays in order; the clock of L1 starts then.
+            healed_at = healed_at.max(host.daemon_wakes_at).max(host.guard_wakes_at).max(host.server_wakes_at);
             let absent = host.daemon.is_none();
             let leaving = host.daemon.as_ref().is_some_and(|daemon| daemon.stopping);
             if absent {
@@ -64,19 +63,18 @@ impl World {
             }
             self.move_away(node);
         }
-        self.liveness = Liveness { core, healed_at: now, writable_after: None, done: false };
+        self.liveness = Liveness { core, healed_at, writable_after: None, done: false };
         self.schedule(now + SECOND, Event::Resume);
         self.schedule(now + POLL, Event::Poll);
     }
 
     /// A majority that still holds its logs, with the node whose database is the cluster's newest.
     fn draw_core(&mut self) -> Option<Vec<usize>> {
+        let (extra, luck) = (self.dice.below(self.setting.nodes as u64 / 2 + 1), self.dice.roll());
         let nodes = self.setting.nodes;
-        let members = self.judge.newest.as_ref().map(|(_, state)| state.members.clone());
-        let holds = |world: &Self, node: usize| {
-            let own = world.hosts[node].disk.stored.identity.as_ref().map_or(RaftId(0), |identity| identity.raft_id);
-            members.as_ref().is_some_and(|members| members.values().any(|member| member.raft_id == own))
-        };
+        let own = |node: usize| self.hosts[node].disk.stored.identity.as_ref().map_or(0, |identity| identity.raft_id.0);
+        let votes = |core: &[usize], voters: &[u64]| core.iter().filter(|node| voters.contains(&own(**node))).count() * 2 > voters.len();
+        let elects = |core: &[usize]| self.judge.voters.iter().all(|voters| voters.is_empty() || votes(core, voters));
         // Before its birth a cluster needs everybody.
         let Some(state) = self.judge.newest.as_ref().map(|(_, state)| state.clone()) else { return Some((0..nodes).collect()) };
         let Some(ours) = state.system_identifier else { return Some((0..nodes).collect()) };
@@ -92,14 +90,13 @@ impl World {
         let eligible = old.filter(whole).or(furthest)?;
         let mut core = vec![eligible];
         let mut others: Vec<_> = (0..nodes).filter(|node| *node != eligible).collect();
-        let wanted = nodes / 2 + 1 + usize::try_from(self.dice.below(nodes as u64 / 2 + 1)).expect("a small number");
+        let wanted = nodes / 2 + 1 + usize::try_from(extra).expect("a small number");
         while core.len() < wanted && !others.is_empty() {
-            let index = usize::try_from(self.dice.below(others.len() as u64)).expect("a small number");
+            let index = usize::try_from(luck % others.len() as u64).expect("a small number");
             core.push(others.swap_remove(index));
         }
-        while core.iter().filter(|node| holds(self, **node)).count() <= nodes / 2 {
-            let next = others.iter().position(|node| holds(self, *node))?;
-            core.push(others.swap_remove(next));
+        while !elects(&core) {
+            core.push(others.pop()?);
         }
         core.sort_unstable();
         Some(core)
@@ -143,7 +140,7 @@ impl World {
     }
 
     pub(super) fn poll(&mut self) {
-        let since = self.now - self.liveness.healed_at;
+        let since = self.now.saturating_sub(self.liveness.healed_at);
         if self.writable().is_some() {
             self.liveness.writable_after.get_or_insert(since);
         }

@@ -119,7 +119,9 @@ impl World {
         if !works {
             return;
         }
-        let Some(server) = host.server.as_mut().filter(|server| server.up && !server.stopping && host.server_wakes_at <= now) else {
+        let Some(server) =
+            host.server.as_mut().filter(|server| server.up && !server.stopping && !server.dying && host.server_wakes_at <= now)
+        else {
             return self.work_failed(node, id, "the server does not answer", true);
         };
         let pid = server.pid;

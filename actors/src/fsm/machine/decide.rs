@@ -36,7 +36,7 @@ impl Machine {
     }
 
     /// A lease that cannot be used only keeps others from taking over.
-    fn could_use_a_lease(&self) -> bool {
+    pub(super) fn could_use_a_lease(&self) -> bool {
         let Some(state) = self.facts.state.as_ref() else { return false };
         let gives_up = self.leaving.as_ref().is_some_and(|(_, how, _)| *how == Leaving::AtOnce);
         let blocked = self.facts.own.as_ref().is_some_and(|own| view::is_not_ours_to_run(state, &own.database));

@@ -381,7 +381,7 @@ impl World {
 
     /// The voters' Raft ids, as that node has applied them.
     pub(crate) fn votes(&self, node: u64) -> Vec<u64> {
-        self.host(node).machine.as_ref().map(Machine::voters).unwrap_or_default()
+        self.host(node).machine.as_ref().map(|machine| machine.voters()[0].clone()).unwrap_or_default()
     }
 
     /// All nodes on, and a leader.
