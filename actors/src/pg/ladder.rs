@@ -81,12 +81,14 @@ impl Ladder {
         (self.preserved, self.preserves_failed) = (false, 0);
     }
 
-    /// A comparison failed because the upstream could not be asked.
-    pub(super) fn comparison_waits(&mut self) {
+    /// The upstream could not be asked, be it for a comparison or for what that had shown to be needed. Once it can be, all is compared anew.
+    pub(super) fn waits(&mut self) {
         self.unasked = true;
+        self.fork = None;
+        self.comparisons_failed = 0;
     }
 
-    /// Whether the last comparison failed because the upstream could not be asked.
+    /// Whether the upstream could not be asked when it was tried last.
     pub(super) const fn is_unasked(&self) -> bool {
         self.unasked
     }

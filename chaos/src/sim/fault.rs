@@ -141,7 +141,7 @@ impl World {
                     return false;
                 }
                 let (identifier, number) = (SystemIdentifier(self.dice.between((1, u64::MAX >> 1))), self.next_record());
-                self.hosts[node].data = Some(Data::fresh(identifier, number));
+                self.hosts[node].data = Some(Data { foreign: true, ..Data::fresh(identifier, number) });
                 self.hosts[node].replaced_at = Some(self.now);
                 self.schedule(self.now + (down + 10_000) * MILLI, Event::MoveAway(node));
             }

@@ -33,8 +33,8 @@ pub const RULES: &[(&str, &str)] = &[
     ("L3", "an actor that dies lives again, and no daemon ends for a reason that no fault gave"),
 ];
 
-/// A report is acted upon for no longer than this: by then its peer is red.
-const REPORT_MAX: u64 = 5_000_000;
+/// A leader that stood still for as long as a host here ever does acts upon the reports from before.
+const REPORT_MAX: u64 = 30_000_000;
 
 /// A rule that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +76,8 @@ pub(super) struct Judge {
     handed: BTreeMap<(usize, u64), Epoch>,
     /// What a leader was told of the primary's position.
     heard: BTreeMap<(usize, Epoch), u64>,
+    /// How far the primary of an epoch wrote.
+    pub(super) written: BTreeMap<Epoch, u64>,
     /// Who votes, as of the newest state.
     pub(super) voters: [Vec<u64>; 2],
     pub(super) violation: Option<Violation>,

@@ -28,7 +28,7 @@ impl World {
     pub(super) fn heal(&mut self) {
         let nodes = self.setting.nodes;
         let Some(core) = self.draw_core() else {
-            self.tally.count("liveness not owed: the logs of a majority are gone");
+            self.tally.count("liveness not owed: no majority holds its logs and an eligible database");
             self.liveness.done = true;
             return;
         };
@@ -78,11 +78,16 @@ impl World {
         // Before its birth a cluster needs everybody.
         let Some(state) = self.judge.newest.as_ref().map(|(_, state)| state.clone()) else { return Some((0..nodes).collect()) };
         let Some(ours) = state.system_identifier else { return Some((0..nodes).collect()) };
+        let old = state.primary.as_ref().map(|primary| super::network::index(primary.node));
+        // D1 may rule out everybody else; then nothing is owed without the old primary.
+        let promoted = state.primary.as_ref().is_some_and(|primary| primary.promoted.is_some());
+        let reigns = self.judge.written.iter().filter(|(epoch, _)| !promoted || **epoch == state.epoch);
+        let written = reigns.map(|(_, end)| *end).max().unwrap_or(0);
         let whole = |node: &usize| {
             let data = self.hosts[*node].data.as_ref().filter(|data| data.identifier == ours && !data.unfinished);
-            data.is_some_and(|data| state.is_prefix(data.position()))
+            let close = |data: &super::postgres::Data| data.end().0 + state.settings.max_replication_lag >= written;
+            data.is_some_and(|data| state.is_prefix(data.position()) && (close(data) || old == Some(*node)))
         };
-        let old = state.primary.as_ref().map(|primary| super::network::index(primary.node));
         let furthest = (0..nodes).filter(whole).max_by_key(|node| {
             let position = self.hosts[*node].data.as_ref().map(super::postgres::Data::position).unwrap_or_default();
             (position.timeline, position.lsn)
@@ -106,7 +111,8 @@ impl World {
     pub(super) fn move_away(&mut self, node: usize) {
         let ours = self.judge.newest.as_ref().and_then(|(_, state)| state.system_identifier);
         let host = &mut self.hosts[node];
-        let foreign = host.data.as_ref().is_some_and(|data| ours.is_some_and(|ours| ours != data.identifier));
+        // Before the founding nobody but an operator knows what is foreign.
+        let foreign = host.data.as_ref().is_some_and(|data| ours.map_or(data.foreign, |ours| ours != data.identifier));
         if foreign && host.server.is_none() {
             host.data = None;
         }
@@ -147,6 +153,11 @@ impl World {
         for node in self.liveness.core.clone() {
             self.move_away(node);
         }
+        if self.nobody_has_data() {
+            self.tally.count("liveness not owed: the only copy was lost right after the founding");
+            self.liveness.done = true;
+            return;
+        }
         let pending = self.pending();
         if pending.is_empty() {
             self.tell_story(|| format!("=== the core is whole after {} ms", since / 1000));
@@ -157,6 +168,13 @@ impl World {
             self.violate("L2", format!("{} s after the core {:?} was healed: {}", since / SECOND, self.core_names(), pending.join("; ")));
         }
         self.schedule(self.now + POLL, Event::Poll);
+    }
+
+    /// The cluster was founded, and its database is nowhere in the core.
+    fn nobody_has_data(&self) -> bool {
+        let ours = self.judge.newest.as_ref().and_then(|(_, state)| state.system_identifier);
+        let holds = |node: &usize| self.hosts[*node].data.as_ref().is_some_and(|data| Some(data.identifier) == ours);
+        ours.is_some() && !self.liveness.core.iter().any(holds)
     }
 
     fn core_names(&self) -> Vec<usize> {

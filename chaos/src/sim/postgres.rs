@@ -37,6 +37,8 @@ pub(super) struct Data {
     pub(super) standby_signal: bool,
     /// A rewind was broken off: nothing but a clone helps.
     pub(super) unfinished: bool,
+    /// Somebody else's, and no initdb of this story made it.
+    pub(super) foreign: bool,
 }
 
 impl Data {
@@ -51,6 +53,7 @@ impl Data {
             written: 0,
             standby_signal: false,
             unfinished: false,
+            foreign: false,
         }
     }
 

@@ -90,10 +90,10 @@ impl Machine {
         let mut next = format!("next try in {} s at the earliest", back_off.until.since(now).as_secs());
         match kind {
             Kind::Checkpoint => self.checkpointed = true,
+            Kind::Compare | Kind::Preserve | Kind::Clone | Kind::Rewind if outlook == Outlook::Waiting => self.ladder.waits(),
             Kind::Rewind => self.ladder.rewind_failed(outlook == Outlook::Hopeless),
-            Kind::Compare if outlook == Outlook::Waiting => self.ladder.comparison_waits(),
             Kind::Compare => self.ladder.comparison_failed(),
-            Kind::Preserve if outlook != Outlook::Waiting => {
+            Kind::Preserve => {
                 let given_up = self.ladder.preserve_failed();
                 if given_up {
                     next = "it is given up: keeping never blocks a return, so what was written here past the fork may be lost".into();
