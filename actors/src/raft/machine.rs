@@ -157,14 +157,17 @@ impl Machine {
     }
 
     /// The ticks that were slept through are counted before what came later is taken in, so that Raft sees what it would have seen awake.
-    fn count_idle_ticks(&mut self, now: Timestamp) {
-        let Stage::Running(replica) = &mut self.stage else { return };
+    /// Answers whether there were any: heartbeats that come again and again just before the alarm must not keep the duties waiting for ever.
+    fn count_idle_ticks(&mut self, now: Timestamp) -> bool {
+        let Stage::Running(replica) = &mut self.stage else { return false };
+        let before = self.idle_ticks;
         while self.idle_ticks > 0 && self.next_tick <= now {
             self.idle_ticks -= 1;
             self.next_tick = self.next_tick + self.config.tick;
             let acted = replica.raw.tick();
             debug_assert!(!acted, "a tick that was slept through had something to do");
         }
+        self.idle_ticks < before
     }
 
     /// How many ticks may be slept through: while all is settled, until Raft has something to do again, and never for longer than a
@@ -182,7 +185,7 @@ impl Machine {
     }
 
     /// Raft's clock.
-    fn tick(&mut self, now: Timestamp) {
+    fn tick(&mut self, now: Timestamp, counted: bool) {
         let mut ticks = 0;
         while self.next_tick <= now && ticks < CATCH_UP_MAX {
             self.next_tick = self.next_tick + self.config.tick;
@@ -191,7 +194,7 @@ impl Machine {
         if self.next_tick <= now {
             self.next_tick = now + self.config.tick;
         }
-        if ticks == 0 {
+        if ticks == 0 && !counted {
             return;
         }
         if let Stage::Running(replica) = &mut self.stage
@@ -300,7 +303,7 @@ impl crate::machine::Machine for Machine {
         if self.halted {
             return Vec::new();
         }
-        self.count_idle_ticks(now);
+        let counted = self.count_idle_ticks(now);
         match input {
             Input::Woken => {}
             Input::Ordered(order) => self.ordered(now, order),
@@ -309,7 +312,7 @@ impl crate::machine::Machine for Machine {
             Input::Unlinked { node } => self.unlinked(node),
             Input::Persisted { number } => self.persisted(now, number),
         }
-        self.tick(now);
+        self.tick(now, counted);
         self.drain(now);
         self.grant_due();
         self.tell(now);

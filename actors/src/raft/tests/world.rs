@@ -83,6 +83,8 @@ pub(crate) struct World {
     pub(crate) grants: u64,
     /// How many grants were given, of use or not.
     pub(crate) granted: u64,
+    /// How often each node said who it is.
+    pub(crate) introductions: BTreeMap<NodeId, u64>,
     /// How often an alarm went off.
     pub(crate) alarms: u64,
     /// The most that any node has ever seen applied: nobody may contradict it.
@@ -109,6 +111,7 @@ impl World {
             appointments: BTreeMap::new(),
             grants: 0,
             granted: 0,
+            introductions: BTreeMap::new(),
             alarms: 0,
             history: BTreeMap::new(),
             foreign: None,

@@ -46,6 +46,9 @@ impl World {
     }
 
     fn transmit(&mut self, from: NodeId, to: NodeId, message: Box<PeerMessage>) {
+        if matches!(*message, PeerMessage::Introduction(_)) {
+            *self.introductions.entry(from).or_default() += 1;
+        }
         let lost = self.network.loss > 0 && self.dice.one_in(self.network.loss);
         let up = self.hosts.get(&to).is_some_and(|host| host.machine.is_some()) && self.hosts[&from].links.contains(&to);
         if lost || !up || self.cuts.contains(&(from, to)) {
