@@ -242,6 +242,8 @@ impl ClusterState {
                     return Err(ignored("already known"));
                 }
                 primary.promoted = Some(promotion);
+                // What the new primary was promoted past, or beside, is no part of its history: nobody who follows it is judged by that.
+                self.lineage.retain(|past| past.timeline < *timeline && past.lsn <= *lsn);
                 push_bounded(&mut self.lineage, promotion, LINEAGE_MAX);
                 events.push(EventKind::Promoted { node: *node, timeline: *timeline, lsn: *lsn });
                 if let Some(switchover) = self.switchover.clone()
@@ -438,6 +440,21 @@ mod tests {
             state.apply(4, Term(1), &propose(Some(1), 1, Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least }));
             assert!(state.endings.back().is_some_and(|ending| ending.failure.is_some()), "{released} {lost_at_least:?}");
         }
+    }
+
+    #[test]
+    fn who_follows_the_present_primary_is_not_judged_by_a_branch_that_was_given_up() {
+        let mut state = state();
+        let promoted = |node, timeline, lsn| Command::Promoted { node: NodeId(node), timeline: Timeline(timeline), lsn: Lsn(lsn) };
+        for (epoch, node, timeline, lsn) in [(0, 1, 1, 0), (1, 2, 2, 100), (2, 1, 3, 150), (3, 2, 2, 120)] {
+            state.apply(1, Term(1), &propose(Some(1), epoch, appoint(node)));
+            state.apply(2, Term(1), &propose(None, epoch + 1, promoted(node, timeline, lsn)));
+        }
+        // Node 2 never heard of timeline 3, and began another timeline 2.
+        let at = |timeline, lsn| Position { timeline: Timeline(timeline), lsn: Lsn(lsn) };
+        assert!(state.is_prefix(at(2, 500)), "it streams from the primary");
+        assert!(state.is_prefix(at(1, 120)));
+        assert!(!state.is_prefix(at(1, 121)));
     }
 
     #[test]
