@@ -4,7 +4,7 @@ MINUTES ?= 10
 # What the nodes of a chaos run are made of: namespaces, or compose.
 BACKEND ?= namespaces
 
-.PHONY: chaos demo test test-compose bench mutations verify fix setup release
+.PHONY: chaos demo sim test test-compose bench mutations verify fix setup release
 
 setup:
 	@scripts/setup
@@ -32,6 +32,13 @@ test-compose: setup
 	cargo test --locked -p chaos --lib --no-run
 	cargo build --locked -p chaos --bin chaos
 	scripts/docker-engine deploy/docker/base-image --then scripts/test-compose
+
+# `make sim SEED=7` tells one story, `make sim MINUTES_OF_SIM=60` goes on for so long, from seed FROM on; otherwise SEEDS.
+SEEDS ?= 0..2000
+sim: setup
+	WITCH_COMMIT=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown) \
+	  cargo build --locked --quiet -p chaos --no-default-features --bin sim --profile sim
+	target/sim/sim $(if $(SEED),--seed $(SEED) --explain,$(if $(MINUTES_OF_SIM),--minutes $(MINUTES_OF_SIM) --from $(or $(FROM),0),--seeds $(SEEDS)))
 
 # `make mutations ONLY="03 07"` tries only these.
 mutations: setup
