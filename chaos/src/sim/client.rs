@@ -51,8 +51,7 @@ impl World {
         if !self.reaches(client, node) {
             return;
         }
-        self.judge_commit(node, epoch);
-        if self.hosts[node].exposed {
+        if !self.judge_commit(node, epoch) {
             return;
         }
         // Epochs order the reigns of primaries. Timelines would, but for two promotions from one point, of which one was never heard of.

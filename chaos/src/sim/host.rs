@@ -61,9 +61,14 @@ impl Host {
         }
     }
 
-    /// The daemon cannot act now.
+    /// The daemon does not run now.
     pub(super) fn daemon_is_away(&self, now: u64) -> bool {
         self.daemon.is_none() || self.daemon_wakes_at > now
+    }
+
+    /// The daemon cannot fence now. One that was started while its guard stands still does not know of any lease for up to a second.
+    pub(super) fn daemon_cannot_fence(&self, now: u64) -> bool {
+        self.daemon_is_away(now) || self.daemon.as_ref().is_some_and(|daemon| !daemon.tether.is_informed())
     }
 
     /// The guard of the server cannot act now.

@@ -4,7 +4,7 @@ use super::wiring::timing;
 use super::world::{World, id};
 use crate::invariants::at_most_one_writer;
 use actors::machine::Timestamp;
-use actors::model::{ClusterState, Command, Epoch, LeaseGrant, LeaseRequest, NodeId};
+use actors::model::{ClusterState, Command, Epoch, LeaseGrant, LeaseRequest, NodeId, Position};
 use actors::pg::Operation;
 use actors::raft::{Leadership, Order};
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,6 +61,8 @@ pub(super) struct Belief {
     pub(super) state: Option<ClusterState>,
     /// When it asked for leases, by epoch.
     asked: BTreeMap<Epoch, Vec<Timestamp>>,
+    /// How far the databases are, as they reported it.
+    pub(super) positions: BTreeMap<usize, Position>,
     /// It began to hand over in that term.
     handing_over: Option<u64>,
 }
@@ -108,10 +110,23 @@ impl World {
         let now = self.now;
         let host = &mut self.hosts[node];
         let writes = host.server.as_ref().is_some_and(super::postgres::Server::is_writable);
-        if writes && host.daemon_is_away(now) && host.guard_is_away(now) {
+        if writes && host.daemon_cannot_fence(now) && host.guard_is_away(now) {
             host.exposed = true;
-            self.tally.count("S7: neither daemon nor guard could end a writable server");
         }
+    }
+
+    /// The daemon or the guard of that node acts again. If it does so in time, it is as if nothing had been.
+    pub(super) fn end_exposure(&mut self, node: usize) {
+        let host = &mut self.hosts[node];
+        let away = host.daemon_cannot_fence(self.now) && host.guard_is_away(self.now);
+        if host.exposed && !away && host.lease.is_some_and(|(_, end)| host.clock.at(self.now) < end - timing().kill_margin) {
+            host.exposed = false;
+        }
+    }
+
+    /// Nobody could have ended that server before its lease was over.
+    fn is_beyond_us(&self, node: usize) -> bool {
+        self.hosts[node].exposed && self.lease_ends(node).is_none_or(|(_, end)| end <= self.now)
     }
 
     pub(super) fn judge_led(&mut self, node: usize, led: Leadership) {
@@ -207,8 +222,9 @@ impl World {
             return self.violate("D1", format!("node {} is chosen and has no database", chosen + 1));
         };
         let end = data.end().0;
-        if !state.is_prefix(data.position()) {
-            return self.violate("D1", format!("node {} is chosen and has diverged: {:?}", chosen + 1, data.position()));
+        let told = self.hosts[leader].daemon.as_ref().and_then(|daemon| daemon.belief.positions.get(&chosen)).copied();
+        if told.is_none_or(|told| !state.is_prefix(told)) {
+            return self.violate("D1", format!("node {} is chosen and told that it has diverged: {told:?}", chosen + 1));
         }
         let heard = self.judge.heard.get(&(leader, basis)).copied().unwrap_or(0);
         if heard > end + state.settings.max_replication_lag {
@@ -306,11 +322,12 @@ impl World {
 
     /// A server has become one that may write.
     pub(super) fn judge_writable(&mut self, node: usize) {
-        let may_write = |host: &super::host::Host| host.server.as_ref().filter(|server| server.is_writable()).is_some() && !host.exposed;
-        if !may_write(&self.hosts[node]) {
+        let may_write =
+            |node: usize| self.hosts[node].server.as_ref().is_some_and(super::postgres::Server::is_writable) && !self.is_beyond_us(node);
+        if !may_write(node) {
             return;
         }
-        let other = (0..self.setting.nodes).find(|other| *other != node && may_write(&self.hosts[*other]));
+        let other = (0..self.setting.nodes).find(|other| *other != node && may_write(*other));
         if let Some(other) = other {
             return self.violate("S2", format!("the servers of nodes {} and {} may write at once", node + 1, other + 1));
         }
@@ -321,10 +338,13 @@ impl World {
     }
 
     /// A commit is acknowledged.
-    pub(super) fn judge_commit(&mut self, node: usize, epoch: Epoch) {
+    ///
+    /// False: only a hardware watchdog would have prevented it (S7).
+    pub(super) fn judge_commit(&mut self, node: usize, epoch: Epoch) -> bool {
         self.tally.count("commits");
-        if self.hosts[node].exposed {
-            return self.tally.count("S7: commits that only a hardware watchdog would have prevented");
+        if self.is_beyond_us(node) {
+            self.tally.count("S7: commits that only a hardware watchdog would have prevented");
+            return false;
         }
         let leased = self.lease_ends(node).is_some_and(|(held, end)| held == epoch && end > self.now);
         // A guard that has died takes its memory along; the kernel ends the server sooner than the lease would have ended.
@@ -340,6 +360,7 @@ impl World {
                 format!("node {} acknowledges a commit of epoch {epoch} while node {} holds a later lease", node + 1, rival + 1),
             );
         }
+        true
     }
 
     /// A promotion is done: D4, if it was a switchover's; and how much was lost, if it was not.

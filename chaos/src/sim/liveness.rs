@@ -3,6 +3,7 @@
 use super::event::Event;
 use super::world::World;
 use actors::fsm::Request;
+use actors::model::ClusterState;
 
 const SECOND: u64 = 1_000_000;
 /// Between two looks at what is missing.
@@ -77,22 +78,11 @@ impl World {
         let elects = |core: &[usize]| self.judge.voters.iter().all(|voters| voters.is_empty() || votes(core, voters));
         // Before its birth a cluster needs everybody.
         let Some(state) = self.judge.newest.as_ref().map(|(_, state)| state.clone()) else { return Some((0..nodes).collect()) };
-        let Some(ours) = state.system_identifier else { return Some((0..nodes).collect()) };
-        let old = state.primary.as_ref().map(|primary| super::network::index(primary.node));
-        // D1 may rule out everybody else; then nothing is owed without the old primary.
-        let promoted = state.primary.as_ref().is_some_and(|primary| primary.promoted.is_some());
-        let reigns = self.judge.written.iter().filter(|(epoch, _)| !promoted || **epoch == state.epoch);
-        let written = reigns.map(|(_, end)| *end).max().unwrap_or(0);
-        let whole = |node: &usize| {
-            let data = self.hosts[*node].data.as_ref().filter(|data| data.identifier == ours && !data.unfinished);
-            let close = |data: &super::postgres::Data| data.end().0 + state.settings.max_replication_lag >= written;
-            data.is_some_and(|data| state.is_prefix(data.position()) && (close(data) || old == Some(*node)))
-        };
-        let furthest = (0..nodes).filter(whole).max_by_key(|node| {
-            let position = self.hosts[*node].data.as_ref().map(super::postgres::Data::position).unwrap_or_default();
-            (position.timeline, position.lsn)
-        });
-        let eligible = old.filter(whole).or(furthest)?;
+        if state.system_identifier.is_none() {
+            return Some((0..nodes).collect());
+        }
+        let all: Vec<_> = (0..nodes).collect();
+        let eligible = self.eligible(&all, &state)?;
         let mut core = vec![eligible];
         let mut others: Vec<_> = (0..nodes).filter(|node| *node != eligible).collect();
         let wanted = nodes / 2 + 1 + usize::try_from(extra).expect("a small number");
@@ -105,6 +95,25 @@ impl World {
         }
         core.sort_unstable();
         Some(core)
+    }
+
+    /// Who of these could be appointed by that state: the old primary with its database, or else the furthest that D1 admits.
+    fn eligible(&self, among: &[usize], state: &ClusterState) -> Option<usize> {
+        let old = state.primary.as_ref().map(|primary| super::network::index(primary.node));
+        // D1 may rule out everybody else; then nothing is owed without the old primary.
+        let promoted = state.primary.as_ref().is_some_and(|primary| primary.promoted.is_some());
+        let reigns = self.judge.written.iter().filter(|(epoch, _)| !promoted || **epoch == state.epoch);
+        let written = reigns.map(|(_, end)| *end).max().unwrap_or(0);
+        let whole = |node: &usize| {
+            let data = self.hosts[*node].data.as_ref().filter(|data| Some(data.identifier) == state.system_identifier && !data.unfinished);
+            let close = |data: &super::postgres::Data| data.end().0 + state.settings.max_replication_lag >= written;
+            data.is_some_and(|data| state.is_prefix(data.position()) && (close(data) || old == Some(*node)))
+        };
+        let furthest = among.iter().copied().filter(whole).max_by_key(|node| {
+            let position = self.hosts[*node].data.as_ref().map(super::postgres::Data::position).unwrap_or_default();
+            (position.timeline, position.lsn)
+        });
+        old.filter(|old| among.contains(old) && whole(old)).or(furthest)
     }
 
     /// An operator moves another cluster's database away.
@@ -153,14 +162,12 @@ impl World {
         for node in self.liveness.core.clone() {
             self.move_away(node);
         }
-        if self.nobody_has_data() {
-            self.tally.count("liveness not owed: the only copy was lost right after the founding");
-            self.liveness.done = true;
-            return;
-        }
         let pending = self.pending();
         if pending.is_empty() {
             self.tell_story(|| format!("=== the core is whole after {} ms", since / 1000));
+            self.liveness.done = true;
+        } else if since > WRITABLE_MAX && !self.is_owed() {
+            self.tally.count("liveness not owed: nobody in the core is eligible any more");
             self.liveness.done = true;
         } else if self.liveness.writable_after.is_none() && since > WRITABLE_MAX {
             self.violate("L1", format!("{} s after the core {:?} was healed: {}", since / SECOND, self.core_names(), pending.join("; ")));
@@ -170,11 +177,10 @@ impl World {
         self.schedule(self.now + POLL, Event::Poll);
     }
 
-    /// The cluster was founded, and its database is nowhere in the core.
-    fn nobody_has_data(&self) -> bool {
-        let ours = self.judge.newest.as_ref().and_then(|(_, state)| state.system_identifier);
-        let holds = |node: &usize| self.hosts[*node].data.as_ref().is_some_and(|data| Some(data.identifier) == ours);
-        ours.is_some() && !self.liveness.core.iter().any(holds)
+    /// What was eligible when the core was healed need not be so for long: a commit that nobody had heard of by then may rule it out.
+    fn is_owed(&self) -> bool {
+        let Some((_, state)) = &self.judge.newest else { return true };
+        self.writable().is_some() || state.system_identifier.is_none() || self.eligible(&self.liveness.core, state).is_some()
     }
 
     fn core_names(&self) -> Vec<usize> {

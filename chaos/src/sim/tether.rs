@@ -54,6 +54,11 @@ impl Default for Tether {
 }
 
 impl Tether {
+    /// The daemon has heard what lease the guard holds, or has given up waiting for that.
+    pub(super) const fn is_informed(&self) -> bool {
+        self.last.is_some() || self.forgotten
+    }
+
     /// For how long the guard has not answered, and whether it is there.
     pub(super) fn unanswered(&self, now: u64) -> Option<(u64, bool)> {
         match self.connected {

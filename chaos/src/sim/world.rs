@@ -222,6 +222,9 @@ impl World {
             self.schedule(wakes_at, event);
             return true;
         }
+        if let Event::Told(node, ..) | Event::Alarm(node, ..) | Event::Guard(node, ..) = &event {
+            self.end_exposure(*node);
+        }
         let (number, what) = (self.sequence, kind(&event));
         self.trace.note(self.now, number, what);
         self.happen(event);
