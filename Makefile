@@ -1,5 +1,10 @@
 # `verify` never writes into the tree; `fix` does.
-.PHONY: demo test bench verify fix setup release
+# How long a chaos run is; SEED=n repeats the schedule of another run.
+MINUTES ?= 10
+# What the nodes of a chaos run are made of: namespaces, or compose.
+BACKEND ?= namespaces
+
+.PHONY: chaos demo sim test test-compose bench mutations verify fix setup release
 
 setup:
 	@scripts/setup
@@ -15,6 +20,29 @@ test: setup
 
 bench: release
 	cargo run --release --locked -p chaos --bin bench -- --witch target/release/witch --json target/bench.json
+
+chaos: release
+	cargo build --release --locked -p chaos --bin chaos
+	$(if $(filter compose,$(BACKEND)),scripts/docker-engine deploy/docker/base-image --then) \
+	  target/release/chaos run --backend $(BACKEND) --witch target/release/witch --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+# What `test` leaves out, because it installs a container engine where there is none: the containers of the chaos harness, and a minute in them.
+test-compose: setup
+	cargo build --locked -p witch
+	cargo test --locked -p chaos --lib --no-run
+	cargo build --locked -p chaos --bin chaos
+	scripts/docker-engine deploy/docker/base-image --then scripts/test-compose
+
+# `make sim SEED=7` tells one story, `make sim MINUTES_OF_SIM=60` goes on for so long, from seed FROM on; otherwise SEEDS.
+SEEDS ?= 0..2000
+sim: setup
+	WITCH_COMMIT=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown) \
+	  cargo build --locked --quiet -p chaos --no-default-features --bin sim --profile sim
+	target/sim/sim $(if $(SEED),--seed $(SEED) --explain,$(if $(MINUTES_OF_SIM),--minutes $(MINUTES_OF_SIM) --from $(or $(FROM),0),--seeds $(SEEDS)))
+
+# `make mutations ONLY="03 07"` tries only these.
+mutations: setup
+	@scripts/mutations $(ONLY)
 
 verify: test
 

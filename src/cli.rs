@@ -30,7 +30,7 @@ pub(crate) enum Command {
     /// Run the daemon of this node.
     ///
     /// It reads the configuration, finds its peers, and takes care of the database until it gets SIGTERM. SIGUSR1 ends the daemon alone and
-    /// leaves the database running for its successor; SIGHUP reads the configuration again.
+    /// leaves the database running for its successor: that is how it comes to read a changed file, and no client notices. SIGHUP only says so.
     #[command(after_help = "Example:\n  witch run --config /etc/witch/witch.toml")]
     Run,
     /// Watch over a database server (started by the daemon, not by people).
@@ -59,6 +59,12 @@ pub(crate) enum Command {
     /// Let automatic failover go on after `witch pause`.
     #[command(after_help = "Example:\n  witch resume")]
     Resume(CommandArgs),
+    /// Tell whether this node is well, for health checks: 0 if it is, another code and the reason if not.
+    ///
+    /// Unlike all other commands it asks one node only: this host's own, unless another is named. A primary is well while it accepts writes
+    /// under its lease, a standby while its database answers.
+    #[command(after_help = "Examples:\n  witch health\n  witch health --primary --node db2:7000")]
+    Health(HealthArgs),
     /// Show what happened, with the rule and the reason behind each decision.
     #[command(after_help = "Examples:\n  witch history\n  witch history --utc\n  witch history --json | jq '.events[-1]'")]
     History(HistoryArgs),
@@ -152,6 +158,20 @@ pub(crate) struct SwitchoverArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) to: Option<String>,
     /// How to reach the cluster.
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+/// For `witch health`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct HealthArgs {
+    /// Well is only a primary that accepts writes.
+    #[arg(long, conflicts_with = "replica")]
+    pub(crate) primary: bool,
+    /// Well is only a standby that streams and takes readers.
+    #[arg(long)]
+    pub(crate) replica: bool,
+    /// How to reach the node.
     #[command(flatten)]
     pub(crate) reach: Reach,
 }

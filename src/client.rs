@@ -7,7 +7,7 @@ mod error;
 mod request;
 
 pub(crate) use error::{Error, Fault};
-pub(crate) use request::{Paused, Request, Switched};
+pub(crate) use request::{As, Paused, Request, Switched};
 
 use crate::config::Secret;
 use actors::model::Endpoint;
@@ -67,7 +67,9 @@ impl Client {
         for node in &self.nodes {
             match self.attempt(node, request).await {
                 // A node that is starting, or wedged, says so before it begins anything.
-                Attempt::Answered(StatusCode::SERVICE_UNAVAILABLE, body) => tried.push((node.clone(), Fault::in_body(&body).to_string())),
+                Attempt::Answered(StatusCode::SERVICE_UNAVAILABLE, body) if !request.is_about_service() => {
+                    tried.push((node.clone(), Fault::in_body(&body).to_string()));
+                }
                 Attempt::Answered(status, body) => return judge(node.clone(), status, body),
                 Attempt::Lost(cause) if !request.is_harmless() => return Err(Error::Silent { node: node.clone(), cause }),
                 Attempt::NotSent(cause) | Attempt::Lost(cause) => tried.push((node.clone(), cause)),

@@ -2,11 +2,13 @@
 
 mod check;
 mod control;
+mod health;
 mod history;
 mod status;
 
 pub(crate) use check::check_config;
 pub(crate) use control::{pause, resume, switchover};
+pub(crate) use health::health;
 pub(crate) use history::history;
 pub(crate) use status::status;
 

@@ -50,7 +50,7 @@ async fn play(args: &DemoArgs, faults: &[Fault]) -> Result<(), Failure> {
     let stage = build(args).await?;
     if faults.is_empty() {
         live::show(&stage).await?;
-        return Ok(());
+        return farewell(stage);
     }
     let verdict = script::play(&stage, faults).await?;
     if args.json {
@@ -59,6 +59,20 @@ async fn play(args: &DemoArgs, faults: &[Fault]) -> Result<(), Failure> {
         print!("{}", verdict.in_words());
     }
     if verdict.ok { Ok(()) } else { Err(anyhow!("the cluster did not keep its promises").into()) }
+}
+
+/// What it came to; then the nodes are stopped, which takes a few seconds, and the folder is removed.
+fn farewell(stage: Stage) -> Result<(), Failure> {
+    let acknowledged = stage.writer.ledger().writes().len();
+    let violations = stage.watch.violations();
+    for violation in &violations {
+        eprintln!("{violation}");
+    }
+    let times = if violations.is_empty() { "never".to_owned() } else { format!("{} times", violations.len()) };
+    eprintln!("acknowledged writes: {acknowledged}; two databases accepting writes at once: {times}");
+    eprintln!("stopping the nodes in {}", stage.cluster.folder().display());
+    drop(stage);
+    if violations.is_empty() { Ok(()) } else { Err(anyhow!("the cluster did not keep its promises").into()) }
 }
 
 /// Starts everything, and tells on standard error how it goes.

@@ -40,6 +40,7 @@ fn carry_out(command: Command, source: &Source) -> Result<(), Failure> {
         Command::Switchover(args) => block_on(commands::switchover(&args, source)),
         Command::Pause(args) => block_on(commands::pause(&args, source)),
         Command::Resume(args) => block_on(commands::resume(&args, source)),
+        Command::Health(args) => block_on(commands::health(&args, source)),
         Command::History(args) => block_on(commands::history(&args, source)),
     }
 }

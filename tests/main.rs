@@ -14,6 +14,7 @@ mod daemon_killed;
 mod daemon_replaced;
 mod daemon_stopped;
 mod database_emptied;
+mod demo;
 mod examples;
 mod foreign_database;
 mod founding;

@@ -12,6 +12,8 @@ extern crate std;
 
 pub mod api;
 pub mod fsm;
+#[cfg(test)]
+mod golden;
 pub mod guard;
 pub mod machine;
 pub mod model;

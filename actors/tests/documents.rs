@@ -128,3 +128,25 @@ fn every_link_between_documents_leads_somewhere() {
     }
     assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
 }
+
+/// The page of sabotage names tests; a name that is gone would claim what nothing shows.
+#[test]
+fn every_test_that_the_page_of_sabotage_names_exists() {
+    let mut sources = String::new();
+    let mut folders = vec![at("actors"), at("chaos"), at("tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("there is such a folder") {
+            let path = entry.expect("it can be listed").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push_str(&fs::read_to_string(&path).expect("it is text"));
+            }
+        }
+    }
+    let page = read("docs/sabotage.md");
+    let named = page.split('`').skip(1).step_by(2).filter(|word| word.contains('_') && !word.contains(['/', ' ']));
+    let missing: Vec<_> = named.clone().filter(|name| !sources.contains(&format!("fn {name}()"))).collect();
+    assert!(named.count() > 30, "the page names its tests between backticks");
+    assert!(missing.is_empty(), "docs/sabotage.md names tests that do not exist: {missing:?}");
+}

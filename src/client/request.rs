@@ -13,6 +13,8 @@ pub(crate) enum Request {
     Node,
     /// The cluster in brief.
     Cluster,
+    /// Whether the node is well: `actors::api::health::Serving`.
+    Health(As),
     /// What happened.
     History,
     /// Make somebody else the primary.
@@ -24,6 +26,17 @@ pub(crate) enum Request {
     Pause,
     /// Go on.
     Resume,
+}
+
+/// What a node is to be well as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum As {
+    /// Whatever it is now.
+    Member,
+    /// A primary that accepts writes.
+    Primary,
+    /// A standby that takes readers.
+    Replica,
 }
 
 /// The answer to a switchover.
@@ -51,7 +64,12 @@ pub(crate) struct Paused {
 impl Request {
     /// Whether it may be sent to several nodes: it changes nothing.
     pub(super) const fn is_harmless(&self) -> bool {
-        matches!(self, Self::Node | Self::Cluster | Self::History)
+        matches!(self, Self::Node | Self::Cluster | Self::Health(_) | Self::History)
+    }
+
+    /// Whether "service unavailable" is the answer, and not the lack of one.
+    pub(super) const fn is_about_service(&self) -> bool {
+        matches!(self, Self::Health(_))
     }
 
     pub(super) const fn method(&self) -> Method {
@@ -62,6 +80,9 @@ impl Request {
         match self {
             Self::Node => "/node",
             Self::Cluster => "/cluster",
+            Self::Health(As::Member) => "/health",
+            Self::Health(As::Primary) => "/primary",
+            Self::Health(As::Replica) => "/replica",
             Self::History => "/history",
             Self::Switchover { .. } => "/switchover",
             Self::Pause => "/failover/pause",
@@ -79,7 +100,7 @@ impl Request {
     /// How long to wait for the answer. A node gives up a command by itself, and says so; this is for nodes that died meanwhile.
     pub(super) const fn limit(&self) -> Duration {
         match self {
-            Self::Node | Self::Cluster | Self::History => Duration::from_secs(5),
+            Self::Node | Self::Cluster | Self::Health(_) | Self::History => Duration::from_secs(5),
             Self::Pause | Self::Resume => Duration::from_secs(30),
             Self::Switchover { .. } => Duration::from_secs(180),
         }

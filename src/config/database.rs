@@ -5,6 +5,7 @@ use super::peers::Peer;
 use super::reading::Reading;
 use super::secret::Secret;
 use actors::model::Endpoint;
+use actors::pg::owned::{Refused, parameter_fault};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -41,21 +42,6 @@ pub(crate) struct Postgres {
     /// Settings of the server beyond those that Witch owns.
     pub(crate) parameters: BTreeMap<String, String>,
 }
-
-/// Settings that Witch makes itself, and what to use instead.
-const OWNED: &[(&str, &str)] = &[
-    ("data_directory", "set postgres.data_dir"),
-    ("listen_addresses", "set postgres.listen"),
-    ("port", "set database.port"),
-    ("config_file", "remove it: Witch writes the configuration into the data directory"),
-    ("hba_file", "set postgres.pg_hba"),
-    ("ident_file", "remove it: Witch keeps it in the data directory"),
-    ("primary_conninfo", "remove it: a standby follows whoever is primary"),
-    ("primary_slot_name", "remove it: Witch keeps a slot for every node"),
-    ("hot_standby", "remove it: it is always on, or Witch could not look at its standbys"),
-    ("synchronous_standby_names", "remove it: this version of witch replicates asynchronously"),
-    ("recovery_target_timeline", "remove it: standbys follow the latest timeline"),
-];
 
 /// Reads `[database]`.
 pub(super) fn read_database(reading: &mut Reading) -> Database {
@@ -148,13 +134,8 @@ fn read_parameters(reading: &mut Reading) -> BTreeMap<String, String> {
     let parameters = reading.free("postgres.parameters");
     for (name, value) in &parameters {
         let key = format!("postgres.parameters.{name}");
-        let name = name.to_lowercase();
-        if let Some((_, fix)) = OWNED.iter().find(|(owned, _)| *owned == name) {
-            reading.fault(&key, "is a setting that Witch makes itself", *fix);
-        } else if name == "wal_level" && value == "minimal" {
-            reading.fault(&key, "`minimal` leaves nothing for a standby to stream", "set it to \"replica\" or \"logical\", or remove it");
-        } else if !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.')) || value.contains(['\n', '\r', '\0']) {
-            reading.fault(&key, "is not a name and a value that postgresql.conf could hold", "correct it");
+        if let Some(Refused { rule, fix }) = parameter_fault(name, value) {
+            reading.fault(&key, rule, fix);
         }
     }
     parameters

@@ -1,7 +1,7 @@
 //! `[log]`: how the daemon tells what it does.
 
 use super::reading::Reading;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 /// What is logged if the file says nothing. Raft's own voice is only heard when something is wrong.
 const DEFAULT: &str = "info";
@@ -14,7 +14,7 @@ const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 pub(crate) struct Log {
     /// JSON for machines; otherwise text for people.
     pub(crate) json: bool,
-    /// What is logged, in the terms of `tracing`'s filters.
+    /// What is logged: levels by target, as `tracing_subscriber` reads them.
     pub(crate) filter: String,
 }
 
@@ -25,7 +25,7 @@ pub(super) fn read(reading: &mut Reading) -> Log {
     let filter = filter_for(&level);
     // A filter takes a word that is no level for the name of a module.
     let is_word = level.chars().all(char::is_alphanumeric);
-    if is_word && !LEVELS.contains(&level.as_str()) || EnvFilter::try_new(&filter).is_err() {
+    if is_word && !LEVELS.contains(&level.as_str()) || filter.parse::<Targets>().is_err() {
         let fix = "set it to error, warn, info, debug or trace, or to a list such as \"info,actors::raft=debug\"";
         reading.fault("log.level", format!("`{level}` is not a level"), fix);
     }

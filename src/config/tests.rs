@@ -145,6 +145,19 @@ fn the_environment_wins_over_the_file_and_its_errors_name_the_variable() {
 }
 
 #[test]
+fn parameters_are_checked_by_the_rules_that_the_daemon_starts_by() {
+    let told = |line: &str| load(&format!("{SMALL}[postgres.parameters]\n{line}\n")).unwrap_err().to_string();
+    for (line, part) in [
+        ("full_page_writes = \"off\"", "Witch sets it to `on`"),
+        ("port = \"5433\"", "set database.port"),
+        ("wal_keep_size = \"16MB\"", "at least 256MB"),
+        ("synchronous_standby_names = \"*\"", "asynchronously"),
+    ] {
+        assert!(told(line).contains(part), "{part} in {}", told(line));
+    }
+}
+
+#[test]
 fn the_environment_alone_can_be_enough() {
     let variables = [
         ("WITCH_CLUSTER__NAME", "main"),

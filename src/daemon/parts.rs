@@ -139,7 +139,6 @@ pub(super) fn postgres(config: &Config) -> pg::Settings {
         bin_dir: config.postgres.bin_dir.as_deref().map(text),
         data_dir: text(&config.postgres.data_dir),
         state_dir: text(&config.cluster.data_dir),
-        socket_dir: None,
         listen: config.postgres.listen.clone(),
         port: config.database.port,
         user: config.database.user.clone(),

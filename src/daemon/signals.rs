@@ -10,7 +10,7 @@ pub(super) enum Signal {
     Stop,
     /// SIGUSR1: end, and leave the database to the guard; the next daemon takes it over.
     Leave,
-    /// SIGHUP: read the file again.
+    /// SIGHUP: read the file again, which only a new daemon does.
     Reload,
 }
 

@@ -55,7 +55,7 @@ impl Account {
         self.writes_lost.is_some_and(|lost| lost == 0 || !self.must_lose_nothing)
     }
 
-    /// One line a fact, in the order in which they happened.
+    /// One line a fact, in the order in which they happened; the headline stands above them already.
     pub(super) fn lines(&self) -> Vec<String> {
         let mut facts = Vec::new();
         let mut tell = |what: &str, at: Option<u64>| facts.extend(at.map(|at| (at, what.to_owned())));
@@ -69,8 +69,7 @@ impl Account {
         tell(&format!("first write acknowledged again, by n{successor}"), self.first_write_ms);
         tell("all nodes stream again", self.rejoined_ms);
         facts.sort();
-        let mut lines = vec![headline(&self.fault, self.node)];
-        lines.extend(facts.into_iter().map(|(at, what)| format!("  {at:>6} ms  {what}")));
+        let mut lines: Vec<_> = facts.into_iter().map(|(at, what)| format!("  {at:>6} ms  {what}")).collect();
         let mut last = String::new();
         if let Some(outage) = self.outage_ms {
             write!(last, "  the client waited {outage} ms").expect("a string takes all");
@@ -133,7 +132,7 @@ mod tests {
         let told = account("crash", Some(0), true).lines().join("\n");
         assert_eq!(
             told,
-            "crash n1: the server process is killed\n      12 ms  detected: the-rule (a reason)\n      20 ms  fenced: no process of the old server is left\n     140 ms  first write acknowledged again, by n1\n     900 ms  all nodes stream again\n  the client waited 150 ms; acknowledged writes lost: 0"
+            "      12 ms  detected: the-rule (a reason)\n      20 ms  fenced: no process of the old server is left\n     140 ms  first write acknowledged again, by n1\n     900 ms  all nodes stream again\n  the client waited 150 ms; acknowledged writes lost: 0"
         );
     }
 }

@@ -154,7 +154,7 @@ fn time_of_day(millis: u64) -> String {
 fn draw_events(frame: &mut Frame<'_>, scenery: &Scenery<'_>, area: Rect) {
     let mut lines: Vec<String> = scenery.events.iter().cloned().collect();
     // What is under way, as far as it is known.
-    lines.extend(scenery.incident.into_iter().flat_map(|incident| Account::of(incident).lines().into_iter().skip(1)));
+    lines.extend(scenery.incident.into_iter().flat_map(|incident| Account::of(incident).lines()));
     let room = usize::from(area.height.saturating_sub(2));
     let newest = lines.split_off(lines.len().saturating_sub(room));
     let text: Vec<Line<'_>> = newest.into_iter().map(Line::from).collect();

@@ -54,7 +54,7 @@ pub(super) async fn play(stage: &Stage, faults: &[Fault]) -> Result<Verdict> {
         incident.lost = Some(lost.saturating_sub(lost_before));
         lost_before = lost;
         let account = Account::of(&incident);
-        for line in account.lines().iter().skip(1) {
+        for line in account.lines() {
             eprintln!("{line}");
         }
         incidents.push(account);

@@ -72,9 +72,15 @@ fn judge_report(facts: &Facts, state: &ClusterState, called: &str, report: &Repo
     Ok(Candidate { node: report.node, position, priority: report.tags.failover_priority, streaming: database.streaming })
 }
 
-/// How far the primary of the present epoch is known to have written.
+/// How far the primary of the present epoch is known to have written: as it reported, or as its release says, which outlives every restart.
 pub(super) fn written(facts: &Facts, state: &ClusterState) -> Option<Lsn> {
-    facts.written.filter(|(epoch, _)| *epoch == state.epoch).map(|(_, lsn)| lsn)
+    let reported = facts.written.filter(|(epoch, _)| *epoch == state.epoch).map(|(_, lsn)| lsn);
+    reported.max(final_lsn(state))
+}
+
+/// Where the log of the released primary ends, if it stopped cleanly.
+pub(super) fn final_lsn(state: &ClusterState) -> Option<Lsn> {
+    state.primary.as_ref()?.released?.final_lsn
 }
 
 /// Whether that is the database of this cluster (S11).

@@ -12,6 +12,10 @@ use core::time::Duration;
 /// by then it has caught up.
 const SETTLING: Duration = Duration::from_millis(500);
 
+/// From the moment at which it learns of a switchover a node looks at its database many times a second, so what it reports after this time was
+/// seen since.
+const SEEN_ANEW: Duration = Duration::from_millis(100);
+
 /// Everything that was told, newest of each kind.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
@@ -166,6 +170,13 @@ impl Facts {
     /// How long ago the switchover that is under way was first seen.
     pub(super) fn switching_for(&self, now: Timestamp) -> Duration {
         self.switching.map_or(Duration::ZERO, |(_, at)| now.since(at))
+    }
+
+    /// Whether that node was seen streaming since the switchover began. What it reported before may be a second old.
+    pub(super) fn streams_since_the_switchover(&self, node: NodeId) -> bool {
+        let since = self.switching.map(|(_, at)| at + SEEN_ANEW);
+        let anew = self.peers.get(&node).is_some_and(|peer| since.is_some_and(|since| peer.heard_at >= since));
+        anew && self.fresh(node).and_then(|report| report.database.as_ref()).is_some_and(|database| database.streaming)
     }
 
     /// The last report of a node, if it is fresh enough to act upon.

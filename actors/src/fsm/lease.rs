@@ -140,14 +140,19 @@ impl Keeper {
 
     /// Until when a writable server is safe from the guard. None: nothing is held for the epoch that the applied state names.
     pub(super) fn held_until(&self, now: Timestamp, holder: Option<(NodeId, Epoch)>) -> Option<Timestamp> {
-        let (epoch, end) = self.held?;
-        let usable = end - self.timing.kill_margin;
-        (holder == Some((self.node, epoch)) && now < usable).then_some(usable)
+        let (epoch, _) = self.held?;
+        self.guarded_until(now).filter(|_| holder == Some((self.node, epoch)))
     }
 
-    /// When the guard ends a writable server, whatever the log says by then. None: nothing is held.
-    pub(super) fn strikes_at(&self) -> Option<Timestamp> {
-        self.held.map(|(_, end)| end - self.timing.kill_margin)
+    /// Until when the guard lets a writable server live, whatever the applied state says of the epoch.
+    pub(super) fn guarded_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.held.map(|(_, end)| end - self.timing.kill_margin).filter(|until| now < *until)
+    }
+
+    /// Whether a lease is held for an epoch that the applied state has not reached. Only a node that had applied an appointment of its own ever
+    /// brought a lease to its guard, so the state is old and the lease is good: the commit index on disk lags behind a crash.
+    pub(super) fn outruns(&self, now: Timestamp, applied: Epoch) -> bool {
+        self.guarded_until(now).is_some() && self.held.is_some_and(|(epoch, _)| epoch > applied)
     }
 
     /// What is held, for people.
@@ -215,6 +220,16 @@ mod tests {
     }
 
     #[test]
+    fn a_lease_is_of_use_only_in_the_epoch_that_it_was_granted_for() {
+        let mut keeper = keeper();
+        keeper.guarded(Epoch(3), at(4000));
+        assert_eq!(keeper.held_until(at(1100), HOLDER), Some(at(3500)));
+        for holder in [Some((ME, Epoch(2))), Some((ME, Epoch(4))), Some((NodeId(2), Epoch(3))), None] {
+            assert_eq!(keeper.held_until(at(1100), holder), None, "{holder:?}");
+        }
+    }
+
+    #[test]
     fn a_released_epoch_is_never_asked_for_nor_accepted_nor_used_again() {
         let mut keeper = keeper();
         let request = asked(&mut keeper, at(1000));
@@ -271,5 +286,17 @@ mod tests {
         assert_eq!(keeper.held_until(at(1000), HOLDER), Some(at(3500)));
         keeper.guard_began_anew(None);
         assert_eq!(keeper.held_until(at(1000), HOLDER), None, "a new guard knows of no lease");
+    }
+
+    #[test]
+    fn a_lease_outruns_a_state_of_an_earlier_epoch_for_as_long_as_it_lasts() {
+        let mut keeper = keeper();
+        keeper.guard_began_anew(Some((Epoch(3), at(4000))));
+        assert!(keeper.outruns(at(1000), Epoch(2)));
+        assert!(!keeper.outruns(at(1000), Epoch(3)));
+        assert!(!keeper.outruns(at(1000), Epoch(4)), "the lease is the old one");
+        assert!(!keeper.outruns(at(3500), Epoch(2)), "it is over");
+        keeper.release(Epoch(3));
+        assert!(!keeper.outruns(at(1000), Epoch(2)), "it was given up");
     }
 }

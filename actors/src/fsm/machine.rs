@@ -17,11 +17,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// The status is stamped at least this often: whoever reads it can tell a living machine from a wedged one.
-const STAMP: Duration = Duration::from_millis(250);
+/// The status is stamped and a pulse given at least this often: whoever waits for them can tell a living machine from a wedged one.
+pub const STAMP: Duration = Duration::from_millis(250);
 /// A report that says nothing new is made so often.
 const REPORT: Duration = Duration::from_secs(1);
-/// While something is under way the machine looks again after this time, whether or not anything was told.
+/// While something is under way the machine looks again after this time, whether or not anything was told; a switchover waits for what others
+/// report, so they do then as well.
 const BUSY: Duration = Duration::from_millis(50);
 /// A proposal that has not shown in the state is made again after this time.
 const REPROPOSE: Duration = Duration::from_millis(250);
@@ -214,7 +215,8 @@ impl MachineTrait for Machine {
 
 impl Machine {
     fn next_wake(&self, now: Timestamp) -> Timestamp {
-        let mut at = now + STAMP;
+        // Counted from the last stamp: a step that stamps nothing must not put the next one off.
+        let mut at = self.stamped_at.unwrap_or(now) + STAMP;
         if let Some((node, epoch)) = self.facts.holder()
             && node == self.config.node
             && epoch > self.keeper.released()
@@ -222,12 +224,8 @@ impl Machine {
         {
             at = at.min(self.keeper.due_at(now).max(now + Duration::from_millis(1)));
         }
-        if let Some(until) = self.keeper.held_until(now, self.facts.holder()) {
+        if let Some(until) = self.keeper.guarded_until(now) {
             at = at.min(until);
-        }
-        // Without a log, too, the end of what the guard holds is not slept through.
-        if let Some(strike) = self.keeper.strikes_at().filter(|strike| self.facts.state.is_none() && *strike > now) {
-            at = at.min(strike);
         }
         if self.is_busy() {
             at = at.min(now + BUSY);

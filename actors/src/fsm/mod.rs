@@ -23,7 +23,7 @@ mod view;
 
 pub use config::Config;
 pub use io::{Effect, Input};
-pub use machine::Machine;
+pub use machine::{Machine, STAMP};
 pub use newest::Newest;
 pub use request::{Refusal, Request};
 pub use rules::document;

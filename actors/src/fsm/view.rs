@@ -1,6 +1,6 @@
 //! From facts to the two small views that the tables look at.
 
-use super::candidates::{all, best, is_ours, judge};
+use super::candidates::{all, best, final_lsn, is_ours, judge};
 use super::config::Config;
 use super::facts::Facts;
 use super::founding::{Founding, founder};
@@ -22,16 +22,17 @@ const LEADERLESS_MAX: Duration = Duration::from_secs(3);
 pub(super) fn of_node(facts: &Facts, config: &Config, keeper: &Keeper, now: Timestamp, leaving: Leaving, proved_gone: bool) -> node::View {
     let state = facts.state.as_ref();
     let holder = facts.holder();
-    // Without a log nobody can say for which epoch a lease should be. It may be lost for good, and the guard stopped: so a lease that the
-    // guard told of counts as long as it lasts, and not a moment longer.
+    // Before the log is read as far as it was known when the lease was taken, nobody can say for which epoch a lease should be. The log may be lost
+    // for good, and the guard stopped: so a lease that the guard told of counts as long as it lasts, and not a moment longer.
+    let caught_up = state.filter(|state| !keeper.outruns(now, state.epoch));
     let lease = match (keeper.held_until(now, holder), facts.guard_found) {
         (Some(_), _) => Lease::Held,
-        (None, true) if state.is_some() || keeper.strikes_at().is_none_or(|strike| now >= strike) => Lease::Missing,
+        (None, true) if caught_up.is_some() || keeper.guarded_until(now).is_none() => Lease::Missing,
         (None, _) => Lease::Unknown,
     };
     let recorded = holder.is_some_and(|(node, epoch)| node == config.node && epoch <= keeper.released());
     node::View {
-        appointment: appointment(state, config.node),
+        appointment: appointment(caught_up, config.node),
         lease,
         local: facts.own.as_ref().map_or(Local::Unknown, |own| local(state, &own.database)),
         leaving: if recorded { Leaving::Recorded } else { leaving },
@@ -101,6 +102,7 @@ pub(super) fn of_leader(facts: &Facts, config: &Config, state: &ClusterState, no
         switching: switching(facts, config, state, now),
         candidate: candidate(facts, config, state, old, now),
         old_is_well: old.is_some_and(|node| is_well(facts, state, node)),
+        old_may_return: old.is_some_and(|node| facts.fresh(node).is_none()) && facts.ready_for(now) < config.timing.wait() * 2,
         newly_appointed: facts.appointed_for(now) < config.timing.ttl / 2,
     }
 }
@@ -130,9 +132,7 @@ fn tells_position(facts: &Facts, node: NodeId) -> bool {
 }
 
 fn candidate(facts: &Facts, config: &Config, state: &ClusterState, old: Option<NodeId>, now: Timestamp) -> Candidate {
-    if best(facts, state, old).is_none() {
-        return Candidate::None;
-    }
+    let Some(best) = best(facts, state, old) else { return Candidate::None };
     let moving = match facts.leadership.gate {
         Gate::Released => facts.released_for(now) < POSITIONS_MAX && all(facts, state, old).any(|candidate| candidate.streaming),
         // Nobody knows how far the primary was, as after a power failure: nobody is chosen before everybody had the time to speak.
@@ -142,7 +142,11 @@ fn candidate(facts: &Facts, config: &Config, state: &ClusterState, old: Option<N
         }
         Gate::Closed | Gate::Lapsed => false,
     };
-    if moving && state.primary.is_some() { Candidate::Moving } else { Candidate::Settled }
+    match final_lsn(state) {
+        _ if moving && state.primary.is_some() => Candidate::Moving,
+        Some(end) if best.position.lsn < end => Candidate::Short,
+        _ => Candidate::Settled,
+    }
 }
 
 /// Whether the old primary could lead again.

@@ -322,6 +322,7 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, WireError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::golden;
     use alloc::vec;
 
     fn launch(argument: &str) -> Asked {
@@ -350,6 +351,43 @@ mod tests {
     fn the_form_of_hello_never_changes() {
         let hello = Asked { id: 0, request: Request::Hello { protocol: 1 } };
         assert_eq!(encode(&hello).unwrap(), b"\x82\xa2id\x00\xa7request\x81\xa5Hello\x81\xa8protocol\x01");
+    }
+
+    /// A new daemon meets an old guard, so a changed byte needs a higher `PROTOCOL`, which has a file of its own here.
+    #[test]
+    fn the_frames_of_this_protocol_are_as_they_were() {
+        let at = Timestamp::from_micros(1_000_000);
+        let lease = Lease { epoch: Epoch(7), end: at };
+        let exit = Exit { pid: Some(42), status: Some(ExitStatus::Signal(9)), cause: ExitCause::LeaseOver, survivors_killed: 3, at };
+        let server = ServerStatus { pid: Some(42), as_primary: Some(Epoch(7)), writable: true, ending: false };
+        let status = Status { server: Some(server), lease: Some(lease), dropped: Some(Epoch(6)), last_exit: Some(exit) };
+        let identity = Identity { protocol: PROTOCOL, pid: 41, pgdata: "/data".into(), kill_margin: Duration::from_millis(500) };
+        let asked = |request| encode(&Asked { id: 3, request }).unwrap();
+        let answer = |answer| encode(&Said::Answer { id: 3, answer }).unwrap();
+        let refused = |refusal| answer(Answer::Refused(refusal));
+        let epoch = Epoch(7);
+        let frames = golden::frames([
+            ("hello", asked(Request::Hello { protocol: PROTOCOL })),
+            ("status", asked(Request::Status)),
+            ("start", encode(&launch("/data")).unwrap()),
+            ("expect-promotion", asked(Request::ExpectPromotion { epoch })),
+            ("stop-fast", asked(Request::Stop(StopMode::Fast))),
+            ("kill", asked(Request::Kill)),
+            ("lease", asked(Request::Lease { epoch, end: at })),
+            ("drop-lease", asked(Request::DropLease { epoch })),
+            ("quit", asked(Request::Quit)),
+            ("is", answer(Answer::Hello(identity))),
+            ("stands", answer(Answer::Status(status))),
+            ("started", answer(Answer::Started { pid: 42 })),
+            ("leased", answer(Answer::Leased { end: at })),
+            ("done", answer(Answer::Done)),
+            ("no-lease", refused(Refusal::NoLease { epoch })),
+            ("dropped", refused(Refusal::Dropped { epoch: Epoch(6), dropped: epoch })),
+            ("outdated", refused(Refusal::Outdated { epoch: Epoch(6), current: epoch })),
+            ("no-server", refused(Refusal::NoServer)),
+            ("exited", encode(&Said::ServerExited(exit)).unwrap()),
+        ]);
+        golden::must_be(&alloc::format!("guard/testdata/frames-{PROTOCOL}.txt"), &frames);
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod operations;
 mod aside;
 mod kill;
 mod launch;
+mod lock_files;
 mod look;
 mod server_log;
 mod tether;

@@ -1,6 +1,6 @@
 //! What a node's file says of its PostgreSQL: where it lies, whom it trusts, how it is set.
 
-use super::owned::{self, OWNED};
+use super::owned;
 use crate::model::NodeId;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -45,8 +45,6 @@ pub struct Settings {
     pub data_dir: String,
     /// Witch's own folder (`cluster.data_dir`): the marker, the passfile, the WAL that was kept aside.
     pub state_dir: String,
-    /// Where the Unix socket lies. None: in the state folder.
-    pub socket_dir: Option<String>,
     /// `listen_addresses`.
     pub listen: String,
     /// The port of the server.
@@ -77,15 +75,12 @@ impl Settings {
         format!("witch_{node}")
     }
 
-    /// Where the Unix socket lies: as configured, else the first of the state folder and the data directory whose path is short enough.
-    /// None: there is no such folder, and the server is reached over TCP only.
+    /// Where the Unix socket lies: the first of the state folder and the data directory whose path is short enough. None: neither is, and
+    /// the server is reached over TCP only.
     #[must_use]
     pub fn socket_dir(&self) -> Option<&str> {
         let fits = |dir: &&str| dir.len() + "/.s.PGSQL.".len() + format!("{}", self.port).len() <= SOCKET_PATH_MAX;
-        match &self.socket_dir {
-            Some(dir) => Some(dir),
-            None => [self.state_dir.as_str(), self.data_dir.as_str()].into_iter().find(fits),
-        }
+        [self.state_dir.as_str(), self.data_dir.as_str()].into_iter().find(fits)
     }
 
     /// The file with the passwords for `pg_basebackup`, `pg_rewind` and the standby's receiver.
@@ -141,13 +136,6 @@ impl Settings {
                 self.state_dir
             ));
         }
-        if let Some(dir) = &self.socket_dir
-            && dir.len() + format!("/.s.PGSQL.{}", self.port).len() > SOCKET_PATH_MAX
-        {
-            faults.push(format!(
-                "postgres.socket_dir: the path of a Unix socket may have {SOCKET_PATH_MAX} bytes, and in `{dir}` it has more; choose a shorter one"
-            ));
-        }
         for line in &self.pg_hba {
             if line.chars().any(|c| matches!(c, '\n' | '\r' | '\0')) {
                 faults.push(format!("postgres.pg_hba: `{}` is more than one line; write one entry a line", line.escape_debug()));
@@ -157,7 +145,8 @@ impl Settings {
             faults.extend(owned::initdb_fault(argument));
         }
         for (name, value) in &self.parameters {
-            faults.extend(owned::parameter_fault(OWNED, name, value));
+            let refused = owned::parameter_fault(name, value);
+            faults.extend(refused.map(|owned::Refused { rule, fix }| format!("postgres.parameters.{name}: {rule}; {fix}")));
         }
         faults
     }
@@ -179,7 +168,6 @@ pub(super) mod tests {
             bin_dir: None,
             data_dir: "/data".into(),
             state_dir: "/state".into(),
-            socket_dir: None,
             listen: "*".into(),
             port: 5432,
             user: "witch".into(),
@@ -221,7 +209,8 @@ pub(super) mod tests {
         assert!(only_fault(|all| all.user = String::new()).contains("database.user"));
         assert!(only_fault(|all| all.state_dir = "/data/witch".into()).contains("inside postgres.data_dir"));
         assert!(only_fault(|all| all.data_dir = "data".into()).contains("absolute"));
-        assert!(only_fault(|all| all.socket_dir = Some("/".repeat(100))).contains("Unix socket"));
+        assert!(parameter("config_file", "/etc/x").contains("remove it"));
+        assert!(parameter("synchronous_standby_names", "*").contains("asynchronously"));
         assert!(only_fault(|all| all.pg_hba.push("a\nb".into())).contains("pg_hba"));
         assert!(only_fault(|all| all.password = Some(Secret::new("a\nb".into()))).contains("database.password"));
     }
@@ -234,7 +223,5 @@ pub(super) mod tests {
         assert_eq!(settings.socket_dir(), Some("/data"));
         settings.data_dir = settings.state_dir.clone();
         assert_eq!(settings.socket_dir(), None);
-        settings.socket_dir = Some("/run".into());
-        assert_eq!(settings.socket_dir(), Some("/run"));
     }
 }

@@ -52,6 +52,8 @@ pub struct Machine {
     ladder: Ladder,
     founded: Option<SystemIdentifier>,
     checkpointed: bool,
+    /// Since when the server is cleanly stopped and the end of its log is not known.
+    endless_since: Option<Timestamp>,
     /// The row that holds, and since when.
     rule: Option<(&'static Rule, Timestamp)>,
     kill_again: Timestamp,
@@ -125,6 +127,7 @@ impl Machine {
             ladder: Ladder::default(),
             founded: None,
             checkpointed: false,
+            endless_since: None,
             rule: None,
             kill_again: Timestamp::default(),
             killed: false,
@@ -173,6 +176,7 @@ impl crate::machine::Machine for Machine {
         self.climb(now);
         self.decide(now, &mut effects);
         self.time_the_start(now);
+        self.time_the_end(now);
         self.look(now, &mut effects);
         let due = self.check_health(now, &mut effects);
         self.report(now, due, &mut effects);

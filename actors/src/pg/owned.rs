@@ -71,8 +71,12 @@ pub static OWNED: &[Owned] = &[
     at_start("data_directory", Value::Key("postgres.data_dir"), "a configuration file must not lead the server elsewhere"),
     at_start("listen_addresses", Value::Key("postgres.listen"), "peers reach the database where the members' records say"),
     at_start("port", Value::Key("database.port"), "peers reach the database where the members' records say"),
-    at_start("unix_socket_directories", Value::Key("postgres.socket_dir"), "Witch speaks to its own server over this socket"),
-    at_start("hba_file", Value::Computed("pg_hba.conf in the data directory"), "Witch writes it from postgres.pg_hba"),
+    at_start(
+        "unix_socket_directories",
+        Value::Computed("cluster.data_dir, where a socket's path fits"),
+        "Witch speaks to its own server over this socket",
+    ),
+    at_start("hba_file", Value::Key("postgres.pg_hba"), "Witch writes it into the data directory"),
     at_start("cluster_name", Value::Key("cluster.name"), "the process list shows whose server it is"),
     at_start("wal_level", Value::OneOf(&["replica", "logical"]), "standbys need the whole log"),
     at_start("hot_standby", Value::Fixed("on"), "a standby that nobody can ask cannot report how far it is"),
@@ -86,8 +90,8 @@ pub static OWNED: &[Owned] = &[
         "after a crash the server first brings its directory to disk: file by file that takes seconds, during which nobody can write",
     )
     .since(14),
-    at_start("logging_collector", Value::Fixed("off"), "the server's log goes to standard error, beside Witch's own"),
-    at_reload("log_destination", Value::Fixed("stderr"), "the server's log goes to standard error, beside Witch's own"),
+    at_start("logging_collector", Value::Fixed("off"), "the server's log goes to postgres.log in cluster.data_dir, where Witch reads it"),
+    at_reload("log_destination", Value::Fixed("stderr"), "the server's log goes to postgres.log in cluster.data_dir, where Witch reads it"),
     at_reload("full_page_writes", Value::Fixed("on"), "pg_rewind and pg_basebackup need whole pages in the log"),
     at_reload("primary_conninfo", Value::Computed("the member record of the primary"), "a standby follows the primary that was appointed"),
     at_reload("primary_slot_name", Value::Computed("witch_<node_id>"), "the primary keeps what this standby has not yet received"),
@@ -112,6 +116,13 @@ pub static OWNED: &[Owned] = &[
 /// Settings that name a target for recovery, or are gone since PostgreSQL 16, and would make a standby end its recovery on its own.
 const ENDS_RECOVERY: [&str; 2] = ["recovery_target", "promote_trigger_file"];
 
+/// Settings that Witch does not make and nobody may make here, with what stands against it.
+const UNWANTED: [(&str, &str); 3] = [
+    ("config_file", "the configuration lies in the data directory, where Witch includes its own"),
+    ("ident_file", "it lies in the data directory"),
+    ("synchronous_standby_names", "this version of witch replicates asynchronously, and would not know whom a commit waits for"),
+];
+
 /// Whether a line for this setting in `postgresql.auto.conf` has to go.
 #[must_use]
 pub fn is_stripped(name: &str) -> bool {
@@ -119,39 +130,51 @@ pub fn is_stripped(name: &str) -> bool {
         || OWNED.iter().any(|owned| owned.name == name && !matches!(owned.value, Value::Default(_)))
 }
 
+/// Why a line of a file cannot stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The rule that it breaks.
+    pub rule: String,
+    /// What to do.
+    pub fix: String,
+}
+
 /// What is wrong with a line of `[postgres.parameters]`. None: nothing.
-pub(super) fn parameter_fault(table: &[Owned], name: &str, value: &str) -> Option<String> {
-    let key = format!("postgres.parameters.{name}");
+#[must_use]
+pub fn parameter_fault(name: &str, value: &str) -> Option<Refused> {
+    let refused = |rule: String, fix: &str| Some(Refused { rule, fix: String::from(fix) });
     let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.".contains(&byte));
     if !plain {
-        return Some(format!(
-            "{key}: a parameter's name has small letters, digits, `_` and `.` only; write it as PostgreSQL's manual does"
-        ));
+        let rule = "a parameter's name has small letters, digits, `_` and `.` only";
+        return refused(String::from(rule), "write it as PostgreSQL's manual does");
     }
     if value.chars().any(|c| matches!(c, '\n' | '\r' | '\0')) {
-        return Some(format!("{key}: the value has more than one line; write it on one"));
+        return refused(String::from("the value has more than one line"), "write it on one");
     }
-    if ENDS_RECOVERY.iter().any(|prefix| name.starts_with(prefix)) && !table.iter().any(|owned| owned.name == name) {
-        return Some(format!("{key}: it would end a standby's recovery behind Witch's back; remove it"));
+    if let Some((_, because)) = UNWANTED.iter().find(|(unwanted, _)| *unwanted == name) {
+        return refused(String::from(*because), "remove it");
     }
-    let owned = table.iter().find(|owned| owned.name == name)?;
+    let Some(owned) = OWNED.iter().find(|owned| owned.name == name) else {
+        let ends = ENDS_RECOVERY.iter().any(|prefix| name.starts_with(prefix));
+        return if ends { refused(String::from("it would end a standby's recovery behind Witch's back"), "remove it") } else { None };
+    };
     let because = owned.because;
     match owned.value {
-        Value::Fixed(fixed) => Some(format!("{key}: Witch sets it to `{fixed}` ({because}); remove it")),
-        Value::Key(other) => Some(format!("{key}: Witch sets it from {other} ({because}); set that, and remove this")),
-        Value::Computed(from) => Some(format!("{key}: Witch sets it from {from} ({because}); remove it")),
+        Value::Fixed(fixed) => refused(format!("Witch sets it to `{fixed}`: {because}"), "remove it"),
+        Value::Key(other) => refused(format!("Witch sets it from {other}: {because}"), &format!("set {other}, and remove this")),
+        Value::Computed(from) => refused(format!("Witch sets it from {from}: {because}"), "remove it"),
         Value::Count(least) => match value.trim().parse::<u32>() {
             Ok(count) if count >= least => None,
-            _ => Some(format!("{key}: must be a number of at least {least}, not `{value}` ({because})")),
+            _ => refused(format!("`{value}` is no number of at least {least}: {because}"), "raise it, or remove it"),
         },
         Value::Megabytes(least) => match megabytes(value) {
             Some(size) if size >= least => None,
-            _ => Some(format!("{key}: must be at least {least}MB, not `{value}` ({because})")),
+            _ => refused(format!("`{value}` is no size of at least {least}MB: {because}"), "raise it, or remove it"),
         },
-        Value::OneOf(choices) => {
-            (!choices.contains(&value)).then(|| format!("{key}: must be one of {}, not `{value}` ({because})", choices.join(", ")))
+        Value::OneOf(choices) if !choices.contains(&value) => {
+            refused(format!("`{value}` is not one of {}: {because}", choices.join(", ")), "choose one of them, or remove it")
         }
-        Value::Default(_) => None,
+        Value::OneOf(_) | Value::Default(_) => None,
     }
 }
 

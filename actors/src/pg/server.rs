@@ -147,7 +147,7 @@ fn is_surely_standby(seen: &Observation, run: Option<&Run>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Directory, Lsn, Position, SystemIdentifier, Timeline};
+    use crate::model::{Directory, Epoch, Lsn, NodeId, Position, SystemIdentifier, Timeline};
     use crate::pg::{Control, Sight};
 
     fn seen(standby_signal: bool, phase: Phase, in_recovery: Option<bool>) -> Observation {
@@ -233,6 +233,21 @@ mod tests {
         assert_eq!(derive(&silent(true), None, None, 3), Server::StartingPrimary, "nothing is known of it");
         assert_eq!(derive(&silent(true), None, Some(Kind::StartPrimary), 3), Server::StartingPrimary);
         assert_eq!(derive(&silent(true), None, Some(Kind::StartStandby), 3), Server::StartingStandby);
+    }
+
+    #[test]
+    fn a_standby_is_aimed_only_at_whom_it_was_told_to_follow() {
+        let endpoint = |host: &str| Endpoint { host: host.into(), port: 5432 };
+        let primary = Upstream {
+            node: NodeId(2),
+            epoch: Epoch(2),
+            database: endpoint("two"),
+            system_identifier: SystemIdentifier(7),
+            promotion: None,
+        };
+        assert!(!run().is_aimed_at(&primary));
+        assert!(!Run { aimed: Some(endpoint("one")), ..run() }.is_aimed_at(&primary), "the primary before");
+        assert!(Run { aimed: Some(endpoint("two")), ..run() }.is_aimed_at(&primary));
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl std::fmt::Debug for Wires {
 /// The actor for one peer. `address` is where its facts are to be told.
 #[must_use]
 pub fn child(peer: NodeId, config: Config, clock: Clock, address: Address<Input>, wires: Wires) -> Child {
-    Child::new("probe", clock, address, move || {
+    Child::new(format!("probe {peer}"), clock, address, move || {
         let hands = ProbeHands { peer, timeout: config.timeout, wires: wires.clone() };
         let newest = Arc::clone(&wires.newest);
         Ok(Life::knowing(Probe::new(peer, config), hands, move || newest().map(Input::Reported).into_iter().collect()))

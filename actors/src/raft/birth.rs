@@ -1,9 +1,9 @@
 //! How a cluster is born, and how a node that lost its log is told from one that never had one (S13).
 //!
 //! A birth takes three looks around. A node that sees every node of its file, none of them born and all of its own opinion, *prepares*: it
-//! draws a Raft id and keeps it durably. A prepared node that sees everybody's id names the birth which these ids make, by its digest. And
-//! once everybody names the same birth, it is born. So two nodes are never born into different clusters, not even if one of them loses its
-//! disk in between; and after a crash in the middle the nodes look around again and go on.
+//! draws a Raft id and keeps it durably. A prepared node that sees everybody's id agrees, durably and for good, to the birth which these ids
+//! make, and names it by its digest. And once everybody names the same birth, it is born. So two nodes are never born into different clusters,
+//! not even if all but one of them lose their disks in between; and after a crash in the middle the nodes look around again and go on.
 
 use super::draw::digest;
 use super::{Introduction, Phase, SnapshotImage, wire};
@@ -176,7 +176,7 @@ mod tests {
         assert!(matches!(look(&own, &two, &three), Prospect::Named(_)), "node 3 has not said so yet");
         three.birth = birth;
         assert_eq!(look(&own, &two, &three), Prospect::Born(image));
-        // Node 3 lost its disk and drew another id: whatever was named before is void.
+        // Node 3 lost its disk and drew another id: that would be another birth.
         three.raft_id = Some(RaftId(99));
         assert!(matches!(look(&own, &two, &three), Prospect::Named(_)));
     }

@@ -110,7 +110,8 @@ pub struct Identity {
     pub joining: bool,
     /// The members as this node's file named them when it was prepared.
     pub members: Vec<Member>,
-    /// The digest of the birth, see [`super::Introduction::birth`].
+    /// The digest of the birth that it comes from, that it joins, or, while it is only prepared, that it has agreed to. See
+    /// [`super::Introduction::birth`].
     pub birth: Option<u64>,
 }
 

@@ -119,6 +119,15 @@ mod tests {
     }
 
     #[test]
+    fn a_round_confirms_only_the_request_that_it_was_begun_for() {
+        let mut grants = Grants::new(9);
+        let context = grants.note(at(1), NodeId(1), request(1), PATIENCE);
+        grants.note(at(2), NodeId(1), request(2), PATIENCE);
+        grants.confirm(&context, 50);
+        assert_eq!(grants.take_due(50), [(NodeId(1), request(1))], "the second came after the round began");
+    }
+
+    #[test]
     fn another_terms_round_confirms_nothing() {
         let mut grants = Grants::new(9);
         grants.note(at(1), NodeId(1), request(1), PATIENCE);

@@ -52,8 +52,6 @@ pub struct Machine {
     peers: Peers,
     /// Of the rounds that this process has answered. It belongs to the host, not to the log: it outlives a change of the Raft id.
     memory: Memory,
-    /// The birth that a prepared node names.
-    named: Option<u64>,
     next_tick: Timestamp,
     /// So many ticks from the next one on only count: nobody is woken for them.
     idle_ticks: u32,
@@ -103,7 +101,6 @@ impl Machine {
             disk: Disk::holding(durable),
             peers: Peers::default(),
             memory: Memory::new(now),
-            named: None,
             next_tick: now,
             idle_ticks: 0,
             introduce_at: now,

@@ -20,4 +20,4 @@ pub use address::Address;
 #[cfg(feature = "shell")]
 pub use shell::{Hands, Parcel};
 #[cfg(feature = "shell")]
-pub use supervisor::{Child, Facts, GaveUp, Life, Tree};
+pub use supervisor::{Child, Facts, GaveUp, Life, Name, Tree};

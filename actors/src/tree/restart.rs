@@ -80,6 +80,13 @@ mod tests {
     }
 
     #[test]
+    fn deaths_count_together_for_as_long_as_the_window() {
+        let mut window = RestartWindow::new(RestartPolicy::default());
+        let verdicts: Vec<_> = (0..6).map(|i| window.died(at(i * 6000))).collect();
+        assert_eq!(verdicts.last(), Some(&Verdict::GiveUp));
+    }
+
+    #[test]
     fn deaths_are_forgotten_after_the_window() {
         let mut window = RestartWindow::new(RestartPolicy::default());
         for i in 0..100 {

@@ -5,7 +5,7 @@
 
 use super::address::Address;
 use super::clock::Clock;
-use super::supervisor::Facts;
+use super::supervisor::{Facts, Name};
 use crate::machine::{Machine, Timestamp, Woken};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::error::Error;
@@ -56,7 +56,7 @@ pub(super) struct Carried<M: Machine, H> {
 
 /// What a shell starts with.
 pub(super) struct Start<M: Machine, H> {
-    pub(super) name: &'static str,
+    pub(super) name: Name,
     pub(super) machine: M,
     pub(super) hands: H,
     pub(super) facts: Facts<M>,
@@ -90,7 +90,7 @@ where
 
     async fn pre_start(&self, _: ActorRef<Self::Msg>, start: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
         let Start { name, machine, hands, facts, clock, address } = start;
-        let span = tracing::error_span!("actor", name);
+        let span = tracing::error_span!("actor", %name);
         Ok(Carried { span, machine, hands, clock, address, alarm: Alarm::default(), facts: Some(facts) })
     }
 

@@ -11,6 +11,7 @@ use super::task::Task;
 use crate::machine::Machine;
 use futures::future::BoxFuture;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use std::borrow::Cow;
 use std::error::Error;
 use tokio::sync::mpsc;
 
@@ -46,11 +47,14 @@ impl<M: Machine, H> std::fmt::Debug for Life<M, H> {
     }
 }
 
+/// What a child is called in the log: a word, or one with the number of whatever there are several for.
+pub type Name = Cow<'static, str>;
+
 type Starter = Box<dyn Fn(ActorCell) -> BoxFuture<'static, Result<ActorCell, String>> + Send + Sync>;
 
 /// How to start a child, again and again.
 pub struct Child {
-    name: &'static str,
+    name: Name,
     start: Starter,
 }
 
@@ -62,15 +66,17 @@ impl std::fmt::Debug for Child {
 
 impl Child {
     /// A machine with its hands. `make` is called for every life of the actor, and reads what it needs from where it survives.
-    pub fn new<M, H, F>(name: &'static str, clock: Clock, address: Address<M::Input>, make: F) -> Self
+    pub fn new<M, H, F>(name: impl Into<Name>, clock: Clock, address: Address<M::Input>, make: F) -> Self
     where
         M: Machine,
         H: Hands<M>,
         F: Fn() -> Result<Life<M, H>, Box<dyn Error + Send + Sync>> + Send + Sync + 'static,
     {
+        let name = name.into();
+        let called = name.clone();
         let start = Box::new(move |supervisor: ActorCell| -> BoxFuture<'static, Result<ActorCell, String>> {
             let made = make();
-            let address = address.clone();
+            let (name, address) = (called.clone(), address.clone());
             Box::pin(async move {
                 let Life { machine, hands, facts } = made.map_err(|error| error.to_string())?;
                 let start = Start { name, machine, hands, facts, clock, address };
@@ -84,7 +90,7 @@ impl Child {
 
     /// A future in place of a machine, for the one actor that has none: the API. `make` is called for every life. The future ends with its
     /// actor; a panic or an error in it is the actor's death. A future that returns `Ok` has finished for good and is not started again.
-    pub fn task<F, T>(name: &'static str, make: F) -> Self
+    pub fn task<F, T>(name: impl Into<Name>, make: F) -> Self
     where
         F: Fn() -> T + Send + Sync + 'static,
         T: Future<Output = Result<(), Box<dyn Error + Send + Sync>>> + Send + 'static,
@@ -96,7 +102,7 @@ impl Child {
                 Ok(actor.get_cell())
             })
         });
-        Self { name, start }
+        Self { name: name.into(), start }
     }
 }
 
@@ -105,7 +111,7 @@ impl Child {
 #[error("the actor `{actor}` died too often; its last cause: {cause}")]
 pub struct GaveUp {
     /// The child.
-    pub actor: &'static str,
+    pub actor: Name,
     /// Its last cause of death.
     pub cause: String,
 }
@@ -124,21 +130,20 @@ impl Tree {
     /// The first child that could not be started, and why.
     pub async fn start(clock: Clock, policy: RestartPolicy, children: Vec<Child>) -> Result<Self, GaveUp> {
         let (escalate, gave_up) = mpsc::channel(1);
-        let names: Vec<_> = children.iter().map(|child| child.name).collect();
+        let first = children.first().map_or(Cow::Borrowed("supervisor"), |child| child.name.clone());
         let plan = Plan { clock, policy, children, escalate };
-        let (supervisor, _) = Actor::spawn(None, Supervisor, plan)
-            .await
-            .map_err(|error| GaveUp { actor: names.first().copied().unwrap_or("supervisor"), cause: error.to_string() })?;
+        let (supervisor, _) =
+            Actor::spawn(None, Supervisor, plan).await.map_err(|error| GaveUp { actor: first, cause: error.to_string() })?;
         Ok(Self { supervisor, gave_up })
     }
 
     /// Waits until the tree gives up. Never returns while it is well.
     pub async fn gave_up(&mut self) -> GaveUp {
-        let silent = || GaveUp { actor: "supervisor", cause: "it ended without a word".to_owned() };
+        let silent = || GaveUp { actor: Cow::Borrowed("supervisor"), cause: "it ended without a word".to_owned() };
         self.gave_up.recv().await.unwrap_or_else(silent)
     }
 
-    /// Ends a child by name, as if it had died; the supervisor restarts it. For tests.
+    /// Ends the child of that name, or the first of that kind, as if it had died; the supervisor restarts it. For tests.
     pub fn kill(&self, child: &'static str) {
         // A supervisor that is gone has no children to kill.
         let _ = self.supervisor.send_message(Note::Kill(child));
@@ -186,10 +191,10 @@ impl Watch {
         let now = self.clock.now();
         let Some(watched) = self.children.get_mut(index) else { return };
         watched.life = None;
-        let actor = watched.child.name;
+        let actor = watched.child.name.clone();
         match watched.window.died(now) {
             Verdict::Restart(delay) => {
-                tracing::error!(actor, cause, delay_ms = delay.as_millis(), "an actor died and is restarted");
+                tracing::error!(%actor, cause, delay_ms = delay.as_millis(), "an actor died and is restarted");
                 let supervisor = supervisor.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(delay).await;
@@ -198,7 +203,7 @@ impl Watch {
                 });
             }
             Verdict::GiveUp => {
-                tracing::error!(actor, cause, "an actor dies again and again: giving up");
+                tracing::error!(%actor, cause, "an actor dies again and again: giving up");
                 // Full means that somebody escalated before us.
                 let _ = self.escalate.try_send(GaveUp { actor, cause });
             }
@@ -230,9 +235,8 @@ impl Actor for Supervisor {
                 }
             }
             Note::Kill(name) => {
-                if let Some(life) =
-                    watch.children.iter().find(|watched| watched.child.name == name).and_then(|watched| watched.life.clone())
-                {
+                let is_it = |watched: &&Watched| watched.child.name.split(' ').next() == Some(name);
+                if let Some(life) = watch.children.iter().find(is_it).and_then(|watched| watched.life.clone()) {
                     life.kill();
                 }
             }

@@ -249,7 +249,6 @@ async fn site(number: u64, folder: &TempDir) -> Site {
         bin_dir: std::env::var("WITCH_TEST_BIN_DIR").ok(),
         data_dir: within("data"),
         state_dir: within("state"),
-        socket_dir: None,
         listen: "127.0.0.1".into(),
         port: TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port(),
         user: "witch".into(),

@@ -63,7 +63,6 @@ impl Node {
             bin_dir: std::env::var("WITCH_TEST_BIN_DIR").ok(),
             data_dir: within("data"),
             state_dir: within("state"),
-            socket_dir: None,
             listen: "127.0.0.1".into(),
             port: TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port(),
             user: "witch".into(),

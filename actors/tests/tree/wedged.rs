@@ -31,7 +31,7 @@ async fn a_wedged_fsm_stops_the_pulse_and_the_guard_ends_the_server_in_time() {
     let (world, mut node) = alone().await;
     until(Duration::from_secs(1), "the watchdog is petted", || pets(&world, &node)).await;
     node.ward.infect("fsm", Illness::Wedged);
-    pass(Duration::from_millis(300)).await;
+    pass(watchdog::Config::default().pulse_age_max + Duration::from_millis(50)).await;
     node.pulse.mark_unchanged();
     assert!(!pets(&world, &node), "the last pulse is too old");
 

@@ -23,9 +23,9 @@ const LATE_ANSWER: Duration = Duration::from_secs(10);
 /// How long a switchover may take before its asker gives up.
 const SWITCHOVER_DEADLINE: Duration = Duration::from_secs(30);
 /// The superuser that Witch and the test's clients use.
-const USER: &str = "witch";
-const PASSWORD: &str = "a database password";
-const TOKEN: &str = "a-token-that-every-node-knows";
+pub(super) const USER: &str = "witch";
+pub(super) const PASSWORD: &str = "a database password";
+pub(super) const TOKEN: &str = "a-token-that-every-node-knows";
 
 /// How a cluster shall be.
 #[derive(Debug)]
@@ -40,6 +40,17 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// What the nodes run.
+    pub(super) const fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
+    /// The keys that are set on one node beside what every node needs.
+    pub(super) fn settings_of(&self, node: usize) -> impl Iterator<Item = (&str, &Value)> {
+        let here = self.settings.iter().filter(move |(only, ..)| only.is_none_or(|only| only == node));
+        here.map(|(_, key, value)| (key.as_str(), value))
+    }
+
     /// How many nodes; three unless told otherwise.
     #[must_use]
     pub const fn nodes(mut self, nodes: usize) -> Self {

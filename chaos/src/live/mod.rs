@@ -6,28 +6,36 @@
 
 mod clock;
 mod cluster;
+mod compose;
 mod config_file;
 mod faults;
+mod host_shim;
+mod hosts;
 mod http;
 mod incident;
+mod namespaces;
 mod network;
 mod node;
 mod ports;
+mod pressure;
 mod process;
 mod programs;
 mod scratch;
 mod split_brain;
-mod sql;
+pub(crate) mod sql;
 mod unprivileged;
 mod usage;
 mod writer;
 
 pub use clock::now;
 pub use cluster::{Builder, Cluster};
+pub use compose::ComposeHosts;
 pub use config_file::ConfigFile;
 pub use faults::{Fault, ScriptError};
+pub use hosts::{Disk, Door, Folder, Hosts, Part, Place, Pressure, Slowness, Verb, Way};
 pub use http::{Answer, request};
 pub use incident::{Incident, Look};
+pub use namespaces::NamespaceHosts;
 pub use network::{Cut, Network, Route};
 pub use node::Node;
 pub use process::Pid;

@@ -11,6 +11,7 @@
 //! to another, so each direction of each pair is cut by itself, silently, as by a cable; nobody gets an ICMP answer.
 //! Needs root and `ip` (iproute2).
 
+use super::hosts::{Place, Slowness, Way};
 use super::process::{self, Pid};
 use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::geteuid;
@@ -98,6 +99,19 @@ impl Network {
             Cut::Deaf => peers().map(back).collect(),
             Cut::Pair(peer) => vec![out(peer), back(peer)],
         };
+        self.swallow(routes)
+    }
+
+    /// Cuts single ways, in addition to what is cut already.
+    pub fn sever(&self, ways: &[Way]) -> Result<()> {
+        let number = |place: Place| match place {
+            Place::Node(node) => node,
+            Place::Clients => CLIENTS,
+        };
+        self.swallow(ways.iter().map(|way| Route { from: number(way.from), to: number(way.to) }))
+    }
+
+    fn swallow(&self, routes: impl IntoIterator<Item = Route>) -> Result<()> {
         let mut cuts = self.cuts.lock().unwrap_or_else(PoisonError::into_inner);
         for route in routes {
             if cuts.insert(route) {
@@ -105,6 +119,29 @@ impl Network {
             }
         }
         Ok(())
+    }
+
+    /// Puts a narrow bucket on both ends of a node's cable, or takes it away.
+    pub fn slow(&self, node: usize, slowness: Option<Slowness>) -> Result<()> {
+        let (namespace, switch, port) = (self.namespace_of(node), self.switch(), format!("port{}", node + 1));
+        for (namespace, interface) in [(&namespace, "eth0"), (&switch, port.as_str())] {
+            match slowness {
+                Some(Slowness { kbit_per_second, queue_ms }) => {
+                    let (rate, latency) = (format!("{kbit_per_second}kbit"), format!("{queue_ms}ms"));
+                    let bucket = ["tbf", "rate", &rate, "burst", "4kb", "latency", &latency];
+                    run("tc", &[&["-n", namespace, "qdisc", "replace", "dev", interface, "root"], &bucket[..]].concat())?;
+                }
+                // There is none, if this fails: it is taken away without being asked whether it is there.
+                None => drop(run("tc", &["-n", namespace, "qdisc", "del", "dev", interface, "root"])),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this kernel has the bucket at all.
+    pub(super) fn try_slowness(&self) -> Result<()> {
+        self.slow(0, Some(Slowness { kbit_per_second: 1000, queue_ms: 100 }))?;
+        self.slow(0, None)
     }
 
     /// Mends every cable.
@@ -239,6 +276,9 @@ mod tests {
         network.cut(1, Cut::Pair(2)).unwrap();
         network.cut(1, Cut::Mute).unwrap();
         assert!(!reaches(&network, 1, 2) && !reaches(&network, 1, 0) && reaches(&network, 0, 2));
+        network.heal().unwrap();
+        network.sever(&[Way { from: Place::Node(0), to: Place::Node(1) }]).unwrap();
+        assert!(!reaches(&network, 0, 1) && reaches(&network, 1, 2) && reaches(&network, 0, 2));
         let prefix = network.prefix();
         drop(network);
         assert!(!namespaces().iter().any(|name| name.starts_with(&prefix)), "namespaces were left behind");

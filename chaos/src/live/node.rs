@@ -5,7 +5,7 @@
 use super::http::{self, Answer};
 use super::process::{self, Pid};
 use super::sql::{self, DatabaseFacts, Target};
-use super::{ConfigFile, Identity, Programs, Usage};
+use super::{ConfigFile, Door, Identity, Programs, Usage};
 use actors::model::{NodeId, Status};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
@@ -75,6 +75,13 @@ impl Node {
     #[must_use]
     pub const fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// All that a client needs to know.
+    #[must_use]
+    pub fn door(&self) -> Door {
+        let http = (self.host.clone(), self.port);
+        Door { id: self.id, name: self.name.clone(), http, token: self.token.clone(), target: self.target.clone() }
     }
 
     /// The folder that holds all that follows.
@@ -288,6 +295,23 @@ impl Node {
     /// Stops the guard, which then fences nobody.
     pub fn stop_guard(&self) -> Result<()> {
         self.signal_one(self.guard_pid(), "guard", Signal::SIGSTOP)
+    }
+
+    /// Lets a stopped guard go on.
+    pub fn continue_guard(&self) -> Result<()> {
+        self.signal_one(self.guard_pid(), "guard", Signal::SIGCONT)
+    }
+
+    /// Stops every process of the node, as a host that hangs; its clock runs on.
+    pub fn stop_node(&self) -> Result<()> {
+        self.signal_all(self.everything(), "process", Signal::SIGSTOP)
+    }
+
+    /// Lets all that is left of a stopped node go on.
+    pub fn continue_node(&self) {
+        for pid in self.everything() {
+            process::signal(pid, Signal::SIGCONT);
+        }
     }
 
     /// Kills the guard and nothing else.

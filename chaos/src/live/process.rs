@@ -51,6 +51,11 @@ pub(super) fn working_in(folder: &Path) -> Vec<Pid> {
     all().filter(|&pid| working_directory(pid).is_some_and(|directory| directory.starts_with(folder)) && is_alive(pid)).collect()
 }
 
+/// Whether the working directory of a process is `folder`, by the name that it has where the process lives.
+pub(super) fn works_in(pid: Pid, folder: &str) -> bool {
+    working_directory(pid).is_some_and(|directory| directory == Path::new(folder))
+}
+
 /// Every living `witch` that was given a path in `folder`: its configuration, or the socket of a guard. A person who reads a log there is none.
 pub(super) fn witches_of(folder: &Path) -> Vec<Pid> {
     all()
@@ -60,6 +65,18 @@ pub(super) fn witches_of(folder: &Path) -> Vec<Pid> {
             is_witch && words.iter().any(|word| word.starts_with(folder)) && is_alive(pid)
         })
         .collect()
+}
+
+/// Every living process in the process namespace that `init` began: a container's.
+pub(super) fn in_container_of(init: Pid) -> Vec<Pid> {
+    let namespace = |pid: Pid| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let Some(ours) = namespace(init) else { return Vec::new() };
+    all().filter(|&pid| namespace(pid).is_some_and(|theirs| theirs == ours) && is_alive(pid)).collect()
+}
+
+/// The program of a process, by the first word of its command line.
+pub(super) fn is_called(pid: Pid, program: &str) -> bool {
+    arguments(pid).first().and_then(|word| word.file_name()) == Some(OsStr::new(program))
 }
 
 /// Whether one of the words of the command line is `word`.

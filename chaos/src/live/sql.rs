@@ -26,13 +26,13 @@ pub struct DatabaseFacts {
 }
 
 /// Between two rounds through all hosts.
-pub(super) const ROUND_PAUSE: Duration = Duration::from_millis(10);
+pub(crate) const ROUND_PAUSE: Duration = Duration::from_millis(10);
 
 /// On a primary the timeline that it writes; `pg_control` would still name the one before the promotion.
-pub(super) const WRITTEN_TIMELINE: &str = "('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int";
+pub(crate) const WRITTEN_TIMELINE: &str = "('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int";
 
 /// Connects to a single host. The deadline covers all of it, as libpq's `connect_timeout` does.
-pub(super) async fn connect(target: &Target, writable: bool, deadline: Duration) -> Result<Client> {
+pub(crate) async fn connect(target: &Target, writable: bool, deadline: Duration) -> Result<Client> {
     let mut config = target.config.clone();
     config.target_session_attrs(if writable { TargetSessionAttrs::ReadWrite } else { TargetSessionAttrs::Any });
     let (client, connection) = timeout(deadline, config.connect(NoTls)).await.context("the server did not let us in in time")??;
@@ -42,7 +42,7 @@ pub(super) async fn connect(target: &Target, writable: bool, deadline: Duration)
 }
 
 /// The first host that lets us in and accepts writes.
-pub(super) async fn writable(targets: &[Target], deadline: Duration) -> Option<(Client, &Target)> {
+pub(crate) async fn writable(targets: &[Target], deadline: Duration) -> Option<(Client, &Target)> {
     for target in targets {
         if let Ok(client) = connect(target, true, deadline).await {
             return Some((client, target));
@@ -52,7 +52,7 @@ pub(super) async fn writable(targets: &[Target], deadline: Duration) -> Option<(
 }
 
 /// The same, tried again until there is one; the caller sets the limit.
-pub(super) async fn await_writable(targets: &[Target], deadline: Duration) -> Client {
+pub(crate) async fn await_writable(targets: &[Target], deadline: Duration) -> Client {
     loop {
         if let Some((client, _)) = writable(targets, deadline).await {
             return client;
@@ -62,7 +62,7 @@ pub(super) async fn await_writable(targets: &[Target], deadline: Duration) -> Cl
 }
 
 /// Runs one query on a new connection and gives the values of its rows.
-pub(super) async fn rows(target: &Target, query: &str, deadline: Duration) -> Result<Vec<Vec<Option<String>>>> {
+pub(crate) async fn rows(target: &Target, query: &str, deadline: Duration) -> Result<Vec<Vec<Option<String>>>> {
     let ask = async {
         let client = connect(target, false, deadline).await?;
         let messages = client.simple_query(query).await.with_context(|| format!("cannot run `{query}`"))?;
@@ -76,7 +76,7 @@ pub(super) async fn rows(target: &Target, query: &str, deadline: Duration) -> Re
 }
 
 /// Whether the database is a primary or a standby, and of which timeline.
-pub(super) async fn facts(target: &Target, deadline: Duration) -> Result<DatabaseFacts> {
+pub(crate) async fn facts(target: &Target, deadline: Duration) -> Result<DatabaseFacts> {
     let query = format!(
         "SELECT pg_is_in_recovery(), CASE WHEN pg_is_in_recovery() \
          THEN (SELECT received_tli FROM pg_stat_wal_receiver WHERE status = 'streaming') ELSE {WRITTEN_TIMELINE} END"

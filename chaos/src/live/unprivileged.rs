@@ -30,6 +30,11 @@ impl Identity {
         Ok(Self { user: Some((user.uid, user.gid)) })
     }
 
+    /// A user that exists elsewhere: in the image of a container.
+    pub(super) const fn numbered(number: u32) -> Self {
+        Self { user: Some((Uid::from_raw(number), Gid::from_raw(number))) }
+    }
+
     /// A command that runs as this user.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);

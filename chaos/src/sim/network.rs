@@ -83,11 +83,11 @@ impl World {
         self.schedule(at, Event::Arrive { from, to, life: link.to_life, message });
     }
 
-    pub(super) fn arrive(&mut self, from: usize, to: usize, life: u64, message: Box<PeerMessage>) {
+    pub(super) fn arrive(&mut self, from: usize, to: usize, life: u64, message: PeerMessage) {
         if self.network.is_cut(self.now, from, to) {
             return;
         }
-        match *message {
+        match message {
             PeerMessage::Report(report) => self.mail(to, life, Mail::Probe(from, Box::new(probe::Input::Heard(report)))),
             message => {
                 if let PeerMessage::LeaseRequest(request) = &message {

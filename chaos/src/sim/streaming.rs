@@ -24,7 +24,7 @@ impl World {
                 (Nature::Primary(_), DbState::InProduction | DbState::ShuttingDown) => data.set_state(now, DbState::InCrashRecovery),
                 (Nature::Primary(_), _) => {}
                 (_, DbState::InProduction | DbState::ShuttingDown | DbState::InCrashRecovery) => {
-                    data.set_state(now, DbState::InCrashRecovery)
+                    data.set_state(now, DbState::InCrashRecovery);
                 }
                 _ => data.set_state(now, DbState::InArchiveRecovery),
             },
@@ -124,7 +124,7 @@ impl World {
         }
         if let Some(server) = self.hosts[node].server.as_mut() {
             server.streams = fits;
-            server.diverged = found && !fits || server.diverged && !fits;
+            server.diverged = !fits && (found || server.diverged);
         }
         if let (true, Some(upstream)) = (fits, upstream) {
             self.deliver(upstream, node);

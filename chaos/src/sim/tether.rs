@@ -176,7 +176,7 @@ impl World {
             Purpose::Lease(_) | Purpose::Drop(_) => {}
             Purpose::Look(number) => self.see_without_guard(node, number),
             Purpose::Start(id) | Purpose::Expect(id, _) | Purpose::Stop(id) => {
-                self.work_failed(node, id, "the guard does not answer", true)
+                self.work_failed(node, id, "the guard does not answer", true);
             }
             Purpose::Kill => self.sweep(node),
         }

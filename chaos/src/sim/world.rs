@@ -266,7 +266,7 @@ impl World {
             Event::Server(node, pid, event) => self.server_event(node, pid, event),
             Event::Arrive { from, to, life, message } => {
                 if self.lives(to, life) {
-                    self.arrive(from, to, life, message);
+                    self.arrive(from, to, life, *message);
                 }
             }
             Event::Link(from, to) => self.tend_link(from, to),

@@ -132,17 +132,23 @@ impl Machine {
             return;
         }
         let successor = best(&self.facts, state, Some(self.config.node)).is_some();
-        if state.switchover.as_ref().is_some_and(|switchover| switchover.epoch == epoch) {
+        let switchover = state.switchover.as_ref().filter(|switchover| switchover.epoch == epoch);
+        let leaving = self.leaving.as_ref().filter(|(of, ..)| *of == epoch).map(|(_, how, _)| *how);
+        if let Some(switchover) = switchover
+            // The target's stream ends with the server, so what was begun is not begun anew.
+            && (leaving == Some(Leaving::InOrder) || self.facts.streams_since_the_switchover(switchover.to))
+        {
             let why =
                 Why { rule: String::from("step-down-for-switchover"), because: String::from("an operator asked for another primary") };
             self.leaving = Some((epoch, Leaving::InOrder, why));
             return;
         }
-        if self.leaving.as_ref().is_some_and(|(of, how, _)| *of == epoch && *how == Leaving::AtOnce) && successor && !state.paused {
+        if leaving == Some(Leaving::AtOnce) && successor && !state.paused {
             return;
         }
         let failing = if successor && !state.paused { self.failing(now, state) } else { None };
-        self.leaving = failing.map(|why| (epoch, Leaving::AtOnce, why));
+        let soon = switchover.map(|_| (epoch, Leaving::Soon, Why::default()));
+        self.leaving = failing.map(|why| (epoch, Leaving::AtOnce, why)).or(soon);
     }
 
     /// Remembers since when this node could lead and does not, and how often its server had died before it was appointed.

@@ -1,6 +1,6 @@
 //! What others are told of this node: the report for its peers, the status for everybody who looks, the pulse for the watchdog.
 
-use super::{Machine, REPORT, STAMP};
+use super::{BUSY, Machine, REPORT, STAMP};
 use crate::fsm::candidates::{is_ours, name, written};
 use crate::fsm::founding::{Founding, founder};
 use crate::fsm::io::Effect;
@@ -33,7 +33,9 @@ impl Machine {
             tags: self.config.tags.clone(),
             database: self.own_database(),
         };
-        let told_lately = self.reported_at.is_some_and(|at| now.since(at) < REPORT);
+        let switching = self.facts.state.as_ref().is_some_and(|state| state.switchover.is_some());
+        let interval = if switching { BUSY } else { REPORT };
+        let told_lately = self.reported_at.is_some_and(|at| now.since(at) < interval);
         if told_lately && self.report.as_ref().is_some_and(|before| *before == report) {
             return;
         }

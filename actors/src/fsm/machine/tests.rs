@@ -1,5 +1,7 @@
 //! The machine alone: facts in, orders out.
 
+mod candidates;
+
 use super::*;
 use crate::fsm::{Refusal, Request};
 use crate::model::{
@@ -9,6 +11,9 @@ use crate::model::{
 use crate::pg::{Order, Reported, Stopped};
 use crate::raft::{Fact, Gate, Leadership};
 use alloc::boxed::Box;
+
+mod catching_up;
+mod switching;
 
 const OURS: SystemIdentifier = SystemIdentifier(77);
 
@@ -181,6 +186,21 @@ fn an_appointed_node_leads_only_once_the_guard_has_acknowledged_its_lease() {
     assert_eq!(*bench.order(), Order::StandAlone, "appointed, without a lease");
     bench.grant();
     assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(1) });
+}
+
+/// Requests are numbered from one again in each life of the daemon: only the nonce tells a late grant to an earlier life apart.
+#[test]
+fn each_life_asks_for_its_lease_under_its_own_nonce() {
+    for boot in [Boot(7), Boot(8)] {
+        let mut bench = Bench::born(1);
+        bench.machine = Machine::new(Config { boot, ..config(1) });
+        bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
+        let asked = bench.effects.iter().find_map(|effect| match effect {
+            Effect::Raft(raft::Order::RequestLease(request)) => Some(request.boot),
+            _ => None,
+        });
+        assert_eq!(asked, Some(boot));
+    }
 }
 
 #[test]
@@ -541,6 +561,16 @@ fn a_status_is_stamped_at_least_four_times_a_second() {
 }
 
 #[test]
+fn a_step_that_stamps_nothing_does_not_put_the_next_stamp_off() {
+    let mut bench = Bench::founded(2, 1);
+    bench.pass(250);
+    let stamped_at = bench.now;
+    bench.now += 200;
+    bench.observe(3, Health::Green, database(Server::Standby, 100), 1);
+    assert!(bench.machine.wake_at() <= Some(at(stamped_at + 250)), "{:?}", bench.machine.wake_at());
+}
+
+#[test]
 fn a_new_life_knows_what_the_old_one_was_told() {
     let bench = Bench::founded(1, 1);
     let facts = alloc::vec![
@@ -606,6 +636,31 @@ fn deaths_before_the_appointment_and_of_a_server_that_is_well_again_do_not_count
 }
 
 #[test]
+fn a_primary_that_does_not_come_up_in_time_is_given_up_if_somebody_can_take_over() {
+    let mut bench = Bench::founded(1, 1);
+    bench.report(database(Server::Standby, 100));
+    bench.grant();
+    bench.observe(2, Health::Green, database(Server::Standby, 100), 1);
+    bench.report(Database { overdue: true, ..database(Server::StartingPrimary, 100) });
+    assert_eq!(*bench.order(), Order::Fence, "the adapter finds its start overdue");
+
+    let mut bench = Bench::founded(1, 1);
+    bench.report(database(Server::Standby, 100));
+    bench.observe(2, Health::Green, database(Server::Standby, 100), 1);
+    for _ in 0..110 {
+        bench.grant();
+        bench.pass(350);
+    }
+    assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(1) }, "55 s with the lease and without a write");
+    for _ in 0..9 {
+        bench.grant();
+        bench.pass(350);
+    }
+    bench.pass(1000);
+    assert_eq!(*bench.order(), Order::Fence, "more than 60 s");
+}
+
+#[test]
 fn what_the_old_primary_wrote_counts_until_the_new_one_writes() {
     let mut bench = leader_with_two_standbys();
     bench.observe(1, Health::Green, database(Server::Primary, 3 << 20), 1);
@@ -622,6 +677,8 @@ fn there_is_no_way_back_once_a_release_may_be_on_disk() {
     bench.grant();
     bench.report(database(Server::Primary, 100));
     bench.commit(None, Command::BeginSwitchover { id: RequestId(9), to: NodeId(3) });
+    bench.pass(100);
+    bench.observe(3, Health::Green, database(Server::Standby, 100), 1);
     assert_eq!(*bench.order(), Order::StepDown);
     bench.report_with(database(Server::Stopped, 160), Some(Stopped { timeline: Timeline(1), final_lsn: Some(Lsn(160)) }));
     bench.commit(None, Command::AbortSwitchover { id: RequestId(9), reason: "too late".into() });

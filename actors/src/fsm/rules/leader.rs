@@ -42,6 +42,8 @@ pub(in crate::fsm) enum Candidate {
     None,
     /// Somebody, but candidates may still receive more.
     Moving,
+    /// Somebody, and it is clear who is best; but the old primary told where its log ends, and nobody has received that much.
+    Short,
     /// Somebody, and it is clear who is best.
     Settled,
 }
@@ -58,8 +60,16 @@ pub(in crate::fsm) struct View {
     pub(in crate::fsm) candidate: Candidate,
     /// The old primary reports, and its database could lead again.
     pub(in crate::fsm) old_is_well: bool,
+    /// The old primary does not report, and may still do so, as after a start of the whole cluster.
+    pub(in crate::fsm) old_may_return: bool,
     /// The primary was appointed so lately that it cannot have asked for its lease yet.
     pub(in crate::fsm) newly_appointed: bool,
+}
+
+impl View {
+    fn somebody_is_best(&self) -> bool {
+        matches!(self.candidate, Candidate::Short | Candidate::Settled)
+    }
 }
 
 /// What to do.
@@ -91,7 +101,7 @@ pub(in crate::fsm) static RULES: &[Rule<View, Action>] = &[
         id: "abort-an-overdue-switchover",
         when: |view| view.gate != Gate::Released && view.switching == Switching::Overdue,
         then: Action::AbortSwitchover,
-        because: "the old primary did not step down in time, or the new one did not accept writes in time",
+        because: "the old primary did not step down in time, as when the target does not stream, or the new one did not accept writes in time",
     },
     Rule {
         id: "lease-may-be-valid",
@@ -154,14 +164,26 @@ pub(in crate::fsm) static RULES: &[Rule<View, Action>] = &[
         because: "the candidates are about to tell where they stand",
     },
     Rule {
+        id: "return-to-the-complete",
+        when: |view| view.gate == Gate::Released && view.candidate == Candidate::Short && view.old_is_well,
+        then: Action::AppointOld,
+        because: "the old primary is well, and nobody else has received everything that it acknowledged",
+    },
+    Rule {
+        id: "await-the-complete",
+        when: |view| view.gate == Gate::Released && view.candidate == Candidate::Short && view.old_may_return,
+        then: Action::Wait,
+        because: "nobody has received everything that the old primary acknowledged, and it may be about to return",
+    },
+    Rule {
         id: "fail-over-after-release",
-        when: |view| view.gate == Gate::Released && view.candidate == Candidate::Settled,
+        when: |view| view.gate == Gate::Released && view.somebody_is_best(),
         then: Action::AppointBest,
         because: "the primary released its epoch, and the candidate with the best position within the allowed lag takes over",
     },
     Rule {
         id: "fail-over-after-lease",
-        when: |view| view.gate == Gate::Lapsed && view.candidate == Candidate::Settled,
+        when: |view| view.gate == Gate::Lapsed && view.somebody_is_best(),
         then: Action::AppointBest,
         because: "the primary's lease is over for certain, and the candidate with the best position within the allowed lag takes over",
     },
@@ -188,12 +210,12 @@ mod tests {
         use Switching as S;
         let switchings = [S::No, S::Running, S::Overdue, S::TargetReady, S::TargetPending, S::TargetLate, S::Appointed];
         let foundings = [Founding::Done, Founding::Waiting, Founding::Chosen, Founding::Refused];
-        let candidates = [Candidate::None, Candidate::Moving, Candidate::Settled];
+        let candidates = [Candidate::None, Candidate::Moving, Candidate::Short, Candidate::Settled];
         [Gate::Closed, Gate::Released, Gate::Lapsed].into_iter().flat_map(move |gate| {
             switchings.into_iter().flat_map(move |switching| {
                 foundings.into_iter().flat_map(move |founding| {
                     candidates.into_iter().flat_map(move |candidate| {
-                        (0..16_u32).map(move |bits| View {
+                        (0..32_u32).map(move |bits| View {
                             in_charge: bits & 1 != 0,
                             gate,
                             paused: bits & 2 != 0,
@@ -202,6 +224,7 @@ mod tests {
                             candidate,
                             old_is_well: bits & 4 != 0,
                             newly_appointed: bits & 8 != 0,
+                            old_may_return: bits & 16 != 0,
                         })
                     })
                 })
@@ -232,6 +255,13 @@ mod tests {
     fn a_pause_holds_everything_but_the_end_of_a_switchover() {
         for view in views().filter(|view| view.paused && view.switching == Switching::No) {
             assert_eq!(super::super::first(RULES, &view).then, Action::Wait, "{view:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_who_lacks_something_replaces_an_old_primary_that_has_it_and_is_well() {
+        for view in views().filter(|view| view.gate == Gate::Released && view.candidate == Candidate::Short && view.old_is_well) {
+            assert_ne!(super::super::first(RULES, &view).then, Action::AppointBest, "{view:?}");
         }
     }
 

@@ -5,7 +5,7 @@ use super::Rule;
 /// What the applied state says of this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::fsm) enum Appointment {
-    /// The node does not know the state yet.
+    /// The node does not know the state yet, or knows it only up to an epoch before that of the lease it holds.
     Unknown,
     /// Nobody was ever appointed, or the last primary is released and it was not us.
     Nobody,
@@ -60,6 +60,8 @@ pub(in crate::fsm) enum Local {
 pub(in crate::fsm) enum Leaving {
     /// No.
     No,
+    /// For a switchover, as soon as its target is seen streaming.
+    Soon,
     /// For a switchover: in good order.
     InOrder,
     /// Because its server cannot go on: at once.
@@ -236,14 +238,28 @@ pub(in crate::fsm) static RULES: &[Rule<View, Action>] = &[
         because: "this node is appointed and the cluster has no database yet",
     },
     Rule {
+        id: "lead-until-the-target-streams",
+        when: |view| view.mine() && view.founded && view.lease == Lease::Held && view.leaving == Leaving::Soon,
+        then: Action::Lead,
+        because: "the switchover's target has not been seen streaming since it was asked for, and without that it would not receive the end of \
+                  the log: clients are served meanwhile",
+    },
+    Rule {
         id: "lead",
         when: |view| view.mine() && view.founded && view.lease == Lease::Held,
         then: Action::Lead,
         because: "this node is appointed and holds the lease",
     },
     Rule {
+        id: "await-the-log",
+        when: |view| view.appointment == Appointment::Unknown,
+        then: Action::Watch,
+        because: "the log has not told yet, or not as far as the lease that is held, whose turn it is; the guard ends a writable server whose \
+                  lease runs out meanwhile",
+    },
+    Rule {
         id: "await-the-guard",
-        when: |view| view.mine() && view.lease == Lease::Unknown,
+        when: |view| view.lease == Lease::Unknown && (view.mine() || matches!(view.local, Local::Leading | Local::Hung)),
         then: Action::Watch,
         because: "the guard may hold a lease from before the daemon started",
     },
@@ -297,7 +313,7 @@ mod tests {
         let appointments = [A::Unknown, A::Nobody, A::Other, A::OtherPending, A::Mine, A::MineReleased];
         let locals = [L::Unknown, L::Bare, L::Foreign, L::Unusable, L::Stranger, L::Stopped, L::Standby, L::Stopping, L::Leading, L::Hung];
         let leases = [Lease::Unknown, Lease::Held, Lease::Missing];
-        let leavings = [Leaving::No, Leaving::InOrder, Leaving::AtOnce, Leaving::Recorded];
+        let leavings = [Leaving::No, Leaving::Soon, Leaving::InOrder, Leaving::AtOnce, Leaving::Recorded];
         appointments.into_iter().flat_map(move |appointment| {
             locals.into_iter().flat_map(move |local| {
                 leases.into_iter().flat_map(move |lease| {
@@ -337,7 +353,8 @@ mod tests {
         for view in views() {
             let action = super::super::first(RULES, &view).then;
             if action == Action::Lead {
-                assert_eq!((view.appointment, view.lease, view.leaving), (Appointment::Mine, Lease::Held, Leaving::No), "{view:?}");
+                assert_eq!((view.appointment, view.lease), (Appointment::Mine, Lease::Held), "{view:?}");
+                assert!(matches!(view.leaving, Leaving::No | Leaving::Soon), "{view:?}");
             }
         }
     }
@@ -345,6 +362,22 @@ mod tests {
     #[test]
     fn a_writable_database_without_a_lease_is_always_fenced() {
         for view in views().filter(|view| view.lease == Lease::Missing && view.local == Local::Leading) {
+            assert_eq!(super::super::first(RULES, &view).then, Action::Fence, "{view:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_may_be_leading_under_a_lease_yet_unknown_is_only_stopped_for_an_operator() {
+        for view in views().filter(|view| view.lease == Lease::Unknown && view.local == Local::Leading && view.leaving == Leaving::No) {
+            let action = super::super::first(RULES, &view).then;
+            assert!(view.stopping || action == Action::Watch, "{view:?} {action:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_still_runs_when_its_epoch_is_released_is_always_fenced() {
+        let runs = |view: &View| matches!(view.local, Local::Leading | Local::Stopping | Local::Hung);
+        for view in views().filter(|view| view.recorded() && runs(view)) {
             assert_eq!(super::super::first(RULES, &view).then, Action::Fence, "{view:?}");
         }
     }

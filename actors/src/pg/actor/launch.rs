@@ -1,6 +1,7 @@
 //! How the guard is told to start the server.
 
 use super::Shop;
+use super::lock_files::remove_stale_locks;
 use super::operations::{Failure, Site, server_arguments, set_standby_signal, write_configuration};
 use super::server_log::ServerLog;
 use crate::guard;
@@ -14,7 +15,12 @@ use std::time::Duration;
 const START_MAX: Duration = Duration::from_secs(10);
 /// What the server needs of the daemon's environment, the places of its libraries included; nothing else of it concerns the server, and
 /// some of it is secret.
-const ENVIRONMENT: [&str; 8] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "LD_PRELOAD"];
+const ENVIRONMENT: [&str; 9] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "LD_PRELOAD", RESOLVER];
+/// How glibc looks up names, whatever `/etc/resolv.conf` says.
+const RESOLVER: &str = "RES_OPTIONS";
+/// A promotion waits for the end of the WAL receiver, which hears nothing while it looks up the name of a dead primary: ten seconds by
+/// default if no name server answers, or if the name died with its host, as in a network of containers. It tries again soon enough.
+const RESOLVER_IMPATIENT: &str = "timeout:1 attempts:1";
 
 /// Where the server's log goes.
 pub(super) fn log_file(site: &Site) -> PathBuf {
@@ -42,6 +48,10 @@ pub(super) enum NotStarted {
     Unguarded,
     #[error(transparent)]
     Guard(#[from] guard::Error),
+    #[error(
+        "cannot see whether the lock files of an earlier server are still in force: {0}; see that its directory can be read and written"
+    )]
+    Locks(std::io::Error),
     #[error("cannot note down the server's process id: {0}; see that Witch's folder is writable and not full")]
     Note(std::io::Error),
 }
@@ -56,6 +66,7 @@ pub(super) async fn start(shop: &Shop, what: Start) -> Result<Outcome, NotStarte
     };
     write_configuration(site, upstream.as_ref()).await?;
     set_standby_signal(site, as_primary.is_none()).await?;
+    remove_stale_locks(site).await.map_err(NotStarted::Locks)?;
     shop.with_log(ServerLog::begin_anew).await;
     let pid = client.start(launch(site, as_primary), START_MAX).await?;
     tokio::fs::write(pid_file(site), pid.to_string()).await.map_err(NotStarted::Note)?;
@@ -71,8 +82,36 @@ fn launch(site: &Site, as_primary: Option<Epoch>) -> Launch {
         as_primary,
         program: text(site.installation.program("postgres")),
         args,
-        env: ENVIRONMENT.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect(),
+        env: environment(|name| std::env::var(name).ok()),
         working_dir: text(site.data_dir()),
         log_file: text(log_file(site)),
+    }
+}
+
+/// Where the operator says nothing of the resolver, the server looks names up impatiently.
+fn environment(ours: impl Fn(&str) -> Option<String>) -> Vec<(String, String)> {
+    let value = |name: &str| ours(name).or_else(|| (name == RESOLVER).then(|| RESOLVER_IMPATIENT.to_owned()));
+    ENVIRONMENT.iter().filter_map(|name| Some(((*name).to_owned(), value(name)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn launched_with(ours: &[(&str, &str)]) -> Vec<(String, String)> {
+        environment(|name| ours.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn the_server_looks_names_up_impatiently_unless_the_operator_says_otherwise() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(launched_with(&[("PATH", "/bin")]), [pair("PATH", "/bin"), pair("RES_OPTIONS", "timeout:1 attempts:1")]);
+        assert_eq!(launched_with(&[("RES_OPTIONS", "timeout:3")]), [pair("RES_OPTIONS", "timeout:3")]);
+    }
+
+    #[test]
+    fn the_server_learns_no_secret_of_the_daemons_environment() {
+        assert_eq!(launched_with(&[("WITCH_CLUSTER__TOKEN", "secret"), ("TZ", "UTC")])[0], ("TZ".to_owned(), "UTC".to_owned()));
+        assert!(launched_with(&[("WITCH_CLUSTER__TOKEN", "secret")]).iter().all(|(name, _)| !name.starts_with("WITCH")));
     }
 }

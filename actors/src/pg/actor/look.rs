@@ -1,6 +1,6 @@
 //! A look at everything there is to see of the database.
 
-use super::operations::{EndOfWal, Session, Site, control_head, end_of_wal, inspect_directory, promotion};
+use super::operations::{EndOfWal, Session, Site, SqlFailure, control_head, end_of_wal, inspect_directory, promotion};
 use super::server_log::ServerLog;
 use super::tether::Unanswered;
 use super::{Shop, launch};
@@ -29,6 +29,8 @@ const POSTMASTER_STATUS: usize = 7;
 pub(super) struct Known {
     session: Option<(Life, Session)>,
     began: Option<Promotion>,
+    /// Why the server could not say how it is, as the log has it already.
+    complaint: Option<String>,
     end: Option<(SystemTime, EndOfWal)>,
 }
 
@@ -129,27 +131,44 @@ fn childless(site: &Site, unswept: bool) -> Process {
 
 impl Known {
     async fn sight(&mut self, site: &Site, life: Life) -> Option<Sight> {
+        match self.ask(site, life).await {
+            Ok(sight) => {
+                self.complaint = None;
+                sight
+            }
+            Err(failure) => {
+                self.session = None;
+                // A look is taken many times a second: the same failure is told once.
+                let text = failure.to_string();
+                if self.complaint.as_ref() != Some(&text) {
+                    tracing::warn!(error = text, "the server does not say how it is");
+                    self.complaint = Some(text);
+                }
+                None
+            }
+        }
+    }
+
+    /// None: it does not take connections yet.
+    async fn ask(&mut self, site: &Site, life: Life) -> Result<Option<Sight>, SqlFailure> {
         if self.session.as_ref().is_none_or(|(of, session)| *of != life || session.is_closed()) {
             self.session = None;
             if !takes_connections(site).await {
-                return None;
+                return Ok(None);
             }
-            self.session = Some((life, Session::open(site, SIGHT_MAX).await.ok()?));
+            self.session = Some((life, Session::open(site, SIGHT_MAX).await?));
         }
-        let (_, session) = self.session.as_mut()?;
-        let Ok(seen) = session.observe(SIGHT_MAX).await else {
-            self.session = None;
-            return None;
-        };
+        let Some((_, session)) = self.session.as_mut() else { return Ok(None) };
+        let seen = session.observe(SIGHT_MAX).await?;
         let promotion = if seen.in_recovery { None } else { self.began(site, seen.position.timeline).await };
         let stream = seen.receiver.filter(|receiver| receiver.streaming);
-        Some(Sight {
+        Ok(Some(Sight {
             in_recovery: seen.in_recovery,
             position: seen.position,
             replayed: seen.replayed,
             stream: stream.map(|receiver| Stream { timeline: receiver.timeline, from: receiver.upstream }),
             promotion,
-        })
+        }))
     }
 
     /// Where a primary's timeline began: that never changes.

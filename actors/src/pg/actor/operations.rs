@@ -27,7 +27,7 @@ mod slots;
 
 pub use clone::{Progress, basebackup, discard_previous, remove_discarded};
 pub use configuration::{follow, server_arguments, set_standby_signal, write_configuration};
-pub use connection::Whom;
+pub use connection::{SqlFailure, Whom};
 pub use directory::{Stranger, control_head, create, foreign_server, inspect_directory, startup_faults};
 pub use diverged::{Preserved, preserve_diverged};
 pub use failure::Failure;

@@ -7,8 +7,20 @@ use crate::pg::plan::{Step, Stop, Wish, plan};
 use crate::pg::{Effect, Observation, Order, Phase, Reported, Stopped, trouble};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::time::Duration;
+
+/// A clean end of the log takes milliseconds to be read, or, on a starved host, some tries. Without it a switchover has to be called off after
+/// the old primary has stopped.
+const END_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Machine {
+    /// Keeps the account of how long a server has been cleanly stopped without anybody knowing where its log ends.
+    pub(super) fn time_the_end(&mut self, now: Timestamp) {
+        let unknown = self.server() == Some(Server::Stopped)
+            && self.seen.as_ref().is_some_and(|seen| seen.observation.end.is_none() && is_clean(&seen.observation));
+        self.endless_since = if unknown { self.endless_since.or(Some(now)) } else { None };
+    }
+
     /// Reports what has changed, and at each health check in any case.
     pub(super) fn report(&mut self, now: Timestamp, due: bool, effects: &mut Vec<Effect>) {
         let Some(report) = self.account(now) else { return };
@@ -34,7 +46,9 @@ impl Machine {
             _ => None,
         };
         let going_down = matches!(order, Order::StepDown | Order::Stop | Order::Fence);
-        let stopped = (going_down && proves && server == Server::Stopped).then(|| stopped(observation));
+        // The word that it is stopped is final (S8), so it is worth a moment to be able to say how far it was (D4).
+        let tells_soon = *order == Order::StepDown && self.endless_since.is_some_and(|since| now.since(since) < END_PATIENCE);
+        let stopped = (going_down && proves && server == Server::Stopped && !tells_soon).then(|| stopped(observation));
         let sight = observation.sight.as_ref();
         Some(Reported {
             order: seen.order,
@@ -76,11 +90,40 @@ fn position(seen: &Observation, server: Server) -> Option<Position> {
     if server == Server::Stopped { seen.end } else { seen.sight.as_ref().map(|sight| sight.position) }
 }
 
+/// A primary was shut down in good order.
+fn is_clean(seen: &Observation) -> bool {
+    seen.control.is_some_and(|control| control.phase == Phase::ShutDown)
+}
+
 fn stopped(seen: &Observation) -> Stopped {
-    let clean = seen.control.is_some_and(|control| control.phase == Phase::ShutDown);
     let known = match &seen.directory {
         Directory::Database { timeline, .. } => *timeline,
         _ => Timeline::default(),
     };
-    Stopped { timeline: seen.end.map_or(known, |end| end.timeline), final_lsn: seen.end.filter(|_| clean).map(|end| end.lsn) }
+    Stopped { timeline: seen.end.map_or(known, |end| end.timeline), final_lsn: seen.end.filter(|_| is_clean(seen)).map(|end| end.lsn) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Lsn, SystemIdentifier};
+    use crate::pg::{Control, Process};
+
+    /// D4: a switchover waits for the end of the log, and only a clean stop tells where that is.
+    #[test]
+    fn only_a_clean_stop_of_a_primary_tells_the_end_of_the_log() {
+        let ended = |phase| Observation {
+            directory: Directory::Database { system_identifier: SystemIdentifier(7), timeline: Timeline(1) },
+            control: Some(Control { timeline: Timeline(1), phase }),
+            standby_signal: false,
+            process: Process::Gone,
+            sight: None,
+            end: Some(Position { timeline: Timeline(1), lsn: Lsn(0x4000) }),
+            stall: None,
+        };
+        assert_eq!(stopped(&ended(Phase::ShutDown)).final_lsn, Some(Lsn(0x4000)));
+        for phase in [Phase::Production, Phase::Recovery] {
+            assert_eq!(stopped(&ended(phase)).final_lsn, None, "{phase:?}");
+        }
+    }
 }

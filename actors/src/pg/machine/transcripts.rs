@@ -293,6 +293,20 @@ fn a_step_down_checkpoints_first_and_tells_the_end_of_the_log() {
 }
 
 #[test]
+fn a_clean_end_of_the_log_that_cannot_be_read_yet_is_waited_for_and_not_for_ever() {
+    for for_ever in [true, false] {
+        let mut bench = Bench::new(World { unreadable: true, ..World::running_primary() });
+        bench.order(lead(), 1_000).transcript();
+        assert_eq!(bench.order(Order::StepDown, 4_000).transcript(), ["checkpoint", "stop fast"]);
+        assert_eq!((bench.server(), bench.last().stopped), (Server::Stopped, None));
+        bench.world.unreadable = for_ever;
+        bench.pass(8_000);
+        let final_lsn = if for_ever { None } else { Some(Lsn(0x4000)) };
+        assert_eq!(bench.last().stopped, Some(Stopped { timeline: Timeline(1), final_lsn }));
+    }
+}
+
+#[test]
 fn a_step_down_that_overruns_its_time_is_killed_and_knows_no_end() {
     let mut bench = Bench::new(World { obstinate: true, ..World::running_primary() });
     assert_eq!(bench.order(Order::StepDown, 29_000).transcript(), ["checkpoint", "stop fast"]);

@@ -50,6 +50,8 @@ pub(super) struct World {
     pub(super) dies: bool,
     /// The server does not obey a fast stop.
     pub(super) obstinate: bool,
+    /// The end of the log cannot be read.
+    pub(super) unreadable: bool,
     /// The server does not answer.
     pub(super) frozen: bool,
     /// How long a start takes.
@@ -85,6 +87,7 @@ impl World {
             keepable: true,
             dies: false,
             obstinate: false,
+            unreadable: false,
             frozen: false,
             start: 300,
             slots_take: 10,
@@ -160,7 +163,7 @@ impl World {
                 stream: stream.clone(),
                 promotion: promotion.filter(|_| !in_recovery),
             }),
-            end: self.server.is_none().then_some(position),
+            end: (self.server.is_none() && !self.unreadable).then_some(position),
             stall: if stream.is_some() { None } else { stall },
         }
     }

@@ -100,7 +100,7 @@ impl Machine {
             Stage::Prepared(identity) => {
                 introduction.phase = Phase::Prepared;
                 introduction.raft_id = Some(identity.raft_id);
-                introduction.birth = self.named;
+                introduction.birth = identity.birth;
             }
             Stage::Running(replica) => {
                 introduction.phase = if replica.identity.born { Phase::Born } else { Phase::Prepared };

@@ -43,11 +43,7 @@ impl Machine {
                 }
             }
             Prospect::Named(image) => {
-                let birth = Some(digest_of(&image));
-                if self.named != birth {
-                    self.named = birth;
-                    self.introduce_at = now;
-                }
+                self.agree_to(now, digest_of(&image));
                 self.join_if_there_is_a_cluster(now);
             }
             Prospect::Born(image) => {
@@ -59,8 +55,30 @@ impl Machine {
         }
     }
 
+    /// Agrees to a birth, durably before it says so, and never to another one: the first may have happened, and who was born may have lost its
+    /// disk since.
+    fn agree_to(&mut self, now: Timestamp, birth: u64) {
+        let Stage::Prepared(identity) = &self.stage else { return };
+        match identity.birth {
+            None => {
+                let identity = Identity { birth: Some(birth), ..identity.clone() };
+                self.become_durably(now, Batch { identity: Some(identity), ..Batch::default() });
+            }
+            Some(agreed) if agreed == birth => {}
+            Some(_) => {
+                let text = "this node has agreed to the birth of a cluster that was to be made of other logs, or by other files, than those which \
+                            the nodes have now. That cluster may have been born, so this node takes part in no other birth. If a node lost its \
+                            data_dir, bring it back. If no node has a database of that cluster, stop all nodes, empty every data_dir, and start again";
+                self.note_rarely(now, ("agreed", 0), text.into());
+            }
+        }
+    }
+
     /// Somebody is born: then this node lost its log, or missed the birth, and joins.
     fn join_if_there_is_a_cluster(&mut self, now: Timestamp) {
+        if self.becoming.is_some() {
+            return;
+        }
         let births: BTreeMap<u64, NodeId> = self.peers.births().map(|(node, birth)| (birth, node)).collect();
         let mut births = births.into_iter();
         let (Some((birth, node)), other) = (births.next(), births.next()) else {

@@ -2,8 +2,9 @@
 
 use super::world::World;
 use crate::machine::Timestamp;
-use crate::model::NodeId;
-use crate::raft::{Machine, Stored, Unusable};
+use crate::model::{Member, NodeId, RaftId};
+use crate::raft::{Input, Machine, PeerMessage, Stored, Unusable};
+use alloc::boxed::Box;
 use alloc::string::ToString;
 use core::time::Duration;
 
@@ -120,6 +121,24 @@ fn a_leader_that_lost_its_log_comes_back_as_well() {
     world.run_until(20, "it is back", |world| born(world, leader.0) && world.leader().is_some() && world.is_whole());
 }
 
+/// Somebody else begins with an empty disk in the name of a node that is well: its membership stays its own.
+#[test]
+fn a_raft_id_that_still_speaks_is_not_replaced() {
+    let mut world = World::founded(13, 3);
+    world.run(Duration::from_secs(5));
+    let leader = world.leader().expect("there is one");
+    let node = world.nodes().into_iter().find(|node| *node != leader).expect("there are two");
+    let votes = world.votes(leader.0);
+    let raft_id = RaftId(4242);
+    let member = Member { raft_id, ..world.host(node.0).config.own().cloned().expect("a member") };
+    for _ in 0..10 {
+        let message = Box::new(PeerMessage::Join { raft_id, member: member.clone() });
+        world.step(leader, Input::Heard { from: node, message });
+        world.run(Duration::from_millis(200));
+    }
+    assert_eq!(world.votes(leader.0), votes);
+}
+
 #[test]
 fn two_of_three_lost_logs_found_no_second_cluster() {
     let mut world = World::founded(7, 3);
@@ -142,6 +161,37 @@ fn two_of_three_lost_logs_found_no_second_cluster() {
     assert!(!born(&world, 2) && !born(&world, 3));
 }
 
+/// Two nodes are born, the third has only agreed to it, and the two lose their disks before it learns more.
+#[test]
+fn two_of_three_lost_logs_found_no_second_cluster_even_in_the_middle_of_a_birth() {
+    let mut told = 0;
+    for seed in 0..16 {
+        let mut world = World::new(700 + seed, 3);
+        world.host_mut(3).disk_delay = (30_000, 30_000);
+        for node in world.nodes() {
+            world.start(node);
+        }
+        world.run_until(5, "two are born", |world| born(world, 1) && born(world, 2));
+        for node in [1, 2, 3] {
+            world.crash(NodeId(node));
+        }
+        if born(&world, 3) {
+            continue;
+        }
+        for node in [1, 2] {
+            world.wipe(NodeId(node));
+        }
+        for node in world.nodes() {
+            world.start(node);
+        }
+        world.run(Duration::from_secs(30));
+        assert!(!(1..=3).any(|node| born(&world, node)));
+        assert!(notes(&world, "has agreed to the birth of a cluster"));
+        told += 1;
+    }
+    assert!(told > 0, "somewhere the third disk was too slow");
+}
+
 #[test]
 fn an_old_log_of_the_same_id_is_not_listened_to() {
     let mut world = World::founded(8, 3);
@@ -160,7 +210,12 @@ fn an_old_log_of_the_same_id_is_not_listened_to() {
     world.start(follower);
     world.run(Duration::from_secs(5));
     assert!(notes(&world, "older than what it promised"), "{}", world.describe());
-    assert!(world.leader().is_some());
+    let leader = world.leader().expect("the two others suffice");
+    // Nor does it count: the leader and it are no quorum.
+    let other = world.nodes().into_iter().find(|node| *node != follower && *node != leader).expect("three nodes");
+    world.crash(other);
+    world.run(Duration::from_secs(10));
+    assert_eq!(world.leader(), None, "{}", world.describe());
 }
 
 #[test]

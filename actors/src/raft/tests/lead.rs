@@ -1,8 +1,10 @@
 //! How fast and how smoothly the leadership moves, and what that means for a primary (S12, L1).
 
 use super::world::World;
-use crate::model::{LeaseTiming, NodeId};
-use crate::raft::{Gate, Order};
+use crate::model::{Boot, Epoch, LeaseRequest, LeaseTiming, NodeId, Term};
+use crate::raft::{Gate, Input, Order, PeerMessage};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 #[test]
@@ -119,4 +121,96 @@ fn a_gate_opens_by_itself_when_w_is_over() {
     world.run_until(1, "the gate is open", |world| {
         world.leader().is_some_and(|leader| world.host(leader.0).holder.led.gate == Gate::Released)
     });
+}
+
+/// The file of every node says 3 s; the cluster was born with 6 s, and only that counts.
+#[test]
+fn a_leader_waits_by_the_clusters_t_whatever_its_file_says() {
+    let mut world = World::new(380, 3);
+    world.adjust = |config| config.settings.lease_ttl_ms = 6000;
+    for node in world.nodes() {
+        world.start(node);
+    }
+    world.run_until(10, "somebody holds a lease", |world| world.lease_holder().is_some());
+    world.run(Duration::from_secs(2));
+    for node in world.nodes() {
+        world.host_mut(node.0).holder.passive = true;
+    }
+    let holder = world.lease_holder().expect("just seen");
+    world.crash(holder);
+    let gates = |world: &World| {
+        let alive = world.hosts.values().filter(|host| host.machine.is_some());
+        alive.map(|host| host.holder.led.gate).collect::<Vec<_>>()
+    };
+    world.run(Duration::from_millis(5400));
+    assert!(world.leader().is_some(), "there would be somebody to appoint");
+    assert_eq!(gates(&world), [Gate::Closed; 2], "a lease of six seconds may be valid");
+    world.run_until(2, "the gate is open", |world| gates(world).contains(&Gate::Lapsed));
+}
+
+/// A testimony is about the leaders before the term in which it was asked for. One that was long on its way knows nothing of those since.
+#[test]
+fn a_testimony_that_was_asked_for_in_another_term_opens_no_gate() {
+    let mut told = 0;
+    for seed in 0..8 {
+        let mut world = World::founded(380 + seed, 3);
+        world.run_until(5, "somebody holds a lease", |world| world.lease_holder().is_some());
+        for node in world.nodes() {
+            world.host_mut(node.0).holder.passive = true;
+        }
+        let holder = world.lease_holder().expect("just seen");
+        if world.leader() != Some(holder) {
+            continue;
+        }
+        world.crash(holder);
+        world.run_until(5, "somebody else leads", |world| world.leader().is_some_and(|node| node != holder));
+        let leader = world.leader().expect("just seen");
+        let term = world.host(leader.0).holder.led.term;
+        let mut gate_after = |term| {
+            for node in world.nodes().into_iter().filter(|node| *node != leader) {
+                let message = Box::new(PeerMessage::Testimony { term, age: Duration::from_secs(3600) });
+                world.step(leader, Input::Heard { from: node, message });
+            }
+            world.host(leader.0).holder.led.gate
+        };
+        assert_eq!(gate_after(Term(term.0 - 1)), Gate::Closed);
+        assert_eq!(gate_after(term), Gate::Lapsed);
+        told += 1;
+    }
+    assert!(told > 0, "somewhere the leader held the lease");
+}
+
+/// S8: nobody grants a lease for a released epoch, however late the request comes.
+#[test]
+fn a_released_epoch_is_granted_no_more() {
+    let mut world = World::new(312, 1);
+    let node = NodeId(1);
+    world.start(node);
+    world.run_until(3, "it holds a lease", |world| world.lease_holder().is_some());
+    world.host_mut(1).holder.passive = true;
+    let grants = world.granted;
+    let request = LeaseRequest { node, epoch: Epoch(1), boot: Boot(5), seq: 1, position: None };
+    world.order(node, Order::RequestLease(request));
+    world.run(Duration::from_secs(1));
+    assert!(world.granted > grants, "while it is held it is granted");
+    world.host_mut(1).holder.stopping = true;
+    world.run_until(1, "the gate is open", |world| world.host(1).holder.led.gate == Gate::Released);
+    let grants = world.granted;
+    world.order(node, Order::RequestLease(request));
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.granted, grants);
+}
+
+#[test]
+fn a_leader_is_not_ready_before_an_entry_of_its_own_term_is_applied() {
+    let mut world = World::new(313, 1);
+    world.start(NodeId(1));
+    world.run_until(3, "it leads", |world| world.leader().is_some());
+    world.run(Duration::from_secs(1));
+    world.crash(NodeId(1));
+    world.host_mut(1).disk_delay = (300_000, 300_000);
+    world.start(NodeId(1));
+    world.run_until(10, "it is elected again", |world| world.host(1).holder.led.leader == Some(NodeId(1)));
+    assert!(!world.host(1).holder.led.ready, "its first entry is still on its way to disk");
+    world.run_until(3, "it is ready", |world| world.host(1).holder.led.ready);
 }

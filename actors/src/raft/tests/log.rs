@@ -169,6 +169,81 @@ fn a_vote_leaves_the_node_only_after_the_disk_has_it() {
     assert_eq!(wrote, None);
 }
 
+/// A follower just after its start, acquainted with that peer, to be driven by hand.
+fn follower_by_hand(world: &World, follower: NodeId, peer: NodeId) -> Machine {
+    let now = Timestamp::from_micros(1);
+    let machine = |node: NodeId| Machine::new(world.host(node.0).config.clone(), &world.host(node.0).stored, now).expect("its own log");
+    let mut follower_machine = machine(follower);
+    follower_machine.step(now, Input::Woken);
+    let sent = machine(peer).step(now, Input::Linked { node: follower });
+    for effect in sent {
+        if let Effect::Send { message, .. } = effect {
+            follower_machine.step(now, Input::Heard { from: peer, message });
+        }
+    }
+    follower_machine
+}
+
+/// What a message makes of a follower: what it orders to disk, and the kinds of what it sends before and after that is there.
+fn promises(machine: &mut Machine, from: NodeId, message: crate::raft::RaftMessage) -> (crate::raft::Batch, Vec<u8>, Vec<u8>) {
+    let now = Timestamp::from_micros(1);
+    let sent = |effects: &[Effect]| {
+        let raft = effects.iter().filter_map(|effect| match effect {
+            Effect::Send { message, .. } => match &**message {
+                PeerMessage::Raft(message) => Some(message.kind),
+                _ => None,
+            },
+            _ => None,
+        });
+        raft.collect::<Vec<_>>()
+    };
+    let effects = machine.step(now, Input::Heard { from, message: Box::new(PeerMessage::Raft(Box::new(message))) });
+    let batch = effects.iter().find_map(|effect| match effect {
+        Effect::Persist(batch) => Some((**batch).clone()),
+        _ => None,
+    });
+    let batch = batch.expect("something goes to disk");
+    let after = machine.step(now, Input::Persisted { number: batch.number });
+    (batch, sent(&effects), sent(&after))
+}
+
+/// `MessageType` as numbers.
+const APPEND: u8 = 3;
+const APPEND_RESPONSE: u8 = 4;
+const REQUEST_VOTE: u8 = 5;
+const REQUEST_VOTE_RESPONSE: u8 = 6;
+
+/// Otherwise a node that restarts could vote twice in one term, and there would be two leaders.
+#[test]
+fn a_vote_is_on_disk_before_its_candidate_hears_of_it() {
+    let world = World::founded(27, 3);
+    let candidate = world.leader().expect("there is one");
+    let voter = world.nodes().into_iter().find(|node| *node != candidate).expect("there are two");
+    let mut machine = follower_by_hand(&world, voter, candidate);
+    let mut request = super::screen::message(&world, candidate, voter, REQUEST_VOTE, 9);
+    (request.log_term, request.index) = (8, 1000);
+    let raft_id = request.from.0;
+    let (batch, before, after) = promises(&mut machine, candidate, request);
+    assert_eq!(batch.hard_state.map(|state| (state.term, state.vote)), Some((9, raft_id)), "the vote is part of what is kept");
+    assert_eq!((before.as_slice(), after.as_slice()), ([].as_slice(), [REQUEST_VOTE_RESPONSE].as_slice()));
+}
+
+/// Otherwise a leader could count an entry as committed that a crash takes away again.
+#[test]
+fn entries_are_on_disk_before_they_are_acknowledged() {
+    let world = World::founded(28, 3);
+    let leader = world.leader().expect("there is one");
+    let follower = world.nodes().into_iter().find(|node| *node != leader).expect("there are two");
+    let mut machine = follower_by_hand(&world, follower, leader);
+    let last = world.host(follower.0).stored.entries.last().cloned().expect("the leader's first entry");
+    let mut append = super::screen::message(&world, leader, follower, APPEND, last.term);
+    (append.log_term, append.index) = (last.term, last.index);
+    append.entries = alloc::vec![crate::raft::LogEntry { index: last.index + 1, data: Vec::new(), context: Vec::new(), ..last }];
+    let (batch, before, after) = promises(&mut machine, leader, append);
+    assert_eq!(batch.entries.len(), 1);
+    assert_eq!((before.as_slice(), after.as_slice()), ([].as_slice(), [APPEND_RESPONSE].as_slice()));
+}
+
 /// Otherwise it could testify, lose the term in a crash, and then answer a round of the old leader after all.
 #[test]
 fn a_voter_testifies_only_of_a_term_that_is_on_its_disk() {

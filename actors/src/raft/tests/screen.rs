@@ -10,7 +10,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-fn message(world: &World, from: NodeId, to: NodeId, kind: u8, term: u64) -> RaftMessage {
+pub(super) fn message(world: &World, from: NodeId, to: NodeId, kind: u8, term: u64) -> RaftMessage {
     let id = |node: NodeId| world.raft_id(node.0).expect("born");
     RaftMessage {
         kind,

@@ -81,6 +81,8 @@ pub(crate) struct World {
     proposed: BTreeMap<u64, Proposed>,
     pub(crate) appointments: BTreeMap<Epoch, u64>,
     pub(crate) grants: u64,
+    /// How many grants were given, of use or not.
+    pub(crate) granted: u64,
     /// How often each node said who it is.
     pub(crate) introductions: BTreeMap<NodeId, u64>,
     /// How often an alarm went off.
@@ -108,6 +110,7 @@ impl World {
             proposed: BTreeMap::new(),
             appointments: BTreeMap::new(),
             grants: 0,
+            granted: 0,
             introductions: BTreeMap::new(),
             alarms: 0,
             history: BTreeMap::new(),

@@ -43,9 +43,12 @@ pub(super) fn is_bulk(message: &PeerMessage) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::handshake::VERSIONS;
     use super::*;
+    use crate::fsm::{Refusal, Request};
+    use crate::golden;
     use crate::model::*;
-    use crate::raft::{LogEntry, RaftMessage, SnapshotImage};
+    use crate::raft::{Introduction, LogEntry, Phase, RaftMessage, SnapshotImage};
     use std::collections::BTreeMap;
 
     pub(super) fn raft(kind: MessageType, snapshot: Option<SnapshotImage>) -> PeerMessage {
@@ -133,6 +136,56 @@ mod tests {
         for message in messages {
             assert_eq!(decode(&encode(&message).unwrap()), Ok(message));
         }
+    }
+
+    /// The shape *is* the version: a changed byte needs a higher one in `VERSIONS`, which has a file of its own here.
+    #[test]
+    fn the_frames_of_this_version_are_as_they_were() {
+        let snapshot = SnapshotImage {
+            index: 9,
+            term: 3,
+            voters: vec![1, 2],
+            learners: vec![3],
+            voters_outgoing: Vec::new(),
+            learners_next: Vec::new(),
+            auto_leave: true,
+            state: state(),
+        };
+        let endpoint = || Endpoint { host: "h".to_owned(), port: 7000 };
+        let member =
+            Member { node: NodeId(2), raft_id: RaftId(9), name: "n2".to_owned(), witch: endpoint(), database: endpoint(), witness: false };
+        let introduction = Introduction {
+            phase: Phase::Born,
+            raft_id: Some(RaftId(9)),
+            members: vec![member.clone()],
+            cluster: "prod".to_owned(),
+            settings: Settings::default(),
+            term: Term(3),
+            last_index: 9,
+            applied: 8,
+            leader: None,
+            birth: Some(7),
+        };
+        let (node, epoch, boot, position) = (NodeId(2), Epoch(4), Boot(5), Some(Position { timeline: Timeline(2), lsn: Lsn(77) }));
+        let proposal = Proposal { by: node, term: Some(Term(3)), basis: epoch, at: WallClock(99), command: Command::Handover };
+        let refusal = Refusal { rule: "r".to_owned(), reason: "b".to_owned() };
+        let database = Directory::Database { system_identifier: SystemIdentifier(7), timeline: Timeline(2) };
+        let messages = [
+            ("append", raft(MessageType::MsgAppend, None)),
+            ("snapshot", raft(MessageType::MsgSnapshot, Some(snapshot))),
+            ("introduction", PeerMessage::Introduction(introduction)),
+            ("join", PeerMessage::Join { raft_id: RaftId(9), member }),
+            ("propose", PeerMessage::Propose(proposal)),
+            ("lease-request", PeerMessage::LeaseRequest(LeaseRequest { node, epoch, boot, seq: 1, position })),
+            ("lease-grant", PeerMessage::LeaseGrant(LeaseGrant { node, epoch, boot, seq: 1 })),
+            ("ask-testimony", PeerMessage::AskTestimony { term: Term(3) }),
+            ("testimony", PeerMessage::Testimony { term: Term(3), age: std::time::Duration::from_micros(1_234_567) }),
+            ("report", report(database)),
+            ("ask", PeerMessage::Ask { id: RequestId(7), request: Request::Switchover { to: Some(node) } }),
+            ("refused", PeerMessage::Refused { id: RequestId(7), refusal }),
+        ];
+        let frames = golden::frames(messages.iter().map(|(name, message)| (*name, encode(message).unwrap().to_vec())));
+        golden::must_be(&format!("raft/actor/links/testdata/frames-{}.txt", VERSIONS.max), &frames);
     }
 
     #[test]

@@ -81,6 +81,7 @@ impl World {
                 assert!(proposed.still_valid.is_empty(), "epoch {} was appointed although {:?}", primary.epoch, proposed.still_valid);
             }
         }
+        self.granted += u64::from(matches!(fact, Fact::Leased(_)));
         let host = self.host_mut(node.0);
         let released = host.released;
         let Some((epoch, end)) = host.holder.hear(fact, released) else { return };

@@ -1,0 +1,88 @@
+//! Whom the leader appoints, and whom it never does (D1, S11).
+
+use super::*;
+
+/// Node 2 leads and stands at 100, like node 3; node 1 is the primary, whose lease is over.
+fn bench_after_the_lease(third: Database, tags: Tags) -> Bench {
+    let mut bench = leader_with_two_standbys();
+    let (node, boot, seq) = (NodeId(3), Boot(3), bench.now);
+    let report = Report { node, boot, seq, epoch: Epoch(1), stopping: false, tags, database: Some(third) };
+    bench.tell(Input::Observed { peer: node, health: Health::Green, report: Some(Box::new(report)) });
+    bench.lead(true, Gate::Lapsed);
+    bench
+}
+
+#[test]
+fn the_position_outweighs_the_priority() {
+    let tags = Tags { failover_priority: 900, ..Tags::default() };
+    let mut bench = bench_after_the_lease(database(Server::Standby, 99), tags.clone());
+    assert_eq!(bench.appointed(), [(NodeId(2), "fail-over-after-lease".into())]);
+    let mut bench = bench_after_the_lease(database(Server::Standby, 100), tags);
+    assert_eq!(bench.appointed(), [(NodeId(3), "fail-over-after-lease".into())], "among equals it decides");
+}
+
+#[test]
+fn a_node_that_is_tagged_nofailover_is_no_candidate() {
+    let tags = Tags { nofailover: true, ..Tags::default() };
+    let mut bench = bench_after_the_lease(database(Server::Standby, 120), tags);
+    assert_eq!(bench.appointed(), [(NodeId(2), "fail-over-after-lease".into())]);
+}
+
+#[test]
+fn a_standby_of_another_database_is_no_candidate() {
+    let foreign = Directory::Database { system_identifier: SystemIdentifier(1), timeline: Timeline(1) };
+    let mut bench = bench_after_the_lease(Database { directory: foreign, ..database(Server::Standby, 120) }, Tags::default());
+    assert_eq!(bench.appointed(), [(NodeId(2), "fail-over-after-lease".into())]);
+}
+
+#[test]
+fn after_a_release_candidates_that_still_stream_may_tell_their_last_position_first() {
+    let mut bench = leader_with_two_standbys();
+    bench.commit(None, Command::Release { node: NodeId(1), timeline: Timeline(1), final_lsn: None, why: Why::default() });
+    bench.lead(true, Gate::Released);
+    bench.pass(400);
+    assert_eq!(bench.appointed(), [], "node 3 still receives");
+    bench.observe(3, Health::Green, database(Server::Standby, 120), 1);
+    assert_eq!(bench.appointed(), []);
+    bench.pass(200);
+    assert_eq!(bench.appointed(), [(NodeId(3), "fail-over-after-release".into())]);
+}
+
+/// Node 1 was the last to stop, wrote until then, and all come back.
+#[test]
+fn an_old_primary_that_alone_has_everything_returns_instead_of_being_replaced() {
+    let release = |lsn| Command::Release { node: NodeId(1), timeline: Timeline(1), final_lsn: Some(Lsn(lsn)), why: Why::default() };
+    let started = |end| {
+        let mut bench = Bench::founded(2, 1);
+        bench.commit(None, release(end));
+        bench.report(Database { streaming: false, ..database(Server::Standby, 100) });
+        bench.lead(true, Gate::Released);
+        bench
+    };
+    assert_eq!(started(100).appointed(), [(NodeId(2), "fail-over-after-release".into())], "node 2 has everything");
+
+    let mut bench = started(300);
+    assert_eq!(bench.appointed(), [], "node 1 may be about to return");
+    bench.observe(1, Health::Green, database(Server::Stopped, 300), 1);
+    assert_eq!(bench.appointed(), [(NodeId(1), "return-to-the-complete".into())]);
+
+    let mut bench = started(300);
+    bench.pass(7000);
+    assert_eq!(bench.appointed(), [(NodeId(2), "fail-over-after-release".into())], "it stays away, and node 2 is close enough");
+
+    let mut bench = started(3 << 20);
+    bench.pass(7000);
+    assert_eq!(bench.appointed(), [], "what the release tells counts as much as a report: node 2 is too far behind");
+}
+
+#[test]
+fn an_old_primary_that_is_being_stopped_is_not_waited_for() {
+    let mut bench = leader_with_two_standbys();
+    let (node, boot, seq, tags) = (NodeId(1), Boot(1), bench.now, Tags::default());
+    let report = Report { node, boot, seq, epoch: Epoch(1), stopping: true, tags, database: Some(database(Server::Stopped, 300)) };
+    bench.tell(Input::Observed { peer: node, health: Health::Green, report: Some(Box::new(report)) });
+    bench.commit(None, Command::Release { node, timeline: Timeline(1), final_lsn: Some(Lsn(300)), why: Why::default() });
+    bench.lead(true, Gate::Released);
+    bench.pass(600);
+    assert_eq!(bench.appointed(), [(NodeId(2), "fail-over-after-release".into())]);
+}

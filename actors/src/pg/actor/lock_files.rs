@@ -1,0 +1,59 @@
+//! The lock files that a server leaves behind when it is killed: `postmaster.pid` in the data directory, and one beside its Unix socket.
+//!
+//! PostgreSQL refuses to start while the number in one of them belongs to any living process of its user, a thread of ours included. After a
+//! boot that is a rare accident. In a container, where numbers begin anew with every start, it is likely and stays so for as long as we live.
+
+use super::operations::Site;
+use crate::guard;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+/// Removes the lock files of servers that are gone. Only one daemon and one guard exist for a data directory, and every process of a server
+/// works in it: a number that none of those has is stale, whoever else has it by now.
+pub(super) async fn remove_stale_locks(site: &Site) -> io::Result<()> {
+    let data_dir = site.data_dir();
+    let socket = site.settings.socket_dir().map(|folder| Path::new(folder).join(format!(".s.PGSQL.{}.lock", site.settings.port)));
+    let locks: Vec<PathBuf> = [data_dir.join("postmaster.pid")].into_iter().chain(socket).collect();
+    let removed = tokio::task::spawn_blocking(move || {
+        let residents = guard::residents(&data_dir)?;
+        locks.iter().try_for_each(|lock| remove_if_stale(lock, &residents))
+    });
+    removed.await.map_err(io::Error::other)?
+}
+
+fn remove_if_stale(lock: &Path, residents: &[u32]) -> io::Result<()> {
+    let holder = match fs::read_to_string(lock) {
+        // A server in single-user mode writes its own number negated.
+        Ok(text) => text.lines().next().and_then(|line| line.trim().parse::<i32>().ok()).map(i32::unsigned_abs),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if holder.is_some_and(|holder| residents.contains(&holder)) {
+        // Whoever it is: PostgreSQL itself refuses to start beside it, and says so.
+        return Ok(());
+    }
+    tracing::info!(lock = %lock.display(), ?holder, "removing the lock file of a server that is gone");
+    fs::remove_file(lock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_goes_if_its_number_belongs_to_somebody_else_by_now_and_stays_with_a_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = folder.path().join("postmaster.pid");
+        let ours = std::process::id();
+        fs::write(&lock, format!("{ours}\n/data\n")).unwrap();
+        remove_if_stale(&lock, &[ours]).unwrap();
+        assert!(lock.exists(), "a server with this number works in the directory");
+        remove_if_stale(&lock, &[ours + 1]).unwrap();
+        assert!(!lock.exists(), "we live, and are no server");
+        remove_if_stale(&lock, &[]).unwrap();
+        fs::write(&lock, format!("-{ours}\n")).unwrap();
+        remove_if_stale(&lock, &[ours]).unwrap();
+        assert!(lock.exists(), "a server in single-user mode");
+    }
+}

@@ -1,0 +1,60 @@
+//! Whether the run showed anything, and whether the cluster came back.
+
+use super::{Promise, Verdict};
+use crate::history::{Change, Event, History};
+
+pub(super) fn judge(history: &History, promises: &[Promise]) -> [Verdict; 2] {
+    [came_back(history), was_used(history, promises)]
+}
+
+fn came_back(history: &History) -> Verdict {
+    let violation = match history.end() {
+        None => Some("the history has no end: the run broke off, or the databases could not be read".to_owned()),
+        Some(end) => end.unhealed.as_ref().map(|missing| format!("when all was repaired, {missing}")),
+    };
+    Verdict {
+        claim: "once all faults are over, one primary accepts writes and all others stream from it, without an operator",
+        rules: "L1-L3",
+        checked: 1,
+        violations: violation.into_iter().collect(),
+    }
+}
+
+fn was_used(history: &History, promises: &[Promise]) -> Verdict {
+    let count = |wanted: fn(&Change) -> bool| promises.iter().filter(|promise| wanted(&promise.change)).count();
+    let seen = |wanted: fn(&Event) -> bool| history.records.iter().filter(|record| wanted(&record.event)).count();
+    let counts = [
+        ("row was inserted", count(|change| matches!(change, Change::Insert { .. }))),
+        ("value was appended", count(|change| matches!(change, Change::Append { .. }))),
+        ("transfer was made", count(|change| matches!(change, Change::Transfer { .. }))),
+        ("list was read", seen(|event| matches!(event, Event::List { .. }))),
+        ("primary counted the money", seen(|event| matches!(event, Event::Total { in_recovery: false, .. }))),
+        ("standby counted the money", seen(|event| matches!(event, Event::Total { in_recovery: true, .. }))),
+        ("daemon was looked at", seen(|event| matches!(event, Event::Looked { look: Some(_), .. }))),
+    ];
+    let violations = counts.iter().filter(|(_, count)| *count == 0).map(|(what, _)| format!("no {what}")).collect();
+    Verdict { claim: "every client did some of its work, or nothing was shown", rules: "-", checked: counts.len(), violations }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::script::{end, history, inserted};
+    use super::*;
+
+    #[test]
+    fn a_run_that_broke_off_or_did_not_heal_is_no_success() {
+        let ended = |unhealed: Option<&str>| {
+            let mut end = end(&[], &[]);
+            end.unhealed = unhealed.map(str::to_owned);
+            came_back(&history(vec![Event::Ended(Box::new(end))])).holds()
+        };
+        assert!(ended(None) && !ended(Some("n1 does not stream")) && !came_back(&history(Vec::new())).holds());
+    }
+
+    #[test]
+    fn a_client_that_did_nothing_is_told() {
+        let history = history(vec![inserted(1, (1, 1), 0, 10)]);
+        let verdict = was_used(&history, &super::super::promises(&history));
+        assert_eq!(verdict.violations.len(), 6, "{verdict:?}");
+    }
+}
