@@ -85,7 +85,7 @@ pub struct Probe {
     urgent: bool,
     /// The peer's newest report, and when it arrived.
     heard: Option<(Timestamp, Report)>,
-    /// The peer's life before the present one: what still arrives from it is no news.
+    /// The peer's life before the present one: what still arrives from it is no news, as long as the present one is heard.
     former_boot: Option<Boot>,
     /// The link broke and nothing has arrived since.
     severed: bool,
@@ -147,8 +147,12 @@ impl Probe {
     }
 
     /// An equal `seq` is the same account once more: a sign of life. A lower one is late.
+    ///
+    /// Which of two lives is the later one shows only in who goes on talking: a report of a life before the former one may arrive so late that
+    /// the present life passes for the former.
     fn hear(&mut self, now: Timestamp, report: Report) {
-        if report.node != self.peer || self.former_boot == Some(report.boot) {
+        let talks = self.detector.judge(now.since(self.silent_since())) != Health::Red;
+        if report.node != self.peer || self.former_boot == Some(report.boot) && talks {
             return;
         }
         if let Some((_, newest)) = &self.heard {

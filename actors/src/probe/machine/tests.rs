@@ -133,6 +133,19 @@ fn a_new_life_of_the_peer_counts_from_anew_and_its_former_life_is_over() {
 }
 
 #[test]
+fn a_late_report_of_a_life_long_past_does_not_silence_the_present_one_for_ever() {
+    let mut probe = acquainted();
+    probe.step(at(1100), Input::Heard(theirs(8, 1, 4)));
+    probe.step(at(1200), Input::Heard(theirs(9, 1, 4)));
+    probe.step(at(1300), Input::Heard(theirs(7, 2, 0)));
+    let heard = (2..10).find(|second| {
+        let observed = told(&probe.step(at(second * 1000), Input::Heard(theirs(9, *second, 5))));
+        observed.is_some_and(|observed| observed.report.is_some_and(|report| report.boot == Boot(9)) && observed.health == Health::Green)
+    });
+    assert_eq!(heard, Some(5), "as soon as the past life has been silent for long enough");
+}
+
+#[test]
 fn silence_turns_a_peer_yellow_then_red_and_its_last_word_stays_known() {
     let mut probe = acquainted();
     let effects = sleep_until(&mut probe, 5000);
