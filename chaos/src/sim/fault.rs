@@ -6,7 +6,7 @@ use super::story::{Fault, Who};
 use super::world::World;
 use actors::fsm::{self, Request};
 use actors::guard::wire::ExitStatus;
-use actors::model::{NodeId, RequestId, SystemIdentifier};
+use actors::model::{NodeId, RaftId, RequestId, SystemIdentifier};
 
 const MILLI: u64 = 1000;
 
@@ -225,9 +225,9 @@ impl World {
     fn lose_log(&mut self, node: usize, down: u64) -> bool {
         let born = |host: &super::host::Host| {
             let identity = host.disk.stored.identity.as_ref().filter(|identity| identity.born);
-            let members = self.judge.newest.as_ref().map(|(_, state)| &state.members);
-            let listed = |raft_id| members.is_some_and(|members| members.values().any(|member| member.raft_id == raft_id));
-            host.powered && host.daemon.is_some() && identity.is_some_and(|identity| listed(identity.raft_id))
+            // A learner's log is as good as lost: it has no vote yet.
+            let votes = |raft_id: RaftId| self.judge.voters.iter().all(|voters| voters.is_empty() || voters.contains(&raft_id.0));
+            host.powered && host.daemon.is_some() && identity.is_some_and(|identity| votes(identity.raft_id))
         };
         if !self.hosts.iter().all(born) {
             return false;

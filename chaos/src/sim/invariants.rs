@@ -449,6 +449,9 @@ impl World {
                 host.data.as_ref().map(|data| (data.position(), data.state, data.unfinished)),
             )
         };
-        self.hosts.iter().enumerate().map(line).collect::<Vec<_>>().join("\n")
+        let newest =
+            self.judge.newest.as_ref().map(|(index, state)| (index, &state.primary, &state.lineage, &state.switchover, state.paused));
+        let committed = format!("  committed: {newest:?}");
+        self.hosts.iter().enumerate().map(line).chain([committed]).collect::<Vec<_>>().join("\n")
     }
 }
