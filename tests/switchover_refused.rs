@@ -28,9 +28,17 @@ async fn an_unhealthy_target_is_refused() -> Result<()> {
     let scene = Scene::open().await?;
     let standby = scene.cluster.standby().await?;
     let node = scene.cluster.node(standby);
+    let primary = scene.cluster.primary().await?;
     node.kill_node()?;
-    let noticed = scene.cluster.wait_until("its peers to notice its death", HEAL, async || refused(&scene.cluster, node.name()).await);
+    // A switchover that is asked for before its target's death is known waits for it, and would be carried out once it is back.
+    let noticed = scene.cluster.wait_until("its peers to notice its death", HEAL, async || {
+        let status = scene.cluster.node(primary).status().await?;
+        let seen = status.members.iter().find(|member| member.node == node.id()).map(|member| member.health);
+        ensure!(seen == Some(actors::model::Health::Red), "it is seen as {seen:?}");
+        Ok(())
+    });
     noticed.await?;
+    refused(&scene.cluster, node.name()).await?;
     node.start()?;
     scene.finish(Loss::None).await?;
     Ok(())
