@@ -15,6 +15,9 @@ use core::time::Duration;
 /// After a release, candidates that still stream are given so long to tell their last position.
 const POSITIONS_MAX: Duration = Duration::from_millis(500);
 
+/// A leader so young may not have heard from everybody yet, so it refuses nothing and calls nothing off.
+pub(super) const YOUNG: Duration = Duration::from_secs(2);
+
 /// An election takes less than two seconds: who has known no leader for so long is without a quorum.
 const LEADERLESS_MAX: Duration = Duration::from_secs(3);
 
@@ -114,11 +117,16 @@ fn switching(facts: &Facts, config: &Config, state: &ClusterState, now: Timestam
         let overdue = facts.appointed_for(now) > config.start_max;
         return if overdue { Switching::Overdue } else { Switching::Appointed };
     }
+    let gone = facts.ready_for(now) >= YOUNG && facts.fresh(switchover.to).is_none_or(|target| target.stopping);
     let Some(release) = primary.released else {
         let overdue = facts.switching_for(now) > config.step_down_max;
-        return if overdue { Switching::Overdue } else { Switching::Running };
+        return match (gone, overdue) {
+            (true, _) => Switching::TargetGone,
+            (false, true) => Switching::Overdue,
+            (false, false) => Switching::Running,
+        };
     };
-    let Some(final_lsn) = release.final_lsn else { return Switching::TargetLate };
+    let Some(final_lsn) = release.final_lsn.filter(|_| !gone) else { return Switching::TargetLate };
     let ready = judge(facts, state, switchover.to).is_ok_and(|target| target.position.lsn >= final_lsn);
     match (ready, facts.released_for(now) > config.catch_up_max) {
         (true, _) => Switching::TargetReady,

@@ -16,10 +16,6 @@ use crate::raft;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::time::Duration;
-
-/// A leader so young may not have heard from the primary yet, so it refuses nothing: who asked asks again.
-const YOUNG: Duration = Duration::from_secs(2);
 
 impl Machine {
     /// Asks for the lease when that is due. An appointed node asks even without a database: it is answered, and can found one.
@@ -309,7 +305,7 @@ impl Machine {
             return Vec::new();
         }
         match check(&self.facts, state, id, request) {
-            _ if self.facts.ready_for(now) < YOUNG && state.leaseholder().is_some() => Vec::new(),
+            _ if self.facts.ready_for(now) < view::YOUNG && state.leaseholder().is_some() => Vec::new(),
             Ok(command) => alloc::vec![self.propose(now, state.epoch, true, command)],
             Err(refusal) => alloc::vec![Effect::Raft(raft::Order::Refuse { to: origin, id, refusal })],
         }

@@ -449,6 +449,42 @@ fn a_switchover_that_the_primary_does_not_carry_out_is_aborted() {
     assert!(matches!(proposals.as_slice(), [Proposal { command: Command::AbortSwitchover { .. }, .. }]), "{proposals:?}");
 }
 
+#[test]
+fn a_switchover_whose_target_dies_is_aborted_as_soon_as_that_is_known() {
+    let mut bench = leader_with_two_standbys();
+    bench.commit(None, Command::BeginSwitchover { id: RequestId(9), to: NodeId(3) });
+    bench.observe(3, Health::Yellow, database(Server::Standby, 100), 1);
+    assert_eq!(bench.proposals(), [], "late is not dead");
+    bench.observe(3, Health::Red, database(Server::Standby, 100), 1);
+    let proposals = bench.proposals();
+    assert!(matches!(proposals.as_slice(), [Proposal { command: Command::AbortSwitchover { .. }, .. }]), "{proposals:?}");
+}
+
+#[test]
+fn a_leader_that_has_not_heard_from_everybody_yet_aborts_no_switchover() {
+    let mut bench = leader_with_two_standbys();
+    bench.lead(false, Gate::Closed);
+    bench.observe(3, Health::Red, database(Server::Standby, 100), 1);
+    bench.commit(None, Command::BeginSwitchover { id: RequestId(9), to: NodeId(3) });
+    bench.lead(true, Gate::Closed);
+    assert_eq!(bench.proposals(), []);
+    bench.pass(2000);
+    assert_eq!(bench.proposals().len(), 1);
+}
+
+#[test]
+fn the_old_primary_returns_at_once_if_the_target_dies_after_the_release() {
+    let mut bench = leader_with_two_standbys();
+    bench.commit(None, Command::BeginSwitchover { id: RequestId(9), to: NodeId(3) });
+    let final_lsn = Some(Lsn(160));
+    bench.commit(None, Command::Release { node: NodeId(1), timeline: Timeline(1), final_lsn, why: Why::default() });
+    bench.observe(1, Health::Green, database(Server::Stopped, 160), 1);
+    bench.lead(true, Gate::Released);
+    assert_eq!(bench.appointed(), []);
+    bench.observe(3, Health::Red, database(Server::Standby, 100), 1);
+    assert_eq!(bench.appointed(), [(NodeId(1), "return-from-switchover".into())]);
+}
+
 fn refusal(bench: &mut Bench, to: Option<u64>) -> Option<String> {
     bench.effects.clear();
     let request = Request::Switchover { to: to.map(NodeId) };

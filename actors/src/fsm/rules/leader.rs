@@ -23,6 +23,8 @@ pub(in crate::fsm) enum Switching {
     No,
     /// The old primary has not released yet.
     Running,
+    /// It has not, and the target cannot be reached or is being stopped.
+    TargetGone,
     /// The old primary, or the new one, takes too long.
     Overdue,
     /// It has, and the target has received the end of its log (D4).
@@ -102,6 +104,12 @@ pub(in crate::fsm) static RULES: &[Rule<View, Action>] = &[
         when: |view| view.gate != Gate::Released && view.switching == Switching::Overdue,
         then: Action::AbortSwitchover,
         because: "the old primary did not step down in time, as when the target does not stream, or the new one did not accept writes in time",
+    },
+    Rule {
+        id: "abort-a-switchover-to-nobody",
+        when: |view| view.gate != Gate::Released && view.switching == Switching::TargetGone,
+        then: Action::AbortSwitchover,
+        because: "the target does not report any more, or is being stopped, so the old primary goes on",
     },
     Rule {
         id: "lease-may-be-valid",
@@ -208,7 +216,7 @@ mod tests {
 
     fn views() -> impl Iterator<Item = View> {
         use Switching as S;
-        let switchings = [S::No, S::Running, S::Overdue, S::TargetReady, S::TargetPending, S::TargetLate, S::Appointed];
+        let switchings = [S::No, S::Running, S::TargetGone, S::Overdue, S::TargetReady, S::TargetPending, S::TargetLate, S::Appointed];
         let foundings = [Founding::Done, Founding::Waiting, Founding::Chosen, Founding::Refused];
         let candidates = [Candidate::None, Candidate::Moving, Candidate::Short, Candidate::Settled];
         [Gate::Closed, Gate::Released, Gate::Lapsed].into_iter().flat_map(move |gate| {
