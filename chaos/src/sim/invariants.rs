@@ -1,5 +1,6 @@
 //! What must hold in every world, each named after its rule. Checked where it could break: in the very step that would break it.
 
+use super::decisions::{Leases, Told};
 use super::wiring::timing;
 use super::world::{World, id};
 use crate::invariants::at_most_one_writer;
@@ -59,8 +60,10 @@ pub(super) struct Belief {
     pub(super) led: Leadership,
     /// The newest state that it applied.
     pub(super) state: Option<ClusterState>,
-    /// When it asked for leases, by epoch.
-    asked: BTreeMap<Epoch, Vec<Timestamp>>,
+    /// The index of that state.
+    pub(super) index: u64,
+    /// What the present life of its FSM was told.
+    pub(super) told: Told,
     /// How far the databases are, as they reported it.
     pub(super) positions: BTreeMap<usize, Position>,
     /// It began to hand over in that term.
@@ -73,7 +76,8 @@ pub(super) struct Judge {
     digests: BTreeMap<u64, u64>,
     pub(super) newest: Option<(u64, ClusterState)>,
     primaries: BTreeMap<Epoch, NodeId>,
-    released: BTreeSet<Epoch>,
+    pub(super) released: BTreeSet<Epoch>,
+    pub(super) leases: Leases,
     /// Questions to a guard that hand a lease on: the guard's node, the number, the epoch.
     handed: BTreeMap<(usize, u64), Epoch>,
     /// What a leader was told of the primary's position.
@@ -134,11 +138,12 @@ impl World {
             daemon.belief.led = led;
         }
         self.tell_story(|| format!("node {}: believes {led:?}", node + 1));
+        self.judge_leadership(node, led);
     }
 
     pub(super) fn judge_committed(&mut self, node: usize, index: u64, state: &ClusterState) {
         if let Some(daemon) = self.hosts[node].daemon.as_mut() {
-            daemon.belief.state = Some(state.clone());
+            (daemon.belief.index, daemon.belief.state) = (index, Some(state.clone()));
         }
         let digest = super::trace::digest(&serde_json::to_vec(state).expect("a state is data"));
         let known = *self.judge.digests.entry(index).or_insert(digest);
@@ -171,6 +176,10 @@ impl World {
             if let Some(other) = still {
                 return self.violate("S5", format!("node {} is appointed while the lease of node {} is valid", node + 1, other + 1));
             }
+            if let Some((other, of)) = self.could_be_leased(epoch, Some(primary.node)) {
+                let text = format!("node {} is appointed while a grant to node {other} of epoch {of} could still be used", node + 1);
+                return self.violate("S5", text);
+            }
         }
         if primary.released.is_some() && self.judge.released.insert(epoch) {
             let host = &self.hosts[node];
@@ -189,14 +198,9 @@ impl World {
 
     /// An order of an FSM to its consensus.
     pub(super) fn judge_order(&mut self, node: usize, order: &Order) {
-        let now = self.local(node);
         let Some(daemon) = self.hosts[node].daemon.as_mut() else { return };
         match order {
-            Order::RequestLease(request) => {
-                let asked = daemon.belief.asked.entry(request.epoch).or_default();
-                asked.retain(|sent| now.since(*sent) <= timing().ttl);
-                asked.push(now);
-            }
+            Order::RequestLease(request) => self.judge_asked(node, request),
             Order::HandOver if daemon.belief.led.ready => daemon.belief.handing_over = Some(daemon.belief.led.term.0),
             Order::Propose(proposal) => {
                 if let Command::Appoint { node: chosen, why, .. } = &proposal.command {
@@ -249,9 +253,11 @@ impl World {
 
     /// A leader grants.
     pub(super) fn judge_granted(&mut self, leader: usize, grant: &LeaseGrant) {
+        self.tally.count("grants");
+        let Some(term) = self.hosts[leader].daemon.as_ref().map(|daemon| daemon.belief.led.term.0) else { return };
+        self.note_granted(grant, term);
         let Some(daemon) = &self.hosts[leader].daemon else { return };
         let belief = &daemon.belief;
-        self.tally.count("grants");
         if belief.handing_over.is_some_and(|term| term == belief.led.term.0) {
             return self.violate("S12", format!("node {} grants in the term in which it hands over", leader + 1));
         }
@@ -261,16 +267,6 @@ impl World {
                 "S4",
                 format!("node {} grants to node {} for epoch {}, but its state names {named:?}", leader + 1, grant.node, grant.epoch),
             );
-        }
-    }
-
-    /// A holder takes a grant, and hands the lease on to its guard.
-    pub(super) fn judge_grant_taken(&mut self, node: usize, epoch: Epoch, end: Timestamp) {
-        let Some(daemon) = &self.hosts[node].daemon else { return };
-        let asked = daemon.belief.asked.get(&epoch).is_some_and(|asked| asked.iter().any(|sent| *sent + timing().ttl >= end));
-        let named = daemon.belief.state.as_ref().and_then(ClusterState::leaseholder) == Some((id(node), epoch));
-        if !asked || !named {
-            self.violate("S3", format!("node {} takes a lease of epoch {epoch} until {end:?}: asked for {asked}, named {named}", node + 1));
         }
     }
 

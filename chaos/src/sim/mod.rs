@@ -7,6 +7,7 @@
 mod client;
 mod clock;
 mod daemon;
+mod decisions;
 mod dice;
 mod disk;
 mod event;

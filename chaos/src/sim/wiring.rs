@@ -7,7 +7,7 @@ use super::world::World;
 use actors::guard::wire::Request;
 use actors::machine::Machine;
 use actors::model::{LeaseTiming, NodeId};
-use actors::raft::{Fact, Order, PeerMessage};
+use actors::raft::{Fact, Order};
 use actors::{fsm, pg, probe, raft};
 
 /// The guard gets so long to take a lease, or to drop it.
@@ -29,11 +29,13 @@ impl World {
 
     pub(super) fn step_fsm(&mut self, node: usize, input: fsm::Input) {
         let now = self.local(node);
+        self.note_told(node, &input);
         let Some(daemon) = self.hosts[node].daemon.as_mut() else { return };
         let Some(fsm) = daemon.fsm.as_mut() else { return };
         for effect in fsm.machine.step(now, input) {
             self.perform_fsm(node, effect);
         }
+        self.judge_leading(node);
     }
 
     fn perform_fsm(&mut self, node: usize, effect: fsm::Effect) {
@@ -49,6 +51,7 @@ impl World {
             }
             fsm::Effect::Database { number, order, hurry } => {
                 daemon.order = Some((number, order.clone(), hurry));
+                daemon.belief.told.leads = if let pg::Order::Lead { epoch } = &order { Some(*epoch) } else { None };
                 self.mail(node, life, Mail::Pg(Box::new(pg::Input::Ordered { number, order, hurry })));
             }
             fsm::Effect::GuardLease { epoch, end } => {
@@ -108,9 +111,7 @@ impl World {
             match effect {
                 raft::Effect::Persist(batch) => self.persist(node, *batch),
                 raft::Effect::Send { to, message } => {
-                    if let PeerMessage::LeaseGrant(grant) = &*message {
-                        self.judge_granted(node, grant);
-                    }
+                    self.judge_sent(node, &message);
                     self.send(node, index(to), message);
                 }
                 raft::Effect::Tell(fact) => {

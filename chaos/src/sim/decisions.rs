@@ -1,0 +1,167 @@
+//! What an actor may decide upon what it was told. Most of these rules are kept twice, so a slip here would do no harm by itself; the judge
+//! looks at each of the two.
+
+use super::invariants::Belief;
+use super::wiring::timing;
+use super::world::{World, id};
+use actors::fsm::Input;
+use actors::machine::Timestamp;
+use actors::model::{Boot, ClusterState, Epoch, LeaseGrant, LeaseRequest, NodeId};
+use actors::raft::{Fact, Gate, Leadership, PeerMessage};
+use std::collections::BTreeMap;
+
+/// What one life of an FSM was told, and what it asked for.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// What its guard said last that it holds.
+    guarded: Option<(Epoch, Timestamp)>,
+    released: Epoch,
+    asked: BTreeMap<(Boot, u64), Timestamp>,
+    /// The grant that is being looked at.
+    grant: Option<LeaseGrant>,
+    /// The order in force lets the server of this epoch write.
+    pub(super) leads: Option<Epoch>,
+}
+
+impl Told {
+    fn learn(&mut self, input: &Input) {
+        self.grant = None;
+        match input {
+            // The first thing that a life is told.
+            Input::Recalled(facts) => {
+                *self = Self::default();
+                for fact in facts {
+                    self.learn(fact);
+                }
+            }
+            Input::GuardFound { lease } => self.guarded = *lease,
+            Input::LeaseGuarded { epoch, end } => self.guarded = self.guarded.max(Some((*epoch, *end))),
+            Input::ReleaseRecorded { epoch } => self.released = self.released.max(*epoch),
+            Input::Raft(Fact::Leased(grant)) => self.grant = Some(*grant),
+            _ => {}
+        }
+        self.guarded = self.guarded.filter(|(epoch, _)| *epoch > self.released);
+    }
+}
+
+/// Requests and grants of the whole story, in true time.
+#[derive(Debug, Default)]
+pub(super) struct Leases {
+    /// When a lease that counts from this request ends.
+    asked: BTreeMap<(NodeId, Boot, u64), u64>,
+    /// The last end of any lease that was granted in that term, whether or not the grant arrived.
+    granted: BTreeMap<(NodeId, Epoch, u64), u64>,
+    /// How far anybody had applied the log when a leader of that term was elected.
+    elected: BTreeMap<u64, u64>,
+}
+
+impl World {
+    pub(super) fn note_told(&mut self, node: usize, input: &Input) {
+        if let Some(daemon) = self.hosts[node].daemon.as_mut() {
+            daemon.belief.told.learn(input);
+        }
+    }
+
+    /// S2, after each step of an FSM: it lets its server write only under a lease of that epoch which its guard has acknowledged.
+    pub(super) fn judge_leading(&mut self, node: usize) {
+        let now = self.local(node);
+        let Some(told) = self.belief(node).map(|belief| &belief.told) else { return };
+        let Some(epoch) = told.leads else { return };
+        if told.guarded.is_none_or(|(held, end)| held != epoch || end - timing().kill_margin <= now) {
+            let text = format!("node {} orders its server to write for epoch {epoch}, and its guard said {:?}", node + 1, told.guarded);
+            self.violate("S2", text);
+        }
+    }
+
+    /// A holder asks for a lease.
+    pub(super) fn judge_asked(&mut self, node: usize, request: &LeaseRequest) {
+        let now = self.local(node);
+        let ends = self.hosts[node].clock.when(now + timing().ttl);
+        let Some(daemon) = self.hosts[node].daemon.as_mut() else { return };
+        let told = &mut daemon.belief.told;
+        let released = told.released;
+        told.asked.insert((request.boot, request.seq), now);
+        if request.epoch <= released {
+            return self.violate("S8", format!("node {} asks for a lease of epoch {}, and released {released}", node + 1, request.epoch));
+        }
+        if self.judge.leases.asked.insert((request.node, request.boot, request.seq), ends).is_some() {
+            self.violate("S3", format!("node {} asks under a number under which an earlier life of it has asked", node + 1));
+        }
+    }
+
+    /// A holder takes a grant, and hands the lease on to its guard.
+    pub(super) fn judge_grant_taken(&mut self, node: usize, epoch: Epoch, end: Timestamp) {
+        let Some(belief) = self.belief(node) else { return };
+        let grant = belief.told.grant;
+        let asked = grant.and_then(|grant| belief.told.asked.get(&(grant.boot, grant.seq)));
+        let asked = asked.is_some_and(|sent| *sent + timing().ttl >= end);
+        let named = belief.state.as_ref().and_then(ClusterState::leaseholder) == Some((id(node), epoch));
+        if !asked || !named {
+            let text = format!(
+                "node {} takes {grant:?} for a lease of epoch {epoch} until {end:?}: asked for in this life {asked}, named {named}",
+                node + 1
+            );
+            self.violate("S3", text);
+        }
+    }
+
+    /// A lease is granted: from now on it must be counted with.
+    pub(super) fn note_granted(&mut self, grant: &LeaseGrant, term: u64) {
+        let ends = self.judge.leases.asked.get(&(grant.node, grant.boot, grant.seq)).copied().unwrap_or(u64::MAX);
+        let last = self.judge.leases.granted.entry((grant.node, grant.epoch, term)).or_default();
+        *last = ends.max(*last);
+    }
+
+    /// Whether somebody other than `not` could still use a lease of an epoch before this one, perhaps of a grant that is on its way.
+    pub(super) fn could_be_leased(&self, before: Epoch, not: Option<NodeId>) -> Option<(NodeId, Epoch)> {
+        let released = |epoch: &Epoch| self.judge.released.contains(epoch);
+        let granted = self.judge.leases.granted.iter();
+        let mut open =
+            granted.filter(|((node, epoch, _), ends)| **ends > self.now && *epoch < before && Some(*node) != not && !released(epoch));
+        open.next().map(|((node, epoch, _), _)| (*node, *epoch))
+    }
+
+    /// A node says who leads, and whether the primary may be replaced.
+    pub(super) fn judge_leadership(&mut self, node: usize, led: Leadership) {
+        if led.leader != Some(id(node)) {
+            return;
+        }
+        let newest = self.judge.newest.as_ref().map_or(0, |(newest, _)| *newest);
+        let elected = *self.judge.leases.elected.entry(led.term.0).or_insert(newest);
+        let Some(belief) = self.belief(node).filter(|_| led.ready) else { return };
+        if belief.index < elected {
+            let text = format!(
+                "node {} is ready to decide in term {} upon the state of index {}, and {elected} was committed before its election",
+                node + 1,
+                led.term.0,
+                belief.index
+            );
+            return self.violate("S5", text);
+        }
+        let Some(holder) = belief.state.as_ref().and_then(ClusterState::leaseholder).filter(|_| led.gate == Gate::Lapsed) else { return };
+        // A leader that was deposed without its knowledge knows nothing of what its successors granted, and can appoint nobody.
+        let granted = self.judge.leases.granted.range((holder.0, holder.1, 0)..=(holder.0, holder.1, led.term.0));
+        if granted.map(|(_, ends)| *ends).max().is_some_and(|ends| ends > self.now) {
+            self.violate("S5", format!("node {} finds the lease of {holder:?} over, and it could be used for some time yet", node + 1));
+        }
+    }
+
+    /// A message leaves a node.
+    pub(super) fn judge_sent(&mut self, node: usize, message: &PeerMessage) {
+        match message {
+            PeerMessage::LeaseGrant(grant) => self.judge_granted(node, grant),
+            PeerMessage::Testimony { term, .. } => {
+                let durable = self.hosts[node].disk.stored.hard_state.term;
+                if durable < term.0 {
+                    let text = format!("node {} testifies of term {}, and its disk knows of {durable} only", node + 1, term.0);
+                    self.violate("S5", text);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn belief(&self, node: usize) -> Option<&Belief> {
+        self.hosts[node].daemon.as_ref().map(|daemon| &daemon.belief)
+    }
+}
