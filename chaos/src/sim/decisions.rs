@@ -6,7 +6,7 @@ use super::wiring::timing;
 use super::world::{World, id};
 use actors::fsm::Input;
 use actors::machine::Timestamp;
-use actors::model::{Boot, ClusterState, Epoch, LeaseGrant, LeaseRequest, NodeId};
+use actors::model::{Boot, ClusterState, Directory, Epoch, Health, LeaseGrant, LeaseRequest, Lsn, NodeId, Report, Server};
 use actors::raft::{Fact, Gate, Leadership, PeerMessage};
 use std::collections::BTreeMap;
 
@@ -17,6 +17,8 @@ pub(super) struct Told {
     guarded: Option<(Epoch, Timestamp)>,
     released: Epoch,
     asked: BTreeMap<(Boot, u64), Timestamp>,
+    /// How the others look.
+    seen: BTreeMap<NodeId, (Health, Option<Report>)>,
     /// The grant that is being looked at.
     grant: Option<LeaseGrant>,
     /// The order in force lets the server of this epoch write.
@@ -37,6 +39,9 @@ impl Told {
             Input::GuardFound { lease } => self.guarded = *lease,
             Input::LeaseGuarded { epoch, end } => self.guarded = self.guarded.max(Some((*epoch, *end))),
             Input::ReleaseRecorded { epoch } => self.released = self.released.max(*epoch),
+            Input::Observed { peer, health, report } => {
+                self.seen.insert(*peer, (*health, report.as_deref().cloned()));
+            }
             Input::Raft(Fact::Leased(grant)) => self.grant = Some(*grant),
             _ => {}
         }
@@ -53,6 +58,22 @@ pub(super) struct Leases {
     granted: BTreeMap<(NodeId, Epoch, u64), u64>,
     /// How far anybody had applied the log when a leader of that term was elected.
     elected: BTreeMap<u64, u64>,
+}
+
+impl Told {
+    /// Whether that node said that its server is down or read-only, with everything up to there.
+    pub(super) fn has_everything(&self, state: &ClusterState, node: NodeId, up_to: Lsn) -> bool {
+        let seen = self.seen.get(&node).filter(|(health, _)| *health != Health::Red);
+        let report = seen.and_then(|(_, report)| report.as_ref()).filter(|report| !report.stopping);
+        report.and_then(|report| report.database.as_ref()).is_some_and(|database| {
+            let identifier = match &database.directory {
+                Directory::Database { system_identifier, .. } => Some(*system_identifier),
+                _ => None,
+            };
+            let complete = database.position.is_some_and(|position| position.lsn >= up_to && state.is_prefix(position));
+            matches!(database.server, Server::Stopped | Server::Standby) && complete && identifier == state.system_identifier
+        })
+    }
 }
 
 impl World {

@@ -27,7 +27,11 @@ pub const RULES: &[(&str, &str)] = &[
     ("S11", "a database of another cluster is never started as a member, rewound or wiped"),
     ("S12", "a leader that began to hand over grants no lease again in that term"),
     ("S13", "a Raft id whose log was lost is never used again"),
-    ("D1", "who is appointed is no further behind than max_replication_lag from what the leader was told, and is no diverged database"),
+    (
+        "D1",
+        "who is appointed is no further behind than max_replication_lag from what the leader was told, is no diverged database, and replaces nobody \
+         who is back with more",
+    ),
     ("D4", "a switchover that succeeds loses no acknowledged commit"),
     ("L1", "after the faults a healed majority with an eligible database accepts writes within the bound"),
     ("L2", "after that every node of the core streams; and no standby ever streams what only looks like its continuation"),
@@ -229,6 +233,15 @@ impl World {
         let told = self.hosts[leader].daemon.as_ref().and_then(|daemon| daemon.belief.positions.get(&chosen)).copied();
         if told.is_none_or(|told| !state.is_prefix(told)) {
             return self.violate("D1", format!("node {} is chosen and told that it has diverged: {told:?}", chosen + 1));
+        }
+        let final_lsn = state.primary.as_ref().and_then(|primary| Some((primary.node, primary.released?.final_lsn?)));
+        if let (Some((old, final_lsn)), Some(told), Some(daemon)) = (final_lsn, told, &self.hosts[leader].daemon)
+            && told.lsn < final_lsn
+            && daemon.belief.told.has_everything(&state, old, final_lsn)
+        {
+            let text =
+                format!("node {} is chosen at {}, and node {old} has everything up to {final_lsn} and could return", chosen + 1, told.lsn);
+            return self.violate("D1", text);
         }
         let heard = self.judge.heard.get(&(leader, basis)).copied().unwrap_or(0);
         if heard > end + state.settings.max_replication_lag {
