@@ -5,9 +5,9 @@ use super::wiring::timing;
 use super::world::{World, id};
 use crate::invariants::at_most_one_writer;
 use actors::machine::Timestamp;
-use actors::model::{ClusterState, Command, Epoch, LeaseGrant, LeaseRequest, NodeId, Position};
+use actors::model::{ClusterState, Epoch, LeaseGrant, NodeId, Position};
 use actors::pg::Operation;
-use actors::raft::{Leadership, Order};
+use actors::raft::Leadership;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -37,9 +37,6 @@ pub const RULES: &[(&str, &str)] = &[
     ("L2", "after that every node of the core streams; and no standby ever streams what only looks like its continuation"),
     ("L3", "an actor that dies lives again, and no daemon ends for a reason that no fault gave"),
 ];
-
-/// A leader that stood still for as long as a host here ever does acts upon the reports from before.
-const REPORT_MAX: u64 = 30_000_000;
 
 /// A rule that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +68,7 @@ pub(super) struct Belief {
     /// How far the databases are, as they reported it.
     pub(super) positions: BTreeMap<usize, Position>,
     /// It began to hand over in that term.
-    handing_over: Option<u64>,
+    pub(super) handing_over: Option<u64>,
 }
 
 /// What the judge remembers of the whole story.
@@ -85,7 +82,7 @@ pub(super) struct Judge {
     /// Questions to a guard that hand a lease on: the guard's node, the number, the epoch.
     handed: BTreeMap<(usize, u64), Epoch>,
     /// What a leader was told of the primary's position.
-    heard: BTreeMap<(usize, Epoch), u64>,
+    pub(super) heard: BTreeMap<(usize, Epoch), u64>,
     /// How far the primary of an epoch wrote.
     pub(super) written: BTreeMap<Epoch, u64>,
     /// Who votes, as of the newest state.
@@ -197,70 +194,6 @@ impl World {
                 );
                 self.violate("S8", text);
             }
-        }
-    }
-
-    /// An order of an FSM to its consensus.
-    pub(super) fn judge_order(&mut self, node: usize, order: &Order) {
-        let Some(daemon) = self.hosts[node].daemon.as_mut() else { return };
-        match order {
-            Order::RequestLease(request) => self.judge_asked(node, request),
-            Order::HandOver if daemon.belief.led.ready => daemon.belief.handing_over = Some(daemon.belief.led.term.0),
-            Order::Propose(proposal) => {
-                if let Command::Appoint { node: chosen, why, .. } = &proposal.command {
-                    let (chosen, rule) = (super::network::index(*chosen), why.rule.clone());
-                    self.judge_choice(node, chosen, &rule, proposal.basis);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// D1, by what the leader was told and by what the chosen one really has.
-    fn judge_choice(&mut self, leader: usize, chosen: usize, rule: &str, basis: Epoch) {
-        if !rule.starts_with("fail-over") {
-            return;
-        }
-        // Of a database that was just taken away the leader cannot know yet.
-        if self.hosts[chosen].replaced_at.is_some_and(|at| self.now < at + REPORT_MAX) {
-            return;
-        }
-        let Some(state) = self.hosts[leader].daemon.as_ref().and_then(|daemon| daemon.belief.state.clone()) else { return };
-        let Some(data) = &self.hosts[chosen].data else {
-            return self.violate("D1", format!("node {} is chosen and has no database", chosen + 1));
-        };
-        let end = data.end().0;
-        let told = self.hosts[leader].daemon.as_ref().and_then(|daemon| daemon.belief.positions.get(&chosen)).copied();
-        if told.is_none_or(|told| !state.is_prefix(told)) {
-            return self.violate("D1", format!("node {} is chosen and told that it has diverged: {told:?}", chosen + 1));
-        }
-        let final_lsn = state.primary.as_ref().and_then(|primary| Some((primary.node, primary.released?.final_lsn?)));
-        if let (Some((old, final_lsn)), Some(told), Some(daemon)) = (final_lsn, told, &self.hosts[leader].daemon)
-            && told.lsn < final_lsn
-            && daemon.belief.told.has_everything(&state, old, final_lsn)
-        {
-            let text =
-                format!("node {} is chosen at {}, and node {old} has everything up to {final_lsn} and could return", chosen + 1, told.lsn);
-            return self.violate("D1", text);
-        }
-        let heard = self.judge.heard.get(&(leader, basis)).copied().unwrap_or(0);
-        if heard > end + state.settings.max_replication_lag {
-            let text =
-                format!("node {} is chosen at {end}, and the leader was told that the primary had written up to {heard}", chosen + 1);
-            self.violate("D1", text);
-        }
-    }
-
-    /// A leader is told how far the primary is.
-    pub(super) fn heard_position(&mut self, leader: usize, request: &LeaseRequest) {
-        let Some(position) = request.position else { return };
-        let belief = self.hosts[leader].daemon.as_ref().map(|daemon| &daemon.belief);
-        let leads = belief.is_some_and(|belief| {
-            belief.led.ready && belief.state.as_ref().and_then(ClusterState::leaseholder) == Some((request.node, request.epoch))
-        });
-        if leads {
-            let heard = self.judge.heard.entry((leader, request.epoch)).or_default();
-            *heard = position.lsn.0.max(*heard);
         }
     }
 
