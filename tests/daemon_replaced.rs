@@ -1,5 +1,5 @@
 use crate::scene::{HEAL, Loss, Scene};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use std::time::Duration;
 
 /// Aim: a new version of the daemon is put in place without interrupting a client.
@@ -44,4 +44,43 @@ async fn a_daemon_that_is_told_to_end_hands_over() -> Result<()> {
     node.start()?;
     scene.finish(Loss::None).await?;
     Ok(())
+}
+
+/// Aim: the same where the primary leads Raft, too: a new leader is elected, and renews before the lease ends.
+/// Method: five times, bring primary and Raft leader together, replace that daemon, and see that server and primary stay.
+#[tokio::test]
+async fn a_daemon_that_leads_raft_is_replaced_without_anybody_noticing() -> Result<()> {
+    let scene = Scene::open().await?;
+    for round in 1..=5 {
+        let both = together(&scene).await?;
+        let node = scene.cluster.node(both);
+        let (server, uncertain, fault) = (node.postmaster_pid(), scene.writer.ledger().uncertain(), chaos::live::now());
+        node.usr1()?;
+        node.await_exit(Duration::from_secs(5)).await?;
+        node.start()?;
+        let settled = scene.cluster.await_settled(HEAL).await?;
+        ensure!(settled == both, "round {round}: the primary moved to n{}", settled + 1);
+        ensure!(node.postmaster_pid() == server, "round {round}: the server was restarted");
+        ensure!(scene.writer.ledger().uncertain() == uncertain, "round {round}: a statement failed");
+        let outage = scene.writer.ledger().longest_outage_since(fault).context("nothing was written")?.duration();
+        ensure!(outage < Duration::from_secs(1), "round {round}: the client had to wait {outage:?}");
+    }
+    scene.finish(Loss::None).await?;
+    Ok(())
+}
+
+/// Waits until one node is primary and leads Raft.
+async fn together(scene: &Scene) -> Result<usize> {
+    let both = scene.cluster.wait_until("one node to be primary and to lead Raft", HEAL, async || {
+        let (leader, primary) = (scene.cluster.raft_leader().await?, scene.cluster.primary().await?);
+        if leader != primary {
+            let answer = scene.cluster.switchover(primary, Some(scene.cluster.node(leader).name())).await?;
+            ensure!(answer.status == 200, "the switchover to the leader was answered {}: {}", answer.status, answer.body);
+        }
+        ensure!(scene.cluster.raft_leader().await? == leader, "the leader changed");
+        Ok(leader)
+    });
+    let both = both.await?;
+    scene.cluster.await_settled(HEAL).await?;
+    Ok(both)
 }
