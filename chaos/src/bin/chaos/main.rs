@@ -22,10 +22,7 @@ enum Command {
     /// Hurt a cluster for some minutes, and judge what its clients saw.
     Run(run::Run),
     /// Print the schedule that a seed gives, as JSON.
-    Plan {
-        #[command(flatten)]
-        plan: run::Plan,
-    },
+    Plan(run::Plan),
     /// Judge a saved history again, and make its report anew.
     Check {
         /// The `history.jsonl` of a run.
@@ -37,7 +34,7 @@ enum Command {
 async fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Run(run) => run.run().await,
-        Command::Plan { plan } => plan.print(),
+        Command::Plan(plan) => plan.print(),
         Command::Check { history } => check(&history),
     };
     match done {
@@ -70,4 +67,15 @@ fn conclude(history: &History, folder: &std::path::Path) -> Result<bool> {
     println!("{}", report::closing_counts(history));
     println!("report: {}", report::write(history, &verdicts, folder)?.display());
     Ok(verdicts.iter().all(Verdict::holds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_command_can_be_called() {
+        Args::command().debug_assert();
+    }
 }
