@@ -36,7 +36,10 @@ __attribute__((constructor)) static void begin(void) {
     static __typeof__(&name) real; \
     if (!real) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 
-/* The disk that a file lies on; -1 if it is none of ours. A folder that stands beside ours and has its name before it counts, too: a clone. */
+/*
+ * The disk that a file lies on; -1 if it is none of ours. A folder that stands beside ours and has its name before it counts, too: a clone.
+ * The daemon's log is a file beside, and is no part of the disk, so that it can tell of it.
+ */
 static int disk_of(int file) {
     char link[40], path[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
@@ -44,7 +47,7 @@ static int disk_of(int file) {
     if (length < 0) return -1;
     path[length] = 0;
     for (int disk = 0; disk < 2; disk++)
-        if (strncmp(path, folder[disk], strlen(folder[disk])) == 0) return disk;
+        if (strncmp(path, folder[disk], strlen(folder[disk])) == 0 && strchr(path + strlen(folder[disk]), '/')) return disk;
     return -1;
 }
 
