@@ -238,6 +238,7 @@ impl World {
     /// A message leaves a node.
     pub(super) fn judge_sent(&mut self, node: usize, message: &PeerMessage) {
         match message {
+            PeerMessage::Raft(message) => self.judge_promise(node, message),
             PeerMessage::LeaseGrant(grant) => self.judge_granted(node, grant),
             PeerMessage::Testimony { term, .. } => {
                 let durable = self.hosts[node].disk.stored.hard_state.term;

@@ -1,6 +1,7 @@
 //! What must hold in every world, each named after its rule. Checked where it could break: in the very step that would break it.
 
 use super::decisions::{Leases, Told};
+use super::promises::Votes;
 use super::wiring::timing;
 use super::world::{World, id};
 use crate::invariants::at_most_one_writer;
@@ -26,7 +27,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("S9", "a server is started or promoted to write only for the epoch that the newest committed state names, under its lease"),
     ("S11", "a database of another cluster is never started as a member, rewound or wiped"),
     ("S12", "a leader that began to hand over grants no lease again in that term"),
-    ("S13", "a Raft id whose log was lost is never used again"),
+    ("S13", "a Raft id whose log was lost is never used again, votes once in a term, and promises nothing that is not on its disk"),
     (
         "D1",
         "who is appointed is no further behind than max_replication_lag from what the leader was told, is no diverged database, and replaces nobody \
@@ -79,6 +80,7 @@ pub(super) struct Judge {
     primaries: BTreeMap<Epoch, NodeId>,
     pub(super) released: BTreeSet<Epoch>,
     pub(super) leases: Leases,
+    pub(super) votes: Votes,
     /// Questions to a guard that hand a lease on: the guard's node, the number, the epoch.
     handed: BTreeMap<(usize, u64), Epoch>,
     /// What a leader was told of the primary's position.

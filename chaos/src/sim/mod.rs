@@ -19,6 +19,7 @@ mod liveness;
 mod look;
 mod network;
 mod postgres;
+mod promises;
 mod run;
 mod shrink;
 mod story;
