@@ -27,6 +27,8 @@ pub(super) struct Told {
     grant: Option<LeaseGrant>,
     /// The order in force lets the server of this epoch write.
     pub(super) leads: Option<Epoch>,
+    /// It had this release recorded.
+    recorded: Epoch,
 }
 
 impl Told {
@@ -87,14 +89,29 @@ impl World {
         }
     }
 
-    /// S2, after each step of an FSM: it lets its server write only under a lease of that epoch which its guard has acknowledged.
+    /// S2 and S8, after each step of an FSM: it lets its server write only under a lease of that epoch which its guard has acknowledged, and
+    /// never once it had the release of that epoch recorded.
     pub(super) fn judge_leading(&mut self, node: usize) {
         let now = self.local(node);
         let Some(told) = self.belief(node).map(|belief| &belief.told) else { return };
         let Some(epoch) = told.leads else { return };
+        if epoch <= told.recorded {
+            let text = format!("node {} orders its server to write for epoch {epoch}, whose release it had recorded", node + 1);
+            return self.violate("S8", text);
+        }
         if told.guarded.is_none_or(|(held, end)| held != epoch || end - timing().kill_margin <= now) {
             let text = format!("node {} orders its server to write for epoch {epoch}, and its guard said {:?}", node + 1, told.guarded);
             self.violate("S2", text);
+        }
+    }
+
+    /// S8: a node has its release recorded only when no server of that epoch can write.
+    pub(super) fn judge_recorded(&mut self, node: usize, epoch: Epoch) {
+        let host = &mut self.hosts[node];
+        let Some(daemon) = host.daemon.as_mut() else { return };
+        daemon.belief.told.recorded = epoch;
+        if host.server.as_ref().is_some_and(|server| server.epoch() == Some(epoch)) {
+            self.violate("S8", format!("node {} has the release of epoch {epoch} recorded while its server may write", node + 1));
         }
     }
 

@@ -235,8 +235,17 @@ impl World {
 
     /// The judge learns what the guard holds from what it says.
     fn judge_guard_said(&mut self, node: usize, said: &Said) {
-        if let Said::Answer { id, answer: Answer::Leased { end } } = said {
-            self.judge_leased(node, *id, *end);
+        match said {
+            Said::Answer { id, answer: Answer::Leased { end } } => self.judge_leased(node, *id, *end),
+            Said::Answer { answer: Answer::Status(status), .. } => {
+                if let (Some(lease), Some(dropped)) = (&status.lease, status.dropped)
+                    && lease.epoch <= dropped
+                {
+                    let text = format!("the guard of node {} holds a lease of epoch {}, and dropped {dropped}", node + 1, lease.epoch);
+                    self.violate("S8", text);
+                }
+            }
+            _ => {}
         }
     }
 }

@@ -59,6 +59,7 @@ impl World {
                 self.ask_guard(node, Purpose::Lease(epoch), Request::Lease { epoch, end }, GUARD_MAX);
             }
             fsm::Effect::RecordRelease { epoch } => {
+                self.judge_recorded(node, epoch);
                 let takes = self.dice.between(self.setting.disk);
                 self.schedule(self.now + takes, Event::Chore(node, life, Chore::Released(epoch)));
             }
