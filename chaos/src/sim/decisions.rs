@@ -7,7 +7,10 @@ use super::wiring::timing;
 use super::world::{World, id};
 use actors::fsm::Input;
 use actors::machine::Timestamp;
-use actors::model::{Boot, ClusterState, Command, Directory, Epoch, Health, LeaseGrant, LeaseRequest, Lsn, NodeId, Report, Server};
+use actors::model::{
+    Boot, ClusterState, Command, Database, Directory, Epoch, Health, LeaseGrant, LeaseRequest, Lsn, NodeId, Report, Server,
+    SystemIdentifier,
+};
 use actors::raft::{Fact, Gate, Leadership, Order, PeerMessage};
 use std::collections::BTreeMap;
 
@@ -67,18 +70,26 @@ pub(super) struct Leases {
 }
 
 impl Told {
+    /// What that node said last of its database, if it looks alive.
+    fn database(&self, node: NodeId) -> Option<&Database> {
+        let (health, report) = self.seen.get(&node)?;
+        let report = report.as_ref().filter(|report| *health != Health::Red && !report.stopping)?;
+        report.database.as_ref()
+    }
+
     /// Whether that node said that its server is down or read-only, with everything up to there.
-    pub(super) fn has_everything(&self, state: &ClusterState, node: NodeId, up_to: Lsn) -> bool {
-        let seen = self.seen.get(&node).filter(|(health, _)| *health != Health::Red);
-        let report = seen.and_then(|(_, report)| report.as_ref()).filter(|report| !report.stopping);
-        report.and_then(|report| report.database.as_ref()).is_some_and(|database| {
-            let identifier = match &database.directory {
-                Directory::Database { system_identifier, .. } => Some(*system_identifier),
-                _ => None,
-            };
+    fn has_everything(&self, state: &ClusterState, node: NodeId, up_to: Lsn) -> bool {
+        self.database(node).is_some_and(|database| {
             let complete = database.position.is_some_and(|position| position.lsn >= up_to && state.is_prefix(position));
-            matches!(database.server, Server::Stopped | Server::Standby) && complete && identifier == state.system_identifier
+            matches!(database.server, Server::Stopped | Server::Standby) && complete && identifier(database) == state.system_identifier
         })
+    }
+}
+
+fn identifier(database: &Database) -> Option<SystemIdentifier> {
+    match &database.directory {
+        Directory::Database { system_identifier, .. } => Some(*system_identifier),
+        _ => None,
     }
 }
 
@@ -208,6 +219,14 @@ impl World {
     fn judge_choice(&mut self, leader: usize, chosen: usize, rule: &str, basis: Epoch) {
         if !rule.starts_with("fail-over") {
             return;
+        }
+        let belief = self.belief(leader);
+        let foreign = belief.is_some_and(|belief| {
+            let ours = belief.state.as_ref().and_then(|state| state.system_identifier);
+            belief.told.database(id(chosen)).is_some_and(|database| identifier(database) != ours)
+        });
+        if foreign {
+            return self.violate("S11", format!("node {} is chosen and told that its database is another cluster's", chosen + 1));
         }
         // Of a database that was just taken away the leader cannot know yet.
         if self.hosts[chosen].replaced_at.is_some_and(|at| self.now < at + REPORT_MAX) {
