@@ -131,13 +131,13 @@ impl World {
     fn start_actor(&mut self, node: usize, actor: Actor) {
         let now = self.local(node);
         let (boot, wall) = (self.dice.between((1, u64::MAX >> 1)), self.now / 1000);
-        let nodes = self.setting.nodes;
+        let (nodes, tags) = (self.setting.nodes, self.setting.tags[node].clone());
         let true_now = self.now;
         let Some(daemon) = self.hosts[node].daemon.as_mut() else { return };
         let life = daemon.life;
         match actor {
             Actor::Fsm => {
-                let machine = fsm::Machine::new(fsm_config(node, Boot(boot), now, WallClock(wall)));
+                let machine = fsm::Machine::new(fsm_config(node, tags, Boot(boot), now, WallClock(wall)));
                 daemon.fsm = Some(Living { machine, alarm: Alarm::default() });
                 let recalled = fsm::Input::Recalled(daemon.board.facts());
                 self.step_fsm(node, recalled);
@@ -305,7 +305,7 @@ impl World {
 }
 
 /// As `witch` makes it of a file without `[failover]`.
-fn fsm_config(node: usize, boot: Boot, started: Timestamp, started_at: WallClock) -> fsm::Config {
+fn fsm_config(node: usize, tags: Tags, boot: Boot, started: Timestamp, started_at: WallClock) -> fsm::Config {
     fsm::Config {
         node: id(node),
         name: format!("n{}", node + 1),
@@ -313,7 +313,7 @@ fn fsm_config(node: usize, boot: Boot, started: Timestamp, started_at: WallClock
         boot,
         started,
         started_at,
-        tags: Tags::default(),
+        tags,
         timing: LeaseTiming::default(),
         patience: Duration::from_secs(5),
         step_down_max: Duration::from_secs(65),

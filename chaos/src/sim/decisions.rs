@@ -77,6 +77,21 @@ impl Told {
         report.database.as_ref()
     }
 
+    /// Who could be appointed as well and told a better position than that node.
+    fn better(&self, state: &ClusterState, chosen: NodeId) -> Option<NodeId> {
+        let old = state.primary.as_ref().map(|primary| primary.node);
+        let standby = |node: NodeId| {
+            let database = self.database(node).filter(|database| database.server == Server::Standby);
+            let position = database.filter(|database| identifier(database) == state.system_identifier)?.position;
+            position.filter(|position| state.is_prefix(*position)).map(|position| (position.timeline, position.lsn))
+        };
+        let best = standby(chosen)?;
+        let tagged =
+            |node: &NodeId| self.seen.get(node).and_then(|(_, report)| report.as_ref()).is_some_and(|report| report.tags.nofailover);
+        let mut others = self.seen.keys().filter(|node| Some(**node) != old && !tagged(node));
+        others.find(|node| standby(**node).is_some_and(|position| position > best)).copied()
+    }
+
     /// Whether that node said that its server is down or read-only, with everything up to there.
     fn has_everything(&self, state: &ClusterState, node: NodeId, up_to: Lsn) -> bool {
         self.database(node).is_some_and(|database| {
@@ -227,6 +242,12 @@ impl World {
         });
         if foreign {
             return self.violate("S11", format!("node {} is chosen and told that its database is another cluster's", chosen + 1));
+        }
+        if self.setting.tags[chosen].nofailover {
+            return self.violate("D1", format!("node {} is chosen and tagged nofailover", chosen + 1));
+        }
+        if let Some(better) = belief.and_then(|belief| belief.told.better(belief.state.as_ref()?, id(chosen))) {
+            return self.violate("D1", format!("node {} is chosen and node {better} told that it is further", chosen + 1));
         }
         // Of a database that was just taken away the leader cannot know yet.
         if self.hosts[chosen].replaced_at.is_some_and(|at| self.now < at + REPORT_MAX) {

@@ -190,6 +190,10 @@ impl World {
     pub(super) fn power_off(&mut self, node: usize, back_after: Option<u64>) -> bool {
         let now = self.now;
         if !self.hosts[node].powered {
+            if back_after.is_none() {
+                // It was to come back, and does not.
+                self.hosts[node].start += 1;
+            }
             return false;
         }
         self.end_daemon(node);

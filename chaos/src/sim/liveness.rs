@@ -107,7 +107,8 @@ impl World {
         let whole = |node: &usize| {
             let data = self.hosts[*node].data.as_ref().filter(|data| Some(data.identifier) == state.system_identifier && !data.unfinished);
             let close = |data: &super::postgres::Data| data.end().0 + state.settings.max_replication_lag >= written;
-            data.is_some_and(|data| state.is_prefix(data.position()) && (close(data) || old == Some(*node)))
+            let may = |data| close(data) && !self.setting.tags[*node].nofailover;
+            data.is_some_and(|data| state.is_prefix(data.position()) && (may(data) || old == Some(*node)))
         };
         let furthest = among.iter().copied().filter(whole).max_by_key(|node| {
             let position = self.hosts[*node].data.as_ref().map(super::postgres::Data::position).unwrap_or_default();

@@ -13,7 +13,7 @@ use super::tally::Tally;
 use super::trace::Trace;
 use crate::invariants::Acknowledgement;
 use actors::machine::Timestamp;
-use actors::model::NodeId;
+use actors::model::{NodeId, Tags};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A range in microseconds.
@@ -52,6 +52,8 @@ pub(super) struct Setting {
     pub(super) kill: Span,
     /// The kernel's signal after the guard's death, until no process is left: less than the kill margin.
     pub(super) quit: Span,
+    /// What the files of the nodes say of them.
+    pub(super) tags: Vec<Tags>,
 }
 
 impl Setting {
@@ -88,6 +90,23 @@ impl Setting {
             clone: dice.one_of(&[(500_000, 2_000_000), (2_000_000, 12_000_000)]),
             kill: dice.one_of(&[(200, 5_000), (1_000, 250_000)]),
             quit: dice.one_of(&[(1_000, 30_000), (5_000, 400_000)]),
+            tags: vec![Tags::default(); nodes],
+        }
+    }
+
+    /// Mostly all nodes are alike; in some clusters one must never be appointed, in some their priorities differ.
+    fn draw_tags(&mut self, mut dice: Dice) {
+        match dice.below(6) {
+            0 => {
+                let node = usize::try_from(dice.below(self.tags.len() as u64)).expect("a small number");
+                self.tags[node].nofailover = true;
+            }
+            1 => {
+                for tags in &mut self.tags {
+                    tags.failover_priority = dice.one_of(&[50, 100, 200]);
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -121,7 +140,8 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(story: Story, explain: bool) -> Self {
         let mut dice = Dice::new(story.seed, 2);
-        let setting = Setting::draw(&mut dice, story.nodes);
+        let mut setting = Setting::draw(&mut dice, story.nodes);
+        setting.draw_tags(Dice::new(story.seed, 3));
         // At the edge of rho, or anywhere within; beyond the promises, anywhere.
         let rates = [-9_900, 9_900, 0, i64::try_from(dice.below(19_800)).expect("a small number") - 9_900];
         let hosts = (0..story.nodes)
