@@ -72,10 +72,15 @@ fn judge_report(facts: &Facts, state: &ClusterState, called: &str, report: &Repo
     Ok(Candidate { node: report.node, position, priority: report.tags.failover_priority, streaming: database.streaming })
 }
 
-/// How far the primary of the present epoch is known to have written: as it reported, or as its release says, which outlives every restart.
+/// How far the primary of the present epoch is known to have written: as it reported; as its release says, which outlives every restart; or at
+/// least as far as anybody has received, whether or not that node may be appointed.
 pub(super) fn written(facts: &Facts, state: &ClusterState) -> Option<Lsn> {
     let reported = facts.written.filter(|(epoch, _)| *epoch == state.epoch).map(|(_, lsn)| lsn);
-    reported.max(final_lsn(state))
+    let received = state.data_nodes().filter_map(|member| {
+        let database = facts.fresh(member.node)?.database.as_ref().filter(|database| is_ours(state, database))?;
+        database.position.filter(|position| state.is_prefix(*position)).map(|position| position.lsn)
+    });
+    reported.max(final_lsn(state)).max(received.max())
 }
 
 /// Where the log of the released primary ends, if it stopped cleanly.

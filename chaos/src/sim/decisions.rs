@@ -253,7 +253,8 @@ impl World {
         if self.hosts[chosen].replaced_at.is_some_and(|at| self.now < at + REPORT_MAX) {
             return;
         }
-        let Some(state) = self.hosts[leader].daemon.as_ref().and_then(|daemon| daemon.belief.state.clone()) else { return };
+        let Some(daemon) = &self.hosts[leader].daemon else { return };
+        let (life, Some(state)) = (daemon.life, daemon.belief.state.clone()) else { return };
         let Some(data) = &self.hosts[chosen].data else {
             return self.violate("D1", format!("node {} is chosen and has no database", chosen + 1));
         };
@@ -271,7 +272,7 @@ impl World {
                 format!("node {} is chosen at {}, and node {old} has everything up to {final_lsn} and could return", chosen + 1, told.lsn);
             return self.violate("D1", text);
         }
-        let heard = self.judge.heard.get(&(leader, basis)).copied().unwrap_or(0);
+        let heard = self.judge.heard.get(&(leader, life, basis)).copied().unwrap_or(0);
         if heard > end + state.settings.max_replication_lag {
             let text =
                 format!("node {} is chosen at {end}, and the leader was told that the primary had written up to {heard}", chosen + 1);
@@ -282,12 +283,10 @@ impl World {
     /// A leader is told how far the primary is.
     pub(super) fn heard_position(&mut self, leader: usize, request: &LeaseRequest) {
         let Some(position) = request.position else { return };
-        let belief = self.hosts[leader].daemon.as_ref().map(|daemon| &daemon.belief);
-        let leads = belief.is_some_and(|belief| {
-            belief.led.ready && belief.state.as_ref().and_then(ClusterState::leaseholder) == Some((request.node, request.epoch))
-        });
-        if leads {
-            let heard = self.judge.heard.entry((leader, request.epoch)).or_default();
+        let Some(daemon) = &self.hosts[leader].daemon else { return };
+        let (life, belief) = (daemon.life, &daemon.belief);
+        if belief.led.ready && belief.state.as_ref().and_then(ClusterState::leaseholder) == Some((request.node, request.epoch)) {
+            let heard = self.judge.heard.entry((leader, life, request.epoch)).or_default();
             *heard = position.lsn.0.max(*heard);
         }
     }

@@ -83,8 +83,8 @@ pub(super) struct Judge {
     pub(super) votes: Votes,
     /// Questions to a guard that hand a lease on: the guard's node, the number, the epoch.
     handed: BTreeMap<(usize, u64), Epoch>,
-    /// What a leader was told of the primary's position.
-    pub(super) heard: BTreeMap<(usize, Epoch), u64>,
+    /// What that life of a leader was told of the primary's position.
+    pub(super) heard: BTreeMap<(usize, u64, Epoch), u64>,
     /// How far the primary of an epoch wrote.
     pub(super) written: BTreeMap<Epoch, u64>,
     /// Who votes, as of the newest state.

@@ -28,6 +28,28 @@ fn a_node_that_is_tagged_nofailover_is_no_candidate() {
     assert_eq!(bench.appointed(), [(NodeId(2), "fail-over-after-lease".into())]);
 }
 
+/// The leader has just begun, and never heard of the primary how far it was.
+#[test]
+fn a_lag_counts_from_what_anybody_has_whether_or_not_that_node_may_be_appointed() {
+    let mut bench = Bench::founded(2, 1);
+    bench.commit(None, Command::Promoted { node: NodeId(1), timeline: Timeline(2), lsn: Lsn(100) });
+    bench.report(database(Server::Standby, 100));
+    let tags = Tags { nofailover: true, ..Tags::default() };
+    let far = 101 + bench.state.settings.max_replication_lag;
+    let (node, boot, seq) = (NodeId(3), Boot(3), bench.now);
+    let report = |lsn, timeline| {
+        let position = Some(Position { timeline: Timeline(timeline), lsn: Lsn(lsn) });
+        let database = Some(Database { position, ..database(Server::Standby, lsn) });
+        Some(Box::new(Report { node, boot, seq: seq + lsn, epoch: Epoch(1), stopping: false, tags: tags.clone(), database }))
+    };
+    bench.tell(Input::Observed { peer: node, health: Health::Green, report: report(far, 2) });
+    bench.lead(true, Gate::Lapsed);
+    bench.pass(60_000);
+    assert_eq!(bench.appointed(), []);
+    bench.tell(Input::Observed { peer: node, health: Health::Green, report: report(far + 1, 1) });
+    assert_eq!(bench.appointed(), [(NodeId(2), "fail-over-after-lease".into())], "what diverged was never acknowledged");
+}
+
 #[test]
 fn a_standby_of_another_database_is_no_candidate() {
     let foreign = Directory::Database { system_identifier: SystemIdentifier(1), timeline: Timeline(1) };
