@@ -272,6 +272,15 @@ impl World {
                 format!("node {} is chosen at {}, and node {old} has everything up to {final_lsn} and could return", chosen + 1, told.lsn);
             return self.violate("D1", text);
         }
+        let account =
+            |node: usize| if node == leader { daemon.report.as_ref()?.database.as_ref() } else { daemon.belief.told.database(id(node)) };
+        let ours = (0..self.setting.nodes).filter_map(account).filter(|database| identifier(database) == state.system_identifier);
+        let received =
+            ours.filter_map(|database| database.position).filter(|position| state.is_prefix(*position)).map(|position| position.lsn);
+        if let Some(furthest) = received.max().filter(|furthest| furthest.0 > end + state.settings.max_replication_lag) {
+            return self
+                .violate("D1", format!("node {} is chosen at {end}, and the leader was told that somebody has {furthest}", chosen + 1));
+        }
         let heard = self.judge.heard.get(&(leader, life, basis)).copied().unwrap_or(0);
         if heard > end + state.settings.max_replication_lag {
             let text =
