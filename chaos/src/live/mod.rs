@@ -20,6 +20,7 @@ mod ports;
 mod pressure;
 mod process;
 mod programs;
+pub mod rootless;
 mod scratch;
 mod split_brain;
 pub(crate) mod sql;

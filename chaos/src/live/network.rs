@@ -9,10 +9,11 @@
 //! The switch is a namespace too, and it routes: there is no bridge, and nothing passes the machine's own firewall tables, which on a
 //! host with a container engine drop what they do not know. A cut is a routing rule in the switch that swallows packets from one address
 //! to another, so each direction of each pair is cut by itself, silently, as by a cable; nobody gets an ICMP answer.
-//! Needs root and `ip` (iproute2).
+//! Needs `ip` (iproute2), and root or what `rootless` makes of an ordinary user.
 
 use super::hosts::{Place, Slowness, Way};
 use super::process::{self, Pid};
+use super::rootless;
 use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::geteuid;
 use std::collections::BTreeSet;
@@ -60,7 +61,10 @@ pub struct Network {
 impl Network {
     /// Lays the cables for so many nodes. The error says what this machine lacks.
     pub fn create(nodes: usize) -> Result<Self> {
-        ensure!(geteuid().is_root(), "network namespaces need root; run this as root, or do without the faults that cut cables");
+        ensure!(
+            geteuid().is_root() || rootless::entered(),
+            "network namespaces need root; run this as root, or do without the faults that cut cables"
+        );
         run("ip", &["-Version"]).context("the program `ip` is missing; install iproute2")?;
         sweep();
         let network = Self { subnet: free_subnet()?, nodes, cuts: Mutex::default() };

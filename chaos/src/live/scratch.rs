@@ -67,7 +67,8 @@ fn remove(folder: &Path) {
     drop(fs::remove_dir_all(folder));
 }
 
-fn sweep() {
+/// Ends and removes what runs that are gone left behind.
+pub(super) fn sweep() {
     for entry in fs::read_dir(env::temp_dir()).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let owner = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next()?.parse().ok());

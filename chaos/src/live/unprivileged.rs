@@ -44,9 +44,11 @@ impl Identity {
         command
     }
 
-    /// The words before a program that make it run as this user, for a command that must begin as root.
+    /// The words before a program that make it run as this user and with no capability, for a command that must begin with some.
     pub(super) fn prefix(&self) -> Vec<String> {
-        let Some((uid, gid)) = self.user else { return Vec::new() };
+        let Some((uid, gid)) = self.user else {
+            return ["setpriv", "--ambient-caps", "-all", "--inh-caps", "-all", "--"].map(str::to_owned).to_vec();
+        };
         ["setpriv", "--reuid", &uid.to_string(), "--regid", &gid.to_string(), "--clear-groups", "--"].map(str::to_owned).to_vec()
     }
 

@@ -30,10 +30,9 @@ enum Command {
     },
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let done = match Args::parse().command {
-        Command::Run(run) => run.run().await,
+        Command::Run(run) => run.begin(),
         Command::Plan(plan) => plan.print(),
         Command::Check { history } => check(&history),
     };

@@ -3,7 +3,7 @@
 use crate::conclude;
 use anyhow::{Context, Result, bail};
 use chaos::history::{Event, History, Recorder, SCHEMA, Setting};
-use chaos::live::{Cluster, ComposeHosts, Hosts, NamespaceHosts, Programs, Verb};
+use chaos::live::{Cluster, ComposeHosts, Hosts, NamespaceHosts, Programs, Verb, rootless};
 use chaos::nemesis::{Nemesis, Schedule, statuses};
 use chaos::workload::{self, Workload};
 use clap::{Args, ValueEnum};
@@ -101,15 +101,30 @@ pub(crate) struct Run {
 
 impl Run {
     /// Whether no violation was found and the cluster came back.
-    pub(crate) async fn run(&self) -> Result<bool> {
+    pub(crate) fn begin(&self) -> Result<bool> {
+        if self.backend == Backend::Namespaces
+            && let Err(error) = rootless::enter()
+        {
+            return self.without_hosts(error);
+        }
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?.block_on(self.run())
+    }
+
+    /// What a machine that cannot make the hosts means for the run.
+    fn without_hosts(&self, error: anyhow::Error) -> Result<bool> {
+        if self.skip_without_network && std::env::var_os("WITCH_TEST_REQUIRE_NETWORK").is_none() {
+            println!("not run: {error:#}");
+            return Ok(true);
+        }
+        Err(error)
+    }
+
+    async fn run(&self) -> Result<bool> {
         let programs = Programs::find(&self.witch)?;
         let drawn = self.plan.schedule(&[])?;
         let hosts = match self.backend.prepare(&programs, drawn.nodes) {
-            Err(error) if self.skip_without_network && std::env::var_os("WITCH_TEST_REQUIRE_NETWORK").is_none() => {
-                println!("not run: {error:#}");
-                return Ok(true);
-            }
-            prepared => prepared?,
+            Ok(hosts) => hosts,
+            Err(error) => return self.without_hosts(error),
         };
         let (lacking, reasons) = lacking(&*hosts);
         // Drawn again from the same seed, without what these hosts cannot do.
