@@ -81,8 +81,10 @@ impl World {
         if state.system_identifier.is_none() {
             return Some((0..nodes).collect());
         }
+        // Not always the furthest: whoever is close enough must do.
         let all: Vec<_> = (0..nodes).collect();
-        let eligible = self.eligible(&all, &state)?;
+        let some: Vec<_> = all.iter().copied().filter(|_| self.dice.one_in(2)).collect();
+        let eligible = self.eligible(&some, &state).or_else(|| self.eligible(&all, &state))?;
         let mut core = vec![eligible];
         let mut others: Vec<_> = (0..nodes).filter(|node| *node != eligible).collect();
         let wanted = nodes / 2 + 1 + usize::try_from(extra).expect("a small number");
