@@ -243,6 +243,9 @@ impl World {
         if foreign {
             return self.violate("S11", format!("node {} is chosen and told that its database is another cluster's", chosen + 1));
         }
+        if belief.is_some_and(|belief| belief.told.seen.get(&id(chosen)).is_some_and(|(health, _)| *health == Health::Red)) {
+            return self.violate("D1", format!("node {} is chosen and looks dead", chosen + 1));
+        }
         if self.setting.tags[chosen].nofailover {
             return self.violate("D1", format!("node {} is chosen and tagged nofailover", chosen + 1));
         }
