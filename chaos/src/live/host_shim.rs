@@ -28,7 +28,7 @@ pub(super) struct Places<'a> {
 
 /// What one node's processes are told to believe.
 #[derive(Debug)]
-pub(super) struct HostShim {
+pub struct HostShim {
     control: File,
     library: PathBuf,
 }
@@ -65,12 +65,12 @@ impl HostShim {
     }
 
     /// Sets the time of day.
-    pub(super) fn set_clock(&self, seconds: i64) -> Result<()> {
+    pub fn set_clock(&self, seconds: i64) -> Result<()> {
         self.control.write_all_at(&seconds.to_ne_bytes(), CLOCK_AT).context("cannot set the clock")
     }
 
     /// Sets how a disk behaves.
-    pub(super) fn set_disk(&self, folder: Folder, disk: Disk) -> Result<()> {
+    pub fn set_disk(&self, folder: Folder, disk: Disk) -> Result<()> {
         let mut bytes = [0; 8];
         bytes[..4].copy_from_slice(&u32::from(disk.full).to_ne_bytes());
         bytes[4..].copy_from_slice(&disk.sync_ms.to_ne_bytes());

@@ -33,6 +33,7 @@ pub use cluster::{Builder, Cluster};
 pub use compose::ComposeHosts;
 pub use config_file::ConfigFile;
 pub use faults::{Fault, ScriptError};
+pub use host_shim::HostShim;
 pub use hosts::{Disk, Door, Folder, Hosts, Part, Place, Pressure, Slowness, Verb, Way};
 pub use http::{Answer, request};
 pub use incident::{Incident, Look};

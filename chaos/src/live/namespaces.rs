@@ -4,7 +4,7 @@
 //! and a library that is preloaded into all its processes gives it a time of day and disks of its own (`host_shim.c`). Killing, stopping and
 //! emptying are signals and changes to files.
 
-use super::host_shim::{HostShim, Places};
+use super::host_shim::HostShim;
 use super::hosts::{Disk, Door, Folder, Hosts, Part, Pressure, Slowness, Verb, Way};
 use super::pressure::Work;
 use super::{Builder, Cluster, Network, Node};
@@ -57,17 +57,10 @@ impl NamespaceHosts {
     }
 }
 
-/// Builds the shims and has every node preload its own.
+/// Every node gets a shim of its own.
 fn equip(cluster: &mut Cluster) -> Result<Vec<HostShim>> {
-    let build = |node: &Node| {
-        let (home, database, witch) = (node.home(), node.database_directory(), node.witch_directory());
-        HostShim::build(&Places { home, home_inside: home, database: &database, witch: &witch })
-    };
-    let shims = cluster.nodes().iter().map(build).collect::<Result<Vec<_>>>()?;
-    for (index, shim) in shims.iter().enumerate() {
-        cluster.node_mut(index).set_environment("LD_PRELOAD", &shim.library().to_string_lossy());
-    }
-    Ok(shims)
+    let nodes = cluster.nodes().len();
+    (0..nodes).map(|node| cluster.node_mut(node).equip()).collect()
 }
 
 impl Hosts for NamespaceHosts {

@@ -2,10 +2,11 @@
 //!
 //! Nothing here asks Witch's leave: faults are signals to processes and changes to files, found by `/proc` and by their names.
 
+use super::host_shim::Places;
 use super::http::{self, Answer};
 use super::process::{self, Pid};
 use super::sql::{self, DatabaseFacts, Target};
-use super::{ConfigFile, Door, Identity, Programs, Usage};
+use super::{ConfigFile, Door, HostShim, Identity, Programs, Usage};
 use actors::model::{NodeId, Status};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
@@ -122,6 +123,14 @@ impl Node {
     /// Adds a variable to the environment of the daemons that are started from now on.
     pub fn set_environment(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// From its next start on, this node has a time of day and disks of its own.
+    pub fn equip(&mut self) -> Result<HostShim> {
+        let (database, witch) = (self.database_directory(), self.witch_directory());
+        let shim = HostShim::build(&Places { home: &self.home, home_inside: &self.home, database: &database, witch: &witch })?;
+        self.set_environment("LD_PRELOAD", &shim.library().to_string_lossy());
+        Ok(shim)
     }
 
     /// The end of what the daemon, the guard and the server said.
