@@ -15,6 +15,7 @@ mod daemon_replaced;
 mod daemon_stopped;
 mod database_emptied;
 mod demo;
+mod disk_full;
 mod examples;
 mod foreign_database;
 mod founding;
