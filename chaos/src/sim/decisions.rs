@@ -8,7 +8,7 @@ use super::world::{World, id};
 use actors::fsm::Input;
 use actors::machine::Timestamp;
 use actors::model::{
-    Boot, ClusterState, Command, Database, Directory, Epoch, Health, LeaseGrant, LeaseRequest, Lsn, NodeId, Report, Server,
+    Boot, ClusterState, Command, Database, Directory, Epoch, Health, LeaseGrant, LeaseRequest, Lsn, NodeId, Position, Report, Server,
     SystemIdentifier,
 };
 use actors::raft::{Fact, Gate, Leadership, Order, PeerMessage};
@@ -83,7 +83,7 @@ impl Told {
         let standby = |node: NodeId| {
             let database = self.database(node).filter(|database| database.server == Server::Standby);
             let position = database.filter(|database| identifier(database) == state.system_identifier)?.position;
-            position.filter(|position| state.is_prefix(*position)).map(|position| (position.timeline, position.lsn))
+            position.filter(|position| is_in_line(state, *position)).map(|position| (position.timeline, position.lsn))
         };
         let best = standby(chosen)?;
         let tagged =
@@ -99,6 +99,12 @@ impl Told {
             matches!(database.server, Server::Stopped | Server::Standby) && complete && identifier(database) == state.system_identifier
         })
     }
+}
+
+/// Once the primary's promotion is committed, nothing beyond its timeline is part of the history.
+pub(super) fn is_in_line(state: &ClusterState, position: Position) -> bool {
+    let newest = state.primary.as_ref().and_then(|primary| primary.promoted).map(|promotion| promotion.timeline);
+    state.is_prefix(position) && newest.is_none_or(|newest| position.timeline <= newest)
 }
 
 fn identifier(database: &Database) -> Option<SystemIdentifier> {
@@ -263,7 +269,7 @@ impl World {
         };
         let end = data.end().0;
         let told = self.hosts[leader].daemon.as_ref().and_then(|daemon| daemon.belief.positions.get(&chosen)).copied();
-        if told.is_none_or(|told| !state.is_prefix(told)) {
+        if told.is_none_or(|told| !is_in_line(&state, told)) {
             return self.violate("D1", format!("node {} is chosen and told that it has diverged: {told:?}", chosen + 1));
         }
         let final_lsn = state.primary.as_ref().and_then(|primary| Some((primary.node, primary.released?.final_lsn?)));
@@ -279,7 +285,7 @@ impl World {
             |node: usize| if node == leader { daemon.report.as_ref()?.database.as_ref() } else { daemon.belief.told.database(id(node)) };
         let ours = (0..self.setting.nodes).filter_map(account).filter(|database| identifier(database) == state.system_identifier);
         let received =
-            ours.filter_map(|database| database.position).filter(|position| state.is_prefix(*position)).map(|position| position.lsn);
+            ours.filter_map(|database| database.position).filter(|position| is_in_line(&state, *position)).map(|position| position.lsn);
         if let Some(furthest) = received.max().filter(|furthest| furthest.0 > end + state.settings.max_replication_lag) {
             return self
                 .violate("D1", format!("node {} is chosen at {end}, and the leader was told that somebody has {furthest}", chosen + 1));

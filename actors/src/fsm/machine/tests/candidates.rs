@@ -50,6 +50,23 @@ fn a_lag_counts_from_what_anybody_has_whether_or_not_that_node_may_be_appointed(
     assert_eq!(bench.appointed(), [(NodeId(2), "fail-over-after-lease".into())], "what diverged was never acknowledged");
 }
 
+/// Node 3 was promoted to timeline 3 by an earlier epoch, and node 1, which never heard of that, to another timeline 2.
+#[test]
+fn a_branch_that_was_given_up_is_no_candidate_however_high_its_timeline() {
+    let given_up = |lsn| Database { position: Some(Position { timeline: Timeline(3), lsn: Lsn(lsn) }), ..database(Server::Standby, lsn) };
+    let mut bench = leader_with_two_standbys();
+    bench.observe(3, Health::Green, given_up(120), 1);
+    bench.commit(None, Command::Promoted { node: NodeId(1), timeline: Timeline(2), lsn: Lsn(100) });
+    bench.lead(true, Gate::Lapsed);
+    assert_eq!(bench.appointed(), [(NodeId(2), "fail-over-after-lease".into())]);
+    let mut bench = leader_with_two_standbys();
+    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
+    bench.observe(3, Health::Green, given_up(120), 2);
+    bench.pass(5000);
+    bench.lead(true, Gate::Lapsed);
+    assert_eq!(bench.appointed(), [(NodeId(3), "fail-over-after-lease".into())], "a promotion that is not committed yet");
+}
+
 #[test]
 fn a_standby_of_another_database_is_no_candidate() {
     let foreign = Directory::Database { system_identifier: SystemIdentifier(1), timeline: Timeline(1) };
