@@ -197,6 +197,8 @@ impl MachineTrait for Machine {
 
     fn step(&mut self, now: Timestamp, input: Input) -> Vec<Effect> {
         let mut effects = self.fold(now, input);
+        // Before anything is decided: this node is one of those that may be chosen.
+        self.report(now, &mut effects);
         self.keep_lease(now, &mut effects);
         self.decide_for_node(now, &mut effects);
         self.decide_as_leader(now, &mut effects);

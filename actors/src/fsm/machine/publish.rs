@@ -13,7 +13,6 @@ use alloc::vec::Vec;
 
 impl Machine {
     pub(super) fn publish(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        self.report(now, effects);
         if self.news || self.stamped_at.is_none_or(|at| now.since(at) >= STAMP) {
             self.news = false;
             self.stamped_at = Some(now);
@@ -23,7 +22,7 @@ impl Machine {
     }
 
     /// Peers are told of every change, and now and then that nothing has changed; the probes see to it that a burst becomes one message.
-    fn report(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+    pub(super) fn report(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let report = Report {
             node: self.config.node,
             boot: self.config.boot,

@@ -50,6 +50,64 @@ fn a_lag_counts_from_what_anybody_has_whether_or_not_that_node_may_be_appointed(
     assert_eq!(bench.appointed(), [(NodeId(2), "fail-over-after-lease".into())], "what diverged was never acknowledged");
 }
 
+#[test]
+fn what_a_new_primary_has_written_before_its_promotion_is_committed_counts() {
+    let mut bench = leader_with_two_standbys();
+    let far = 101 + bench.state.settings.max_replication_lag;
+    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
+    let position = Some(Position { timeline: Timeline(2), lsn: Lsn(far) });
+    bench.observe(1, Health::Green, Database { position, ..database(Server::Primary, far) }, 2);
+    bench.commit(None, Command::Promoted { node: NodeId(1), timeline: Timeline(2), lsn: Lsn(100) });
+    bench.observe(1, Health::Red, database(Server::Primary, 0), 1);
+    bench.pass(60_000);
+    bench.lead(true, Gate::Lapsed);
+    assert_eq!(bench.appointed(), []);
+}
+
+#[test]
+fn what_the_old_primary_had_written_does_not_count_against_who_follows_the_new_one() {
+    let mut bench = leader_with_two_standbys();
+    bench.observe(1, Health::Green, database(Server::Primary, 101 + bench.state.settings.max_replication_lag), 1);
+    bench.commit(Some(1), Command::Appoint { node: NodeId(3), why: Why::default(), lost_at_least: None });
+    let position = Some(Position { timeline: Timeline(2), lsn: Lsn(110) });
+    bench.observe(3, Health::Green, Database { position, ..database(Server::Primary, 110) }, 2);
+    bench.commit(None, Command::Promoted { node: NodeId(3), timeline: Timeline(2), lsn: Lsn(100) });
+    bench.observe(1, Health::Red, database(Server::Stopped, 0), 1);
+    bench.observe(3, Health::Red, database(Server::Primary, 0), 1);
+    bench.pass(60_000);
+    bench.lead(true, Gate::Lapsed);
+    assert_eq!(bench.appointed(), [(NodeId(2), "fail-over-after-lease".into())]);
+}
+
+#[test]
+fn a_leader_that_begins_anew_counts_its_own_database_from_the_first_step_on() {
+    let mut bench = leader_with_two_standbys();
+    bench.commit(None, Command::Release { node: NodeId(1), timeline: Timeline(1), final_lsn: None, why: Why::default() });
+    bench.machine = Machine::new(Config { boot: Boot(9), ..config(2) });
+    bench.effects.clear();
+    let gate = Gate::Released;
+    let leadership = Leadership { term: Term(1), leader: Some(NodeId(2)), ready: true, appointing: false, gate, member: true };
+    let third = Report {
+        node: NodeId(3),
+        boot: Boot(3),
+        seq: 1,
+        epoch: Epoch(1),
+        stopping: false,
+        tags: Tags::default(),
+        database: Some(Database { streaming: false, ..database(Server::Standby, 90) }),
+    };
+    let own = Database { streaming: false, ..database(Server::Standby, 100) };
+    let own = Reported { order: 0, database: own, founded: None, stopped: None, promotion: None };
+    bench.tell(Input::Recalled(alloc::vec![
+        Input::Raft(Fact::Committed { index: bench.index, state: Box::new(bench.state.clone()), ignored: None }),
+        Input::Raft(Fact::Led(leadership)),
+        Input::Observed { peer: NodeId(1), health: Health::Red, report: None },
+        Input::Observed { peer: NodeId(3), health: Health::Green, report: Some(Box::new(third)) },
+        Input::Reported(Box::new(own)),
+    ]));
+    assert_eq!(bench.appointed(), [(NodeId(2), "fail-over-after-release".into())]);
+}
+
 /// Node 3 was promoted to timeline 3 by an earlier epoch, and node 1, which never heard of that, to another timeline 2.
 #[test]
 fn a_branch_that_was_given_up_is_no_candidate_however_high_its_timeline() {
