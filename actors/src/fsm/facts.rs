@@ -60,10 +60,8 @@ impl Facts {
             match primary.promoted {
                 // What the primaries before had written counts until the new one writes its own.
                 None => self.written = self.written.map(|(_, lsn)| (primary.epoch, lsn)),
-                Some(promotion) if self.state.as_ref().and_then(|before| before.primary.as_ref()?.promoted) != Some(promotion) => {
-                    self.written = Some((primary.epoch, promotion.lsn));
-                    self.heard_from = None;
-                }
+                // Unless it has told itself how far it is.
+                Some(promotion) if self.heard_from != Some(primary.epoch) => self.written = Some((primary.epoch, promotion.lsn)),
                 Some(_) => {}
             }
             if let Some(release) = primary.released {
@@ -104,8 +102,7 @@ impl Facts {
             && database.server == Server::Primary
             && let Some(position) = database.position
         {
-            self.heard_from = Some(epoch);
-            self.wrote(epoch, position.lsn);
+            self.heard(epoch, position.lsn);
         }
         let news = report.as_ref().map(|report| (report.boot, report.seq));
         let before = self.peers.get(&node);
@@ -120,9 +117,16 @@ impl Facts {
         if let Some(position) = request.position
             && self.state.as_ref().and_then(ClusterState::leaseholder) == Some((request.node, request.epoch))
         {
-            self.heard_from = Some(request.epoch);
-            self.wrote(request.epoch, position.lsn);
+            self.heard(request.epoch, position.lsn);
         }
+    }
+
+    /// The primary of that epoch tells itself how far it is. From then on it does not matter any more what the ones before it had written.
+    fn heard(&mut self, epoch: Epoch, lsn: Lsn) {
+        if self.heard_from != Some(epoch) {
+            (self.heard_from, self.written) = (Some(epoch), None);
+        }
+        self.wrote(epoch, lsn);
     }
 
     fn wrote(&mut self, epoch: Epoch, lsn: Lsn) {
