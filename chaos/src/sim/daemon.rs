@@ -150,7 +150,8 @@ impl World {
                     self.actor_died(node, actor, "the disk does not answer");
                     return;
                 };
-                let config = raft::Config::new(id(node), "sim".into(), members(nodes), boot);
+                let settings = self.setting.settings.clone();
+                let config = raft::Config { settings, ..raft::Config::new(id(node), "sim".into(), members(nodes), boot) };
                 match raft::Machine::new(config, &stored, now) {
                     Ok(machine) => {
                         if let Some(daemon) = self.hosts[node].daemon.as_mut() {

@@ -26,6 +26,9 @@ pub(super) struct Told {
     asked: BTreeMap<(Boot, u64), Timestamp>,
     /// How the others look.
     seen: BTreeMap<NodeId, (Health, Option<Report>)>,
+    holder: Option<(NodeId, Epoch)>,
+    /// How far the primary of an epoch said that it is.
+    heard: BTreeMap<Epoch, u64>,
     /// The grant that is being looked at.
     grant: Option<LeaseGrant>,
     /// The order in force lets the server of this epoch write.
@@ -50,6 +53,13 @@ impl Told {
             Input::ReleaseRecorded { epoch } => self.released = self.released.max(*epoch),
             Input::Observed { peer, health, report } => {
                 self.seen.insert(*peer, (*health, report.as_deref().cloned()));
+            }
+            Input::Raft(Fact::Committed { state, .. }) => self.holder = state.leaseholder(),
+            Input::Raft(Fact::LeaseRequested(request)) if self.holder == Some((request.node, request.epoch)) => {
+                if let Some(position) = request.position {
+                    let heard = self.heard.entry(request.epoch).or_default();
+                    *heard = position.lsn.0.max(*heard);
+                }
             }
             Input::Raft(Fact::Leased(grant)) => self.grant = Some(*grant),
             _ => {}
@@ -263,7 +273,7 @@ impl World {
             return;
         }
         let Some(daemon) = &self.hosts[leader].daemon else { return };
-        let (life, Some(state)) = (daemon.life, daemon.belief.state.clone()) else { return };
+        let Some(state) = daemon.belief.state.clone() else { return };
         let Some(data) = &self.hosts[chosen].data else {
             return self.violate("D1", format!("node {} is chosen and has no database", chosen + 1));
         };
@@ -290,22 +300,12 @@ impl World {
             return self
                 .violate("D1", format!("node {} is chosen at {end}, and the leader was told that somebody has {furthest}", chosen + 1));
         }
-        let heard = self.judge.heard.get(&(leader, life, basis)).copied().unwrap_or(0);
+        let heard = daemon.belief.told.heard.get(&basis).copied().unwrap_or(0);
+        self.judge.bounds.insert(basis.next(), heard.saturating_sub(state.settings.max_replication_lag));
         if heard > end + state.settings.max_replication_lag {
             let text =
                 format!("node {} is chosen at {end}, and the leader was told that the primary had written up to {heard}", chosen + 1);
             self.violate("D1", text);
-        }
-    }
-
-    /// A leader is told how far the primary is.
-    pub(super) fn heard_position(&mut self, leader: usize, request: &LeaseRequest) {
-        let Some(position) = request.position else { return };
-        let Some(daemon) = &self.hosts[leader].daemon else { return };
-        let (life, belief) = (daemon.life, &daemon.belief);
-        if belief.led.ready && belief.state.as_ref().and_then(ClusterState::leaseholder) == Some((request.node, request.epoch)) {
-            let heard = self.judge.heard.entry((leader, life, request.epoch)).or_default();
-            *heard = position.lsn.0.max(*heard);
         }
     }
 

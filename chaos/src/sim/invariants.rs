@@ -31,7 +31,7 @@ pub const RULES: &[(&str, &str)] = &[
     (
         "D1",
         "who is appointed is no further behind than max_replication_lag from what the leader was told, is no diverged database, and replaces nobody \
-         who is back with more",
+         who is back with more; and no failover loses a commit that is older than that lag",
     ),
     ("D4", "a switchover that succeeds loses no acknowledged commit"),
     ("L1", "after the faults a healed majority with an eligible database accepts writes within the bound"),
@@ -83,8 +83,8 @@ pub(super) struct Judge {
     pub(super) votes: Votes,
     /// Questions to a guard that hand a lease on: the guard's node, the number, the epoch.
     handed: BTreeMap<(usize, u64), Epoch>,
-    /// What that life of a leader was told of the primary's position.
-    pub(super) heard: BTreeMap<(usize, u64, Epoch), u64>,
+    /// Up to where the one that was appointed by failover in that epoch has everything that was acknowledged.
+    pub(super) bounds: BTreeMap<Epoch, u64>,
     /// How far the primary of an epoch wrote.
     pub(super) written: BTreeMap<Epoch, u64>,
     /// Who votes, as of the newest state.
@@ -317,6 +317,15 @@ impl World {
         self.commits.retain(|commit| here.contains(&commit.number));
         let Some(last) = lost.last() else { return };
         self.tally.add("commits lost by failovers (asynchronous)", lost.len() as u64);
+        let bound = self.judge.bounds.get(&epoch).copied().unwrap_or(0);
+        if let Some(early) = lost.iter().find(|commit| commit.end <= bound) {
+            let text = format!(
+                "node {} is promoted without a commit that ends at {:#x}, and the leader that chose it was told so much that all up to {bound:#x} must be there",
+                node + 1,
+                early.end
+            );
+            return self.violate("D1", text);
+        }
         if switched {
             let text = format!(
                 "the switchover to node {} lost {} commits that node {} had acknowledged, up to {:#x}",

@@ -90,9 +90,6 @@ impl World {
         match message {
             PeerMessage::Report(report) => self.mail(to, life, Mail::Probe(from, Box::new(probe::Input::Heard(report)))),
             message => {
-                if let PeerMessage::LeaseRequest(request) = &message {
-                    self.heard_position(to, request);
-                }
                 let heard = raft::Input::Heard { from: id(from), message: Box::new(message) };
                 self.mail(to, life, Mail::Raft(Box::new(heard)));
             }

@@ -7,7 +7,7 @@ use super::world::World;
 use actors::guard::wire::Request;
 use actors::machine::Machine;
 use actors::model::{LeaseTiming, NodeId};
-use actors::raft::{Fact, Order};
+use actors::raft::Fact;
 use actors::{fsm, pg, probe, raft};
 
 /// The guard gets so long to take a lease, or to drop it.
@@ -44,9 +44,6 @@ impl World {
         match effect {
             fsm::Effect::Raft(order) => {
                 self.judge_order(node, &order);
-                if let Order::RequestLease(request) = &order {
-                    self.heard_position(node, request);
-                }
                 self.mail(node, life, Mail::Raft(Box::new(raft::Input::Ordered(order))));
             }
             fsm::Effect::Database { number, order, hurry } => {

@@ -13,7 +13,7 @@ use super::tally::Tally;
 use super::trace::Trace;
 use crate::invariants::Acknowledgement;
 use actors::machine::Timestamp;
-use actors::model::{NodeId, Tags};
+use actors::model::{NodeId, Settings, Tags};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A range in microseconds.
@@ -54,6 +54,8 @@ pub(super) struct Setting {
     pub(super) quit: Span,
     /// What the files of the nodes say of them.
     pub(super) tags: Vec<Tags>,
+    /// What the cluster is born with.
+    pub(super) settings: Settings,
 }
 
 impl Setting {
@@ -91,11 +93,13 @@ impl Setting {
             kill: dice.one_of(&[(200, 5_000), (1_000, 250_000)]),
             quit: dice.one_of(&[(1_000, 30_000), (5_000, 400_000)]),
             tags: vec![Tags::default(); nodes],
+            settings: Settings::default(),
         }
     }
 
-    /// Mostly all nodes are alike; in some clusters one must never be appointed, in some their priorities differ.
-    fn draw_tags(&mut self, mut dice: Dice) {
+    /// What people wrote into the files. Mostly all nodes are alike; in some clusters one must never be appointed, in some their priorities differ.
+    fn draw_files(&mut self, mut dice: Dice) {
+        self.settings.max_replication_lag = dice.one_of(&[1 << 14, 1 << 17, 1 << 20]);
         match dice.below(6) {
             0 => {
                 let node = usize::try_from(dice.below(self.tags.len() as u64)).expect("a small number");
@@ -141,7 +145,7 @@ impl World {
     pub(super) fn new(story: Story, explain: bool) -> Self {
         let mut dice = Dice::new(story.seed, 2);
         let mut setting = Setting::draw(&mut dice, story.nodes);
-        setting.draw_tags(Dice::new(story.seed, 3));
+        setting.draw_files(Dice::new(story.seed, 3));
         // At the edge of rho, or anywhere within; beyond the promises, anywhere.
         let rates = [-9_900, 9_900, 0, i64::try_from(dice.below(19_800)).expect("a small number") - 9_900];
         let hosts = (0..story.nodes)
