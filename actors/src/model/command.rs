@@ -1,7 +1,8 @@
 //! What the log holds: decisions, and facts that decisions rest upon. Never reports, never lease renewals.
 
-use super::{Endpoint, Epoch, Lsn, NodeId, RequestId, SystemIdentifier, Term, Timeline, WallClock};
+use super::{Endpoint, Epoch, Lsn, NodeId, Promotion, RequestId, SystemIdentifier, Term, Timeline, WallClock};
 use alloc::string::String;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// The rule behind a decision, and the sentence that explains it.
@@ -51,10 +52,8 @@ pub enum Command {
     Promoted {
         /// The primary.
         node: NodeId,
-        /// The timeline it writes on.
-        timeline: Timeline,
-        /// Where that timeline began.
-        lsn: Lsn,
+        /// Where the timeline that it writes on comes from, oldest first, with its own as the last.
+        lineage: Vec<Promotion>,
     },
     /// Every server process of the primary of `basis` is gone, or its server proved read-only, and its node will never use the epoch again (S8).
     Release {

@@ -234,22 +234,22 @@ impl ClusterState {
                 self.system_identifier = Some(*system_identifier);
                 events.push(EventKind::Founded { node: *node, system_identifier: *system_identifier });
             }
-            Command::Promoted { node, timeline, lsn } => {
+            Command::Promoted { node, lineage } => {
                 self.require_holder(*node)?;
-                let promotion = Promotion { timeline: *timeline, lsn: *lsn };
+                let Some(promotion) = lineage.last().copied() else { return Err(ignored("it names no timeline")) };
                 let Some(primary) = self.primary.as_mut() else { return Err(ignored("there is no primary")) };
                 if primary.promoted == Some(promotion) {
                     return Err(ignored("already known"));
                 }
                 primary.promoted = Some(promotion);
-                // What the new primary was promoted past, or beside, is no part of its history: nobody who follows it is judged by that.
-                self.lineage.retain(|past| past.timeline < *timeline && past.lsn <= *lsn);
-                push_bounded(&mut self.lineage, promotion, LINEAGE_MAX);
-                events.push(EventKind::Promoted { node: *node, timeline: *timeline, lsn: *lsn });
+                // The database's own word, and all of it: it may have been promoted twice before it could tell, or beside a timeline that it never
+                // heard of.
+                self.lineage = lineage.iter().skip(lineage.len().saturating_sub(LINEAGE_MAX)).copied().collect();
+                events.push(EventKind::Promoted { node: *node, timeline: promotion.timeline, lsn: promotion.lsn });
                 if let Some(switchover) = self.switchover.clone()
                     && switchover.to == *node
                 {
-                    events.push(self.end_switchover(&switchover, *node, *timeline, proposal.at, None));
+                    events.push(self.end_switchover(&switchover, *node, promotion.timeline, proposal.at, None));
                 }
             }
             Command::Release { node, timeline, final_lsn, why } => {
@@ -372,6 +372,10 @@ mod tests {
         Proposal { by: NodeId(1), term: term.map(Term), basis: Epoch(basis), at: WallClock(7), command }
     }
 
+    fn lineage(line: &[(u32, u64)]) -> Vec<Promotion> {
+        line.iter().map(|(timeline, lsn)| Promotion { timeline: Timeline(*timeline), lsn: Lsn(*lsn) }).collect()
+    }
+
     fn appoint(node: u64) -> Command {
         Command::Appoint { node: NodeId(node), why: Why::default(), lost_at_least: None }
     }
@@ -423,7 +427,7 @@ mod tests {
         state.apply(3, Term(1), &propose(None, 1, release(1)));
         state.apply(4, Term(1), &propose(Some(1), 1, Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least: Some(0) }));
         assert!(state.switchover.is_some(), "appointed is not yet promoted");
-        state.apply(5, Term(1), &propose(None, 2, Command::Promoted { node: NodeId(2), timeline: Timeline(2), lsn: Lsn(9) }));
+        state.apply(5, Term(1), &propose(None, 2, Command::Promoted { node: NodeId(2), lineage: lineage(&[(2, 9)]) }));
         assert_eq!(state.switchover, None);
         assert_eq!(state.endings.back().map(|ending| (ending.to, ending.failure.clone())), Some((NodeId(2), None)));
     }
@@ -445,16 +449,28 @@ mod tests {
     #[test]
     fn who_follows_the_present_primary_is_not_judged_by_a_branch_that_was_given_up() {
         let mut state = state();
-        let promoted = |node, timeline, lsn| Command::Promoted { node: NodeId(node), timeline: Timeline(timeline), lsn: Lsn(lsn) };
-        for (epoch, node, timeline, lsn) in [(0, 1, 1, 0), (1, 2, 2, 100), (2, 1, 3, 150), (3, 2, 2, 120)] {
-            state.apply(1, Term(1), &propose(Some(1), epoch, appoint(node)));
-            state.apply(2, Term(1), &propose(None, epoch + 1, promoted(node, timeline, lsn)));
+        let reigns: [(u64, &[(u32, u64)]); 4] =
+            [(1, &[(1, 0)]), (2, &[(1, 0), (2, 100)]), (1, &[(1, 0), (2, 100), (3, 150)]), (2, &[(1, 0), (2, 120)])];
+        for (epoch, (node, line)) in reigns.into_iter().enumerate() {
+            state.apply(1, Term(1), &propose(Some(1), epoch as u64, appoint(node)));
+            state.apply(2, Term(1), &propose(None, epoch as u64 + 1, Command::Promoted { node: NodeId(node), lineage: lineage(line) }));
         }
         // Node 2 never heard of timeline 3, and began another timeline 2.
         let at = |timeline, lsn| Position { timeline: Timeline(timeline), lsn: Lsn(lsn) };
         assert!(state.is_prefix(at(2, 500)), "it streams from the primary");
         assert!(state.is_prefix(at(1, 120)));
         assert!(!state.is_prefix(at(1, 121)));
+    }
+
+    #[test]
+    fn a_promotion_that_was_never_committed_by_itself_is_part_of_the_history_too() {
+        let mut state = state();
+        state.apply(1, Term(1), &propose(Some(1), 0, appoint(1)));
+        let line = lineage(&[(1, 0), (2, 100), (3, 200)]);
+        state.apply(2, Term(1), &propose(None, 1, Command::Promoted { node: NodeId(1), lineage: line }));
+        let at = |lsn| Position { timeline: Timeline(1), lsn: Lsn(lsn) };
+        assert!(state.is_prefix(at(100)));
+        assert!(!state.is_prefix(at(150)), "timeline 2 left it before");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which history a database has, and whether another's history goes on from it.
 
-use crate::model::{Lsn, Position, Timeline};
+use crate::model::{Lsn, Position, Promotion, Timeline};
 use alloc::vec::Vec;
 
 /// How a timeline came to be: the timelines before it, oldest first, each with the position at which it was left for the next.
@@ -99,6 +99,14 @@ impl Ancestry {
         self.ancestors.last().map_or(Lsn(0), |parent| parent.lsn)
     }
 
+    /// All of it as promotions, oldest first: the first timeline began at the beginning of the log, and each one after it where its parent was left.
+    #[must_use]
+    pub fn promotions(&self) -> Vec<Promotion> {
+        let began = [Lsn(0)].into_iter().chain(self.ancestors.iter().map(|parent| parent.lsn));
+        let timelines = self.ancestors.iter().map(|ancestor| ancestor.timeline).chain([self.timeline]);
+        timelines.zip(began).map(|(timeline, lsn)| Promotion { timeline, lsn }).collect()
+    }
+
     /// Where `timeline` was left on the way here. None: it is not an ancestor.
     #[must_use]
     pub fn left_at(&self, timeline: Timeline) -> Option<Lsn> {
@@ -168,6 +176,12 @@ mod tests {
 
     fn diverged(timeline: u32, lsn: u64) -> Relation {
         Relation::Diverged { fork: Position { timeline: Timeline(timeline), lsn: Lsn(lsn) } }
+    }
+
+    #[test]
+    fn each_timeline_began_where_the_one_before_it_was_left() {
+        let promotions = third().promotions().into_iter().map(|promotion| (promotion.timeline.0, promotion.lsn.0));
+        assert_eq!(promotions.collect::<Vec<_>>(), [(1, 0), (2, 0x100), (3, 0x200)]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the hands see when they look at the database.
 
 use crate::model::{Directory, Endpoint, Lsn, Position, Promotion, Timeline};
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// One look at everything: the directory, the processes, and the server's own account.
@@ -83,8 +84,8 @@ pub struct Sight {
     pub replayed: Option<Lsn>,
     /// What it streams.
     pub stream: Option<Stream>,
-    /// A primary's timeline and where that began.
-    pub promotion: Option<Promotion>,
+    /// Where a primary's timeline comes from, oldest first, with its own as the last. Empty: not known.
+    pub lineage: Vec<Promotion>,
 }
 
 /// What a standby streams.

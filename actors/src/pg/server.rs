@@ -149,10 +149,11 @@ mod tests {
     use super::*;
     use crate::model::{Directory, Epoch, Lsn, NodeId, Position, SystemIdentifier, Timeline};
     use crate::pg::{Control, Sight};
+    use alloc::vec::Vec;
 
     fn seen(standby_signal: bool, phase: Phase, in_recovery: Option<bool>) -> Observation {
         let position = Position { timeline: Timeline(1), lsn: Lsn(1) };
-        let sight = in_recovery.map(|in_recovery| Sight { in_recovery, position, replayed: None, stream: None, promotion: None });
+        let sight = in_recovery.map(|in_recovery| Sight { in_recovery, position, replayed: None, stream: None, lineage: Vec::new() });
         Observation {
             directory: Directory::Database { system_identifier: SystemIdentifier(7), timeline: Timeline(1) },
             control: Some(Control { timeline: Timeline(1), phase }),

@@ -18,7 +18,7 @@ async fn leader() -> Node {
     one.order(Order::Found);
     one.until("the database is founded", |report| report.founded.is_some()).await;
     one.lead(1).await;
-    one.until("one leads", |report| report.promotion.is_some()).await;
+    one.until("one leads", |report| report.promotion().is_some()).await;
     one
 }
 

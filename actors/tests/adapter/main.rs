@@ -54,7 +54,7 @@ async fn a_cluster_of_two_lives_through_a_crash_a_failover_and_a_return() {
     let founded = one.until("the database is founded", |report| report.founded.is_some()).await.founded.expect("it was asked for");
 
     one.lead(1).await;
-    let first = one.until("one leads", |report| report.promotion.is_some()).await;
+    let first = one.until("one leads", |report| report.promotion().is_some()).await;
     assert_eq!(first.database.server, Server::Primary);
     one.sql("CREATE TABLE t (n int)").await;
 
@@ -63,10 +63,10 @@ async fn a_cluster_of_two_lives_through_a_crash_a_failover_and_a_return() {
     one.until("the death is reported", |report| report.database.deaths == 1).await;
     let again = one.until("one leads again", |report| report.database.server == Server::Primary).await;
     println!("    restarted in place {:?} after the kill", actors::tree::clock::boottime().since(crashed));
-    assert_eq!(again.promotion, first.promotion, "on the same timeline");
+    assert_eq!(again.promotion(), first.promotion(), "on the same timeline");
 
     let began = actors::tree::clock::boottime();
-    two.order(Order::Follow(one.as_upstream(1, founded, first.promotion)));
+    two.order(Order::Follow(one.as_upstream(1, founded, first.promotion())));
     two.until("two streams", |report| report.database.streaming).await;
     println!("    joined {:?} after the order", actors::tree::clock::boottime().since(began));
     one.sql("INSERT INTO t VALUES (1)").await;
@@ -83,10 +83,10 @@ async fn a_cluster_of_two_lives_through_a_crash_a_failover_and_a_return() {
     one.drop_lease(1).await;
 
     two.lead(2).await;
-    let second = two.until("two leads", |report| report.promotion.is_some_and(|promotion| promotion.timeline.0 == 2)).await;
+    let second = two.until("two leads", |report| report.promotion().is_some_and(|promotion| promotion.timeline.0 == 2)).await;
     two.sql("INSERT INTO t VALUES (2002)").await;
     let began = actors::tree::clock::boottime();
-    one.order(Order::Follow(two.as_upstream(2, founded, second.promotion)));
+    one.order(Order::Follow(two.as_upstream(2, founded, second.promotion())));
     let back = one.until("one streams", |report| report.database.streaming).await;
     println!("    rejoined {:?} after the order", actors::tree::clock::boottime().since(began));
     assert_eq!(back.database.trouble, None);
@@ -100,22 +100,22 @@ async fn a_step_down_hands_the_whole_log_over() {
     one.order(Order::Found);
     let founded = one.until("the database is founded", |report| report.founded.is_some()).await.founded.expect("it was asked for");
     one.lead(1).await;
-    let first = one.until("one leads", |report| report.promotion.is_some()).await;
-    two.order(Order::Follow(one.as_upstream(1, founded, first.promotion)));
+    let first = one.until("one leads", |report| report.promotion().is_some()).await;
+    two.order(Order::Follow(one.as_upstream(1, founded, first.promotion())));
     two.until("two streams", |report| report.database.streaming).await;
 
     let began = actors::tree::clock::boottime();
     one.hurry(Order::StepDown);
-    two.hurry(Order::Follow(one.as_upstream(1, founded, first.promotion)));
+    two.hurry(Order::Follow(one.as_upstream(1, founded, first.promotion())));
     let stopped = one.until("one has stopped", |report| report.stopped.is_some()).await.stopped.expect("it was waited for");
     let end = stopped.final_lsn.expect("a clean stop has an end");
     println!("    stopped {:?} after the order", actors::tree::clock::boottime().since(began));
     two.until("two has it all", |report| report.database.position.is_some_and(|position| position.lsn >= end)).await;
     two.lead(2).await;
-    let second = two.until("two leads", |report| report.promotion.is_some()).await;
+    let second = two.until("two leads", |report| report.promotion().is_some()).await;
     println!("    the other leads {:?} after the order", actors::tree::clock::boottime().since(began));
-    assert_eq!(second.promotion.expect("it leads").lsn, end, "not a byte more or less");
-    one.order(Order::Follow(two.as_upstream(2, founded, second.promotion)));
+    assert_eq!(second.promotion().expect("it leads").lsn, end, "not a byte more or less");
+    one.order(Order::Follow(two.as_upstream(2, founded, second.promotion())));
     one.until("one streams", |report| report.database.streaming).await;
     assert!(!one.state_dir().join("diverged").exists(), "nothing diverged");
 }
@@ -126,13 +126,13 @@ async fn a_restarted_actor_takes_the_running_server_over() {
     one.order(Order::Found);
     one.until("the database is founded", |report| report.founded.is_some()).await;
     one.lead(1).await;
-    one.until("one leads", |report| report.promotion.is_some()).await;
+    one.until("one leads", |report| report.promotion().is_some()).await;
     let (postmaster, client) = (one.postmaster(), one.connect().await.expect("a connection"));
     one.kill_the_actor();
     one.forget();
     one.until("the new actor watches", |report| report.order == 0 && report.database.server == Server::Primary).await;
     one.lead(1).await;
-    one.until("one leads", |report| report.order > 0 && report.promotion.is_some()).await;
+    one.until("one leads", |report| report.order > 0 && report.promotion().is_some()).await;
     assert_eq!(one.postmaster(), postmaster);
     client.simple_query("SELECT 1").await.expect("the connection was never interrupted");
     assert_eq!(one.last().database.deaths, 0);
@@ -144,11 +144,11 @@ async fn a_primary_whose_guard_dies_is_swept_and_restarted() {
     one.order(Order::Found);
     one.until("the database is founded", |report| report.founded.is_some()).await;
     one.lead(1).await;
-    one.until("one leads", |report| report.promotion.is_some()).await;
+    one.until("one leads", |report| report.promotion().is_some()).await;
     let postmaster = one.postmaster();
     signal(one.guard(), Signal::SIGKILL);
     one.forget();
-    one.until("another server leads", |report| report.promotion.is_some() && report.database.deaths == 1).await;
+    one.until("another server leads", |report| report.promotion().is_some() && report.database.deaths == 1).await;
     assert_ne!(one.postmaster(), postmaster);
 }
 
@@ -158,7 +158,7 @@ async fn a_hanging_server_is_reported_and_fenced() {
     one.order(Order::Found);
     one.until("the database is founded", |report| report.founded.is_some()).await;
     one.lead(1).await;
-    one.until("one leads", |report| report.promotion.is_some()).await;
+    one.until("one leads", |report| report.promotion().is_some()).await;
     let stopped: Timestamp = actors::tree::clock::boottime();
     for pid in one.residents() {
         signal(pid, Signal::SIGSTOP);

@@ -278,7 +278,7 @@ impl Host {
                     position,
                     replayed: in_recovery.then_some(self.lsn),
                     stream: from.map(|from| Stream { timeline, from: Some(from) }),
-                    promotion: self.history.last().copied().filter(|_| !in_recovery),
+                    lineage: if in_recovery { Vec::new() } else { self.history.clone() },
                 }
             }),
             end: (server.is_none() && self.phase == Phase::ShutDown).then_some(position),

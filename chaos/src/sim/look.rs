@@ -75,7 +75,7 @@ impl World {
                 position,
                 replayed: in_recovery.then_some(position.lsn),
                 stream: from.map(|from| Stream { timeline: position.timeline, from: Some(from) }),
-                promotion: data.filter(|_| !in_recovery).and_then(|data| data.history.last().copied()),
+                lineage: data.filter(|_| !in_recovery).map(|data| data.history.clone()).unwrap_or_default(),
             }
         });
         let streams = sight.as_ref().is_some_and(|sight| sight.stream.is_some());

@@ -5,8 +5,8 @@ mod candidates;
 use super::*;
 use crate::fsm::{Refusal, Request};
 use crate::model::{
-    Boot, ClusterState, Command, Database, Directory, Endpoint, Health, LeaseGrant, LeaseTiming, Lsn, Member, NodeId, Position, Proposal,
-    RaftId, RequestId, Server, Settings, SystemIdentifier, Tags, Term, Timeline, WallClock,
+    Boot, ClusterState, Command, Database, Directory, Endpoint, Health, LeaseGrant, LeaseTiming, Lsn, Member, NodeId, Position, Promotion,
+    Proposal, RaftId, RequestId, Server, Settings, SystemIdentifier, Tags, Term, Timeline, WallClock,
 };
 use crate::pg::{Order, Reported, Stopped};
 use crate::raft::{Fact, Gate, Leadership};
@@ -45,6 +45,12 @@ fn config(node: u64) -> Config {
     }
 }
 
+/// The primary accepts writes on that timeline, which began there, after all of the timeline before it.
+fn promoted(node: u64, timeline: u32, lsn: u64) -> Command {
+    let promotion = Promotion { timeline: Timeline(timeline), lsn: Lsn(lsn) };
+    Command::Promoted { node: NodeId(node), lineage: alloc::vec![promotion] }
+}
+
 fn database(server: Server, lsn: u64) -> Database {
     Database {
         directory: Directory::Database { system_identifier: OURS, timeline: Timeline(1) },
@@ -74,7 +80,7 @@ impl Bench {
         let mut bench = Self::born(node);
         bench.commit(Some(1), Command::Appoint { node: NodeId(primary), why: Why::default(), lost_at_least: None });
         bench.commit(None, Command::Founded { node: NodeId(primary), system_identifier: OURS });
-        bench.commit(None, Command::Promoted { node: NodeId(primary), timeline: Timeline(1), lsn: Lsn(0) });
+        bench.commit(None, promoted(primary, 1, 0));
         bench.tell(Input::GuardFound { lease: None });
         bench
     }
@@ -127,7 +133,7 @@ impl Bench {
 
     fn report_with(&mut self, database: Database, stopped: Option<Stopped>) {
         let order = self.machine.order_number;
-        self.tell(Input::Reported(Box::new(Reported { order, database, founded: None, stopped, promotion: None })));
+        self.tell(Input::Reported(Box::new(Reported { order, database, founded: None, stopped, lineage: Vec::new() })));
     }
 
     fn observe(&mut self, peer: u64, health: Health, database: Database, epoch: u64) {
@@ -246,7 +252,7 @@ fn a_restarted_daemon_takes_its_running_primary_over() {
 fn a_running_primary_is_left_to_the_guard_until_the_log_is_read() {
     let mut machine = Machine::new(config(1));
     machine.step(at(1000), Input::GuardFound { lease: Some((Epoch(1), at(3000))) });
-    let reported = Reported { order: 0, database: database(Server::Primary, 100), founded: None, stopped: None, promotion: None };
+    let reported = Reported { order: 0, database: database(Server::Primary, 100), founded: None, stopped: None, lineage: Vec::new() };
     machine.step(at(1010), Input::Reported(Box::new(reported)));
     assert_eq!(machine.ordered.map(|ordered| ordered.order), Some(Order::Watch));
 }
@@ -343,7 +349,7 @@ fn a_standby_beyond_the_allowed_lag_is_no_candidate() {
 #[test]
 fn a_diverged_standby_is_no_candidate() {
     let mut bench = leader_with_two_standbys();
-    bench.commit(None, Command::Promoted { node: NodeId(1), timeline: Timeline(2), lsn: Lsn(90) });
+    bench.commit(None, promoted(1, 2, 90));
     bench.lead(true, Gate::Lapsed);
     assert_eq!(bench.appointed(), [], "both wrote past the point where timeline 2 began");
     bench.observe(3, Health::Green, database(Server::Standby, 90), 1);
@@ -412,7 +418,7 @@ fn a_stale_proof_of_a_stop_proves_nothing() {
     let order = bench.machine.order_number - 1;
     let stopped = Some(Stopped { timeline: Timeline(1), final_lsn: None });
     let database = Database { deaths: 3, ..database(Server::Stopped, 100) };
-    bench.tell(Input::Reported(Box::new(Reported { order, database, founded: None, stopped, promotion: None })));
+    bench.tell(Input::Reported(Box::new(Reported { order, database, founded: None, stopped, lineage: Vec::new() })));
     assert!(!bench.effects.iter().any(|effect| matches!(effect, Effect::RecordRelease { .. })));
 }
 
@@ -622,7 +628,7 @@ fn a_new_life_knows_what_the_old_one_was_told() {
             database: database(Server::Primary, 100),
             founded: None,
             stopped: None,
-            promotion: None,
+            lineage: Vec::new(),
         })),
     );
     assert_eq!(reborn.ordered.map(|ordered| ordered.order), Some(Order::Lead { epoch: Epoch(1) }));

@@ -1,6 +1,6 @@
 //! A look at everything there is to see of the database.
 
-use super::operations::{EndOfWal, Session, Site, SqlFailure, control_head, end_of_wal, inspect_directory, promotion};
+use super::operations::{EndOfWal, Session, Site, SqlFailure, control_head, end_of_wal, inspect_directory, lineage};
 use super::server_log::ServerLog;
 use super::tether::Unanswered;
 use super::{Shop, launch};
@@ -28,7 +28,7 @@ const POSTMASTER_STATUS: usize = 7;
 #[derive(Debug, Default)]
 pub(super) struct Known {
     session: Option<(Life, Session)>,
-    began: Option<Promotion>,
+    lineage: Vec<Promotion>,
     /// Why the server could not say how it is, as the log has it already.
     complaint: Option<String>,
     end: Option<(SystemTime, EndOfWal)>,
@@ -160,23 +160,23 @@ impl Known {
         }
         let Some((_, session)) = self.session.as_mut() else { return Ok(None) };
         let seen = session.observe(SIGHT_MAX).await?;
-        let promotion = if seen.in_recovery { None } else { self.began(site, seen.position.timeline).await };
+        let lineage = if seen.in_recovery { Vec::new() } else { self.lineage(site, seen.position.timeline).await };
         let stream = seen.receiver.filter(|receiver| receiver.streaming);
         Ok(Some(Sight {
             in_recovery: seen.in_recovery,
             position: seen.position,
             replayed: seen.replayed,
             stream: stream.map(|receiver| Stream { timeline: receiver.timeline, from: receiver.upstream }),
-            promotion,
+            lineage,
         }))
     }
 
-    /// Where a primary's timeline began: that never changes.
-    async fn began(&mut self, site: &Site, timeline: Timeline) -> Option<Promotion> {
-        if self.began.is_none_or(|began| began.timeline != timeline) {
-            self.began = promotion(site, timeline).await.ok();
+    /// Where a primary's timeline comes from: that never changes. Empty: it cannot be read just now.
+    async fn lineage(&mut self, site: &Site, timeline: Timeline) -> Vec<Promotion> {
+        if self.lineage.last().is_none_or(|newest| newest.timeline != timeline) {
+            self.lineage = lineage(site, timeline).await.unwrap_or_default();
         }
-        self.began
+        self.lineage.clone()
     }
 
     /// Where the log of a cleanly stopped primary ends. Any other end is found only by reading the log through, which is no look.

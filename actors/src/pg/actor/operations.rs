@@ -35,7 +35,7 @@ pub use founding::{adopt, initdb};
 pub use installation::{Installation, NotInstalled};
 pub use lineage::relate;
 pub use marker::{Marker, Note, Unfinished, marker};
-pub use position::{EndOfWal, controldata, end_of_wal, own_ancestry, promotion};
+pub use position::{EndOfWal, controldata, end_of_wal, lineage, own_ancestry, promotion};
 pub use probe::{Answer, probe_fresh};
 pub use rewind::{checkpoint_remote, rewind, upstream_ancestry};
 pub use session::{Observation, Receiver, Session};

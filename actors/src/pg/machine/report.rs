@@ -69,7 +69,7 @@ impl Machine {
             },
             founded,
             stopped,
-            promotion: sight.filter(|_| server == Server::Primary).and_then(|sight| sight.promotion),
+            lineage: sight.filter(|_| server == Server::Primary).map(|sight| sight.lineage.clone()).unwrap_or_default(),
         })
     }
 

@@ -47,7 +47,7 @@ fn the_last_primary_starts_as_one() {
     let mut bench = Bench::new(World::stopped_primary());
     assert_eq!(bench.order(lead(), 5_000).transcript(), ["start as a primary"]);
     assert_eq!(bench.server(), Server::Primary);
-    assert!(bench.last().promotion.is_some());
+    assert!(bench.last().promotion().is_some());
 }
 
 #[test]

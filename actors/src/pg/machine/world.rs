@@ -145,7 +145,7 @@ impl World {
         };
         let stream = follows.filter(|_| self.upstream_up && stall.is_none()).map(|from| Stream { timeline: Timeline(2), from: Some(from) });
         let in_recovery = !self.is_writable();
-        let promotion = Some(Promotion { timeline: Timeline(1), lsn: Lsn(0) });
+        let lineage = if in_recovery { Vec::new() } else { vec![Promotion { timeline: Timeline(1), lsn: Lsn(0) }] };
         Observation {
             directory: self.directory.clone(),
             control: matches!(self.directory, Directory::Database { .. }).then_some(Control { timeline: Timeline(1), phase: self.phase }),
@@ -156,13 +156,7 @@ impl World {
                 Some(server) => Process::Running { life: server.life, promoting: false },
                 None => self.stranger.map_or(Process::Gone, |pid| Process::Stranger { pid }),
             },
-            sight: up.map(|_| Sight {
-                in_recovery,
-                position,
-                replayed: None,
-                stream: stream.clone(),
-                promotion: promotion.filter(|_| !in_recovery),
-            }),
+            sight: up.map(|_| Sight { in_recovery, position, replayed: None, stream: stream.clone(), lineage: lineage.clone() }),
             end: (self.server.is_none() && !self.unreadable).then_some(position),
             stall: if stream.is_some() { None } else { stall },
         }

@@ -178,7 +178,7 @@ fn state() -> ClusterState {
     let why = Why { rule: "found".into(), because: "no database exists yet".into() };
     apply(Some(4), 0, Command::Appoint { node: NodeId(1), why, lost_at_least: None });
     apply(None, 1, Command::Founded { node: NodeId(1), system_identifier: SystemIdentifier(7_001_002_003) });
-    apply(None, 1, Command::Promoted { node: NodeId(1), timeline: Timeline(1), lsn: Lsn(0x300_0000) });
+    apply(None, 1, Command::Promoted { node: NodeId(1), lineage: vec![Promotion { timeline: Timeline(1), lsn: Lsn(0x300_0000) }] });
     state
 }
 

@@ -32,7 +32,7 @@ fn a_node_that_is_tagged_nofailover_is_no_candidate() {
 #[test]
 fn a_lag_counts_from_what_anybody_has_whether_or_not_that_node_may_be_appointed() {
     let mut bench = Bench::founded(2, 1);
-    bench.commit(None, Command::Promoted { node: NodeId(1), timeline: Timeline(2), lsn: Lsn(100) });
+    bench.commit(None, promoted(1, 2, 100));
     bench.report(database(Server::Standby, 100));
     let tags = Tags { nofailover: true, ..Tags::default() };
     let far = 101 + bench.state.settings.max_replication_lag;
@@ -57,7 +57,7 @@ fn what_a_new_primary_has_written_before_its_promotion_is_committed_counts() {
     bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
     let position = Some(Position { timeline: Timeline(2), lsn: Lsn(far) });
     bench.observe(1, Health::Green, Database { position, ..database(Server::Primary, far) }, 2);
-    bench.commit(None, Command::Promoted { node: NodeId(1), timeline: Timeline(2), lsn: Lsn(100) });
+    bench.commit(None, promoted(1, 2, 100));
     bench.observe(1, Health::Red, database(Server::Primary, 0), 1);
     bench.pass(60_000);
     bench.lead(true, Gate::Lapsed);
@@ -71,7 +71,7 @@ fn what_the_old_primary_had_written_does_not_count_against_who_follows_the_new_o
     bench.commit(Some(1), Command::Appoint { node: NodeId(3), why: Why::default(), lost_at_least: None });
     let position = Some(Position { timeline: Timeline(2), lsn: Lsn(110) });
     bench.observe(3, Health::Green, Database { position, ..database(Server::Primary, 110) }, 2);
-    bench.commit(None, Command::Promoted { node: NodeId(3), timeline: Timeline(2), lsn: Lsn(100) });
+    bench.commit(None, promoted(3, 2, 100));
     bench.observe(1, Health::Red, database(Server::Stopped, 0), 1);
     bench.observe(3, Health::Red, database(Server::Primary, 0), 1);
     bench.pass(60_000);
@@ -97,7 +97,7 @@ fn a_leader_that_begins_anew_counts_its_own_database_from_the_first_step_on() {
         database: Some(Database { streaming: false, ..database(Server::Standby, 90) }),
     };
     let own = Database { streaming: false, ..database(Server::Standby, 100) };
-    let own = Reported { order: 0, database: own, founded: None, stopped: None, promotion: None };
+    let own = Reported { order: 0, database: own, founded: None, stopped: None, lineage: Vec::new() };
     bench.tell(Input::Recalled(alloc::vec![
         Input::Raft(Fact::Committed { index: bench.index, state: Box::new(bench.state.clone()), ignored: None }),
         Input::Raft(Fact::Led(leadership)),
@@ -114,7 +114,7 @@ fn a_branch_that_was_given_up_is_no_candidate_however_high_its_timeline() {
     let given_up = |lsn| Database { position: Some(Position { timeline: Timeline(3), lsn: Lsn(lsn) }), ..database(Server::Standby, lsn) };
     let mut bench = leader_with_two_standbys();
     bench.observe(3, Health::Green, given_up(120), 1);
-    bench.commit(None, Command::Promoted { node: NodeId(1), timeline: Timeline(2), lsn: Lsn(100) });
+    bench.commit(None, promoted(1, 2, 100));
     bench.lead(true, Gate::Lapsed);
     assert_eq!(bench.appointed(), [(NodeId(2), "fail-over-after-lease".into())]);
     let mut bench = leader_with_two_standbys();

@@ -7,7 +7,7 @@ fn restarted_with_a_lease_of_epoch_three(epochs: u64) -> (Bench, u64) {
     let mut bench = Bench::born(1);
     bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
     bench.commit(None, Command::Founded { node: NodeId(1), system_identifier: OURS });
-    bench.commit(None, Command::Promoted { node: NodeId(1), timeline: Timeline(1), lsn: Lsn(0) });
+    bench.commit(None, promoted(1, 1, 0));
     for epoch in 2..=epochs {
         appoint(&mut bench, 2 - epoch % 2);
     }
@@ -26,7 +26,7 @@ fn a_primary_whose_guard_has_not_told_yet_is_not_made_to_follow() {
     let mut bench = Bench::born(1);
     bench.commit(Some(1), Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least: None });
     bench.commit(None, Command::Founded { node: NodeId(2), system_identifier: OURS });
-    bench.commit(None, Command::Promoted { node: NodeId(2), timeline: Timeline(1), lsn: Lsn(0) });
+    bench.commit(None, promoted(2, 1, 0));
     bench.report(database(Server::Primary, 100));
     assert_eq!(*bench.order(), Order::Watch);
     bench.tell(Input::GuardFound { lease: None });

@@ -92,6 +92,14 @@ pub async fn promotion(site: &Site, timeline: Timeline) -> Result<Promotion, Fai
     Ok(Promotion { timeline, lsn: own_ancestry(site, timeline).await?.began_at() })
 }
 
+/// The promotions that a timeline of this directory comes from, oldest first, with its own as the last.
+///
+/// # Errors
+/// Its history is missing or malformed.
+pub async fn lineage(site: &Site, timeline: Timeline) -> Result<Vec<Promotion>, Failure> {
+    Ok(own_ancestry(site, timeline).await?.promotions())
+}
+
 /// The histories in this directory of timelines after that one, in their order.
 async fn later_timelines(site: &Site, timeline: Timeline) -> Result<Vec<Ancestry>, Failure> {
     let folder = site.data_dir().join("pg_wal");
