@@ -141,9 +141,7 @@ impl Node {
     /// No server is left, so no guard is needed.
     pub(super) async fn dismiss_guard(&self) {
         self.links.close();
-        if let Some(guard) = self.tether.client()
-            && let Err(error) = guard.quit(GUARD_FAREWELL_MAX).await
-        {
+        if let Err(error) = self.tether.dismiss(GUARD_FAREWELL_MAX).await {
             tracing::warn!(%error, "the guard stays");
         }
     }

@@ -55,6 +55,21 @@ pub(crate) async fn a_daemon_that_finds_a_stopped_guard_says_so_and_can_fence() 
     assert_ne!(again.guard(), guard);
 }
 
+/// A daemon that ends dismisses its guard, and may live on for a moment: in which no other guard may take the place.
+pub(crate) async fn a_guard_that_is_dismissed_is_replaced_by_nobody() {
+    let one = Node::new(1).await;
+    until("there is a guard", async || one.tether.client().is_some()).await;
+    let guard = one.guard();
+    one.tether.dismiss(SOON).await.expect("it has no server");
+    until("it is gone", async || !std::fs::exists(format!("/proc/{guard}/exe")).unwrap_or(false)).await;
+    let socket = one.tether.options().arguments.socket.clone();
+    let end = boottime() + Duration::from_secs(1);
+    while boottime() < end {
+        assert!(UnixStream::connect(&socket).await.is_err(), "another guard is there");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Somebody connects and says nothing, many times; then somebody speaks as a daemon does and takes the place. The primary goes on under the
 /// lease that it has.
 pub(crate) async fn whoever_comes_to_the_guards_door_costs_no_lease() {

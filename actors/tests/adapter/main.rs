@@ -16,7 +16,8 @@ use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use guards::{
     a_daemon_that_finds_a_stopped_guard_says_so_and_can_fence, a_fence_spares_the_guard_and_whoever_only_visits,
-    a_primary_whose_guard_is_stopped_stays_one_until_it_is_fenced, whoever_comes_to_the_guards_door_costs_no_lease,
+    a_guard_that_is_dismissed_is_replaced_by_nobody, a_primary_whose_guard_is_stopped_stays_one_until_it_is_fenced,
+    whoever_comes_to_the_guards_door_costs_no_lease,
 };
 use nix::sys::signal::Signal;
 use nix::unistd::{User, geteuid};
@@ -43,6 +44,7 @@ tests! {
     a_primary_whose_guard_is_stopped_stays_one_until_it_is_fenced,
     a_daemon_that_finds_a_stopped_guard_says_so_and_can_fence,
     whoever_comes_to_the_guards_door_costs_no_lease,
+    a_guard_that_is_dismissed_is_replaced_by_nobody,
     a_fence_spares_the_guard_and_whoever_only_visits,
 }
 

@@ -35,7 +35,7 @@ type Leases = Arc<Mutex<Vec<Option<(Epoch, Timestamp)>>>>;
 
 pub(crate) struct Node {
     site: Site,
-    tether: Tether,
+    pub(crate) tether: Tether,
     found: Leases,
     address: Address<Input>,
     tree: Tree,

@@ -34,7 +34,7 @@ pub struct Tether {
     state: Arc<Mutex<State>>,
     /// Held by whoever kills the server: two at once would only be in each other's way.
     pub(super) killing: Arc<tokio::sync::Mutex<()>>,
-    _keeper: Arc<Keeper>,
+    keeper: Arc<Keeper>,
 }
 
 #[derive(Debug)]
@@ -78,13 +78,25 @@ impl Tether {
     pub fn start(options: Options, adapter: Address<Input>, found: Found) -> Self {
         let state = Arc::new(Mutex::new(State { client: None, missed: None, unswept: true }));
         let keeper = tokio::spawn(keep(options.clone(), Arc::clone(&state), adapter, found));
-        Self { options, state, killing: Arc::default(), _keeper: Arc::new(Keeper(keeper)) }
+        Self { options, state, killing: Arc::default(), keeper: Arc::new(Keeper(keeper)) }
     }
 
     /// The guard, while there is one.
     #[must_use]
     pub fn client(&self) -> Option<Client> {
         lock(&self.state).client.clone()
+    }
+
+    /// Ends the guard, which has no server, and looks for no other one: it would be started in the place of the one that goes.
+    ///
+    /// # Errors
+    /// It does not answer, or still has a server.
+    pub async fn dismiss(&self, within: Duration) -> Result<(), Error> {
+        self.keeper.0.abort();
+        match self.client() {
+            Some(guard) => guard.quit(within).await,
+            None => Ok(()),
+        }
     }
 
     /// How to reach the guard.
