@@ -7,7 +7,7 @@ use super::world::World;
 use actors::guard::wire::Request;
 use actors::machine::Machine;
 use actors::model::{LeaseTiming, NodeId};
-use actors::raft::Fact;
+use actors::raft::{Fact, PeerMessage};
 use actors::{fsm, pg, probe, raft};
 
 /// The guard gets so long to take a lease, or to drop it.
@@ -105,6 +105,8 @@ impl World {
         let Some(daemon) = self.hosts[node].daemon.as_mut() else { return };
         let life = daemon.life;
         let Some(raft) = daemon.raft.as_mut() else { return };
+        // A leader that hears a grant of the one before it has not granted anything.
+        let hears_a_grant = matches!(&input, raft::Input::Heard { message, .. } if matches!(**message, PeerMessage::LeaseGrant(_)));
         for effect in raft.machine.step(now, input) {
             match effect {
                 raft::Effect::Persist(batch) => self.persist(node, *batch),
@@ -116,7 +118,7 @@ impl World {
                     match &fact {
                         Fact::Committed { index, state, .. } => self.judge_committed(node, *index, state),
                         Fact::Led(led) => self.judge_led(node, *led),
-                        Fact::Leased(grant) if self.leads(node) => self.judge_granted(node, grant),
+                        Fact::Leased(grant) if self.leads(node) && !hears_a_grant => self.judge_granted(node, grant),
                         _ => {}
                     }
                     self.tell_fsm(node, fsm::Input::Raft(fact));
