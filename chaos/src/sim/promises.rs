@@ -25,7 +25,8 @@ impl World {
                 let durable = stored.hard_state.term > term || stored.hard_state.term == term && stored.hard_state.vote == message.to.0;
                 (message.to, (!durable).then(|| format!("node {} votes in term {term} before its disk has it", node + 1)))
             }
-            APPENDED if !message.reject && last_index(stored) < message.index => {
+            // Once the disk holds a later term, a later leader may have replaced what was held for certain then: such a word is only late.
+            APPENDED if !message.reject && stored.hard_state.term <= term && last_index(stored) < message.index => {
                 let last = last_index(stored);
                 let text = format!("node {} acknowledges index {}, and its disk ends at {last}", node + 1, message.index);
                 return self.violate("S13", text);
