@@ -229,9 +229,10 @@ impl World {
     fn lose_log(&mut self, node: usize, down: u64) -> bool {
         let born = |host: &super::host::Host| {
             let identity = host.disk.stored.identity.as_ref().filter(|identity| identity.born);
-            // A learner's log is as good as lost: it has no vote yet.
+            // A learner's log is as good as lost: it has no vote yet, in the eyes of everybody who does not know of it.
+            let known = host.daemon.as_ref().and_then(|daemon| daemon.raft.as_ref()).map(|raft| raft.machine.voters());
             let votes = |raft_id: RaftId| self.judge.voters.iter().all(|voters| voters.is_empty() || voters.contains(&raft_id.0));
-            host.powered && host.daemon.is_some() && identity.is_some_and(|identity| votes(identity.raft_id))
+            host.powered && known.as_ref() == Some(&self.judge.voters) && identity.is_some_and(|identity| votes(identity.raft_id))
         };
         if !self.hosts.iter().all(born) {
             return false;

@@ -104,9 +104,9 @@ impl World {
     fn eligible(&self, among: &[usize], state: &ClusterState) -> Option<usize> {
         let old = state.primary.as_ref().map(|primary| super::network::index(primary.node));
         // D1 may rule out everybody else; then nothing is owed without the old primary.
-        let promoted = state.primary.as_ref().is_some_and(|primary| primary.promoted.is_some());
-        let reigns = self.judge.written.iter().filter(|(epoch, _)| !promoted || **epoch == state.epoch);
-        let written = reigns.map(|(_, end)| *end).max().unwrap_or(0);
+        let promotion = state.primary.as_ref().and_then(|primary| primary.promoted);
+        let reigns = self.judge.written.iter().filter(|(epoch, _)| promotion.is_none() || **epoch == state.epoch);
+        let written = reigns.map(|(_, end)| *end).chain(promotion.map(|promotion| promotion.lsn.0)).max().unwrap_or(0);
         let whole = |node: &usize| {
             let data = self.hosts[*node].data.as_ref().filter(|data| Some(data.identifier) == state.system_identifier && !data.unfinished);
             let close = |data: &super::postgres::Data| data.end().0 + state.settings.max_replication_lag >= written;
