@@ -35,7 +35,8 @@ impl Guard {
 
 impl World {
     pub(super) fn guard_event(&mut self, node: usize, event: GuardEvent) {
-        let Some(guard) = self.hosts[node].guard.as_mut() else { return };
+        let host = &mut self.hosts[node];
+        let (Some(guard), alive) = (host.guard.as_mut(), host.daemon.as_ref().map(|daemon| daemon.life)) else { return };
         match event {
             GuardEvent::Alarm(number) => {
                 if guard.alarm == number {
@@ -45,6 +46,10 @@ impl World {
             }
             GuardEvent::Asked(daemon, number, request) => {
                 if matches!(*request, Request::Hello { .. }) && guard.daemon != Some(daemon) {
+                    // Where nobody is left at the other end, that is noticed at once.
+                    if alive != Some(daemon) {
+                        return;
+                    }
                     guard.daemon = Some(daemon);
                     self.step_guard(node, Input::Connected);
                 }
