@@ -5,7 +5,6 @@
 
 use super::{Fork, Stall, Upstream};
 use crate::machine::Timestamp;
-use crate::model::{Endpoint, Epoch, Promotion};
 use core::time::Duration;
 
 /// So many starts in a row that ended before the standby answered show that the directory is broken.
@@ -39,7 +38,7 @@ pub enum Rung {
 /// What has been learned on the way to one upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ladder {
-    towards: Option<(Epoch, Endpoint, Option<Promotion>)>,
+    towards: Option<Upstream>,
     fork: Option<(Fork, Timestamp)>,
     comparisons_failed: u32,
     /// The upstream could not be asked.
@@ -54,14 +53,11 @@ pub(super) struct Ladder {
 }
 
 impl Ladder {
-    /// Begins anew if the upstream is another, or has been promoted. That its promotion is not known for a moment changes nothing.
+    /// Begins anew if the upstream is another, or has been promoted.
     pub(super) fn towards(&mut self, upstream: &Upstream) -> bool {
-        let same = self.towards.as_ref().is_some_and(|(epoch, database, promotion)| {
-            *epoch == upstream.epoch && *database == upstream.database && (upstream.promotion.is_none() || *promotion == upstream.promotion)
-        });
+        let same = self.towards.as_ref().is_some_and(|before| upstream.is_still(before));
         if !same {
-            let towards = Some((upstream.epoch, upstream.database.clone(), upstream.promotion));
-            *self = Self { towards, ..Self::default() };
+            *self = Self { towards: Some(upstream.clone()), ..Self::default() };
         }
         !same
     }
@@ -176,6 +172,7 @@ impl Ladder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Endpoint, Epoch, Promotion};
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_micros(seconds * 1_000_000)

@@ -43,6 +43,16 @@ pub struct Upstream {
     pub promotion: Option<Promotion>,
 }
 
+impl Upstream {
+    /// Whether this is the same one as before: the same node in a later epoch, or once it is promoted, may have another history. That its
+    /// promotion is not known for a moment changes nothing.
+    #[must_use]
+    pub fn is_still(&self, before: &Self) -> bool {
+        let same_promotion = self.promotion.is_none() || self.promotion == before.promotion;
+        self.epoch == before.epoch && self.database == before.database && same_promotion
+    }
+}
+
 /// What the adapter reports to the FSM: on every change, and at every health check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reported {

@@ -4,7 +4,7 @@
 
 use super::{Kind, Life, Observation, Phase, Process, Upstream, plan};
 use crate::machine::Timestamp;
-use crate::model::{Endpoint, Server};
+use crate::model::Server;
 use core::time::Duration;
 
 /// What is known of one run of the server.
@@ -25,7 +25,7 @@ pub(super) struct Run {
     /// A kill was asked for.
     pub(super) killed: bool,
     /// What it was told to follow.
-    pub(super) aimed: Option<Endpoint>,
+    pub(super) aimed: Option<Upstream>,
     /// Since then it had reason to stream.
     pub(super) stream_due: Timestamp,
     /// When its slots were last looked after, and whether it was a primary then.
@@ -81,7 +81,7 @@ impl Run {
 
     /// Whether it was told to follow that upstream.
     pub(super) fn is_aimed_at(&self, upstream: &Upstream) -> bool {
-        self.aimed.as_ref() == Some(&upstream.database)
+        self.aimed.as_ref().is_some_and(|before| upstream.is_still(before))
     }
 }
 
@@ -147,7 +147,7 @@ fn is_surely_standby(seen: &Observation, run: Option<&Run>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Directory, Epoch, Lsn, NodeId, Position, SystemIdentifier, Timeline};
+    use crate::model::{Directory, Endpoint, Epoch, Lsn, NodeId, Position, Promotion, SystemIdentifier, Timeline};
     use crate::pg::{Control, Sight};
     use alloc::vec::Vec;
 
@@ -246,9 +246,15 @@ mod tests {
             system_identifier: SystemIdentifier(7),
             promotion: None,
         };
+        let is_aimed = |aimed: &Upstream, at: &Upstream| Run { aimed: Some(aimed.clone()), ..run() }.is_aimed_at(at);
         assert!(!run().is_aimed_at(&primary));
-        assert!(!Run { aimed: Some(endpoint("one")), ..run() }.is_aimed_at(&primary), "the primary before");
-        assert!(Run { aimed: Some(endpoint("two")), ..run() }.is_aimed_at(&primary));
+        assert!(!is_aimed(&Upstream { database: endpoint("one"), ..primary.clone() }, &primary), "the primary before");
+        assert!(is_aimed(&primary, &primary));
+        assert!(!is_aimed(&Upstream { epoch: Epoch(1), ..primary.clone() }, &primary), "it may have lost its database since");
+        let promoted = Upstream { promotion: Some(Promotion { timeline: Timeline(2), lsn: Lsn(0x100) }), ..primary.clone() };
+        assert!(!is_aimed(&primary, &promoted), "nobody has compared the histories yet");
+        assert!(is_aimed(&promoted, &promoted));
+        assert!(is_aimed(&promoted, &primary), "its promotion is not known for a moment");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use actors::guard::control_file::DbState;
 use actors::guard::policy::{Effect, Input, Look, Policy};
 use actors::guard::wire::{Answer, Exit, ExitCause, ExitStatus, Identity, Launch, PROTOCOL, Request, Said, StopMode};
 use actors::machine::{Machine, Timestamp};
+use actors::model::Epoch;
 use actors::pg::{self, Life};
 
 /// One life of a guard.
@@ -163,14 +164,16 @@ impl World {
         let pid = host.pids;
         let control = host.data.as_ref().map(super::postgres::Data::control);
         let nature = launch.as_primary.map_or(Nature::Standby, Nature::Primary);
-        // The one argument tells whom to follow.
+        // The arguments tell whom to follow, and the epoch of its promotion.
         let follows = launch.args.first().and_then(|upstream| upstream.parse().ok());
+        let compared = launch.args.get(1).and_then(|epoch| epoch.parse().ok()).map(Epoch);
         host.server = Some(Server {
             pid,
             guard,
             nature,
             up: false,
             follows,
+            compared,
             streams: false,
             diverged: false,
             awaits: false,

@@ -184,6 +184,8 @@ pub(super) struct Server {
     pub(super) up: bool,
     /// The upstream's node.
     pub(super) follows: Option<usize>,
+    /// The epoch for which it was told to, if that one was promoted by then: so the histories should have been compared.
+    pub(super) compared: Option<Epoch>,
     pub(super) streams: bool,
     /// Its log says that it has more than its upstream, or something else.
     pub(super) diverged: bool,

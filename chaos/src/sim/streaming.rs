@@ -114,7 +114,8 @@ impl World {
         let source = source.and_then(|host| host.data.as_ref()).filter(|source| source.identifier == data.identifier);
         let (fits, twin) = source.map_or((false, false), |source| (data.seems_part_of(source), !data.is_part_of(source)));
         let found = source.is_some();
-        if fits && twin {
+        let reign = upstream.and_then(|upstream| self.hosts[upstream].server.as_ref()?.epoch());
+        if fits && twin && server.compared.is_some() && server.compared == reign {
             let text = format!(
                 "node {} streams from {:?}, whose log only looks like the continuation of its own",
                 node + 1,

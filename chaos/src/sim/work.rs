@@ -75,8 +75,7 @@ impl World {
         match work.operation {
             Operation::StartPrimary(epoch) => self.start_server(node, id, Some(epoch), None),
             Operation::StartStandby(upstream) => {
-                let follows = upstream.and_then(|upstream| node_at(&upstream.database));
-                self.start_server(node, id, None, follows);
+                self.start_server(node, id, None, upstream.as_ref());
             }
             Operation::Promote(epoch) => {
                 self.ask_guard(node, Purpose::Expect(id, epoch), Request::ExpectPromotion { epoch }, BRIEF);
@@ -91,7 +90,7 @@ impl World {
         }
     }
 
-    fn start_server(&mut self, node: usize, id: u64, as_primary: Option<Epoch>, follows: Option<usize>) {
+    fn start_server(&mut self, node: usize, id: u64, as_primary: Option<Epoch>, upstream: Option<&Upstream>) {
         if let Some(data) = self.hosts[node].data.as_mut() {
             data.standby_signal = as_primary.is_none();
         }
@@ -101,7 +100,7 @@ impl World {
         let launch = Launch {
             as_primary,
             program: "postgres".into(),
-            args: follows.map(|upstream| upstream.to_string()).into_iter().collect(),
+            args: upstream.map(told).unwrap_or_default(),
             env: Vec::new(),
             working_dir: "/data".into(),
             log_file: "/log".into(),
@@ -158,6 +157,7 @@ impl World {
                 let follows = node_at(&upstream.database);
                 let server = self.hosts[node].server.as_mut().filter(|server| server.up).ok_or(("no server answers", Outlook::Waiting))?;
                 (server.follows, server.streams, server.diverged) = (follows, false, false);
+                server.compared = upstream.promotion.map(|_| upstream.epoch);
                 Ok(Outcome::Done)
             }
             Operation::Tend | Operation::Checkpoint if !up(self) => Err(("no server answers", Outlook::Waiting)),
@@ -211,4 +211,10 @@ impl World {
             (false, true) => Fork::Twin,
         })
     }
+}
+
+/// Whom a standby is told to follow, in words that a launch can carry.
+fn told(upstream: &Upstream) -> Vec<String> {
+    let node = node_at(&upstream.database).map(|node| node.to_string());
+    node.into_iter().chain(upstream.promotion.map(|_| upstream.epoch.to_string())).collect()
 }

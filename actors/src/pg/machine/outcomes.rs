@@ -42,7 +42,7 @@ impl Machine {
             (Operation::StartStandby(upstream), Outcome::Started(life)) => self.started(now, life, upstream.as_ref(), true),
             (Operation::Aim(upstream), _) => {
                 if let Some(run) = &mut self.run {
-                    run.aimed = Some(upstream.database);
+                    run.aimed = Some(upstream);
                     run.stream_due = now;
                 }
             }
@@ -66,7 +66,7 @@ impl Machine {
         }
         if let Some(run) = &mut self.run {
             run.began_as_standby = as_standby;
-            run.aimed = upstream.map(|upstream| upstream.database.clone());
+            run.aimed = upstream.cloned();
             run.stream_due = now;
         }
     }
