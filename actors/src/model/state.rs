@@ -4,7 +4,7 @@
 //! because between the decision and the commit the world may have moved (S1); a proposal whose ground has moved is ignored, with a reason.
 
 use super::{
-    Command, Endpoint, Epoch, Event, EventKind, Lsn, Member, NodeId, Position, Proposal, RaftId, RequestId, Settings, SystemIdentifier,
+    Command, Endpoint, Epoch, Event, EventKind, Lsn, Member, NodeId, Promotion, Proposal, RaftId, RequestId, Settings, SystemIdentifier,
     Term, Timeline, WallClock,
 };
 use alloc::collections::{BTreeMap, VecDeque};
@@ -59,15 +59,6 @@ pub struct Primary {
     pub promoted: Option<Promotion>,
     /// Set when it will never again accept writes in this epoch.
     pub released: Option<Release>,
-}
-
-/// The appointed node's database accepts writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Promotion {
-    /// On this timeline.
-    pub timeline: Timeline,
-    /// Which began here.
-    pub lsn: Lsn,
 }
 
 /// The primary of an epoch stopped for good.
@@ -158,13 +149,6 @@ impl ClusterState {
     #[must_use]
     pub fn node_of(&self, raft_id: RaftId) -> Option<NodeId> {
         self.members.values().find(|member| member.raft_id == raft_id).map(|member| member.node)
-    }
-
-    /// Whether a database that is at `position` has only written what the committed history has, too: for every promotion to a later
-    /// timeline, it stopped before that timeline began.
-    #[must_use]
-    pub fn is_prefix(&self, position: Position) -> bool {
-        self.lineage.iter().filter(|promotion| promotion.timeline > position.timeline).all(|promotion| position.lsn <= promotion.lsn)
     }
 
     /// Nodes that run a database.
@@ -355,7 +339,7 @@ fn push_bounded<T>(queue: &mut VecDeque<T>, item: T, max: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Why;
+    use crate::model::{Position, Why};
 
     fn member(node: u64, witness: bool) -> (NodeId, Member) {
         let endpoint = Endpoint { host: "h".into(), port: 1 };
