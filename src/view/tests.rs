@@ -37,6 +37,7 @@ fn database(role: Role) -> Database {
         directory: Directory::Database { system_identifier: SystemIdentifier(7), timeline: Timeline(2) },
         server: if role == Role::Primary { Server::Primary } else { Server::Standby },
         position: Some(Position { timeline: Timeline(2), lsn: Lsn(0x500_0148) }),
+        lineage: Vec::new(),
         replayed: None,
         streaming: role == Role::Standby,
         operation: None,
@@ -82,7 +83,7 @@ pub(crate) fn healthy() -> Status {
     let records = (1..=3).map(|node| (NodeId(node), record(node))).collect();
     let mut state = ClusterState::born("main".into(), records, Settings::default());
     state.epoch = Epoch(4);
-    let promoted = Some(Promotion { timeline: Timeline(2), lsn: Lsn(0x300_0000) });
+    let promoted = Some(Promotion { timeline: Timeline(2), lsn: Lsn(0x300_0000), mark: None });
     state.primary = Some(Primary { node: NodeId(1), epoch: Epoch(4), appointed_at: WallClock(0), promoted, released: None });
     Status {
         at: Timestamp::from_micros(5_000_000),

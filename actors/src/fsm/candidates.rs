@@ -60,7 +60,7 @@ fn judge_report(facts: &Facts, state: &ClusterState, called: &str, report: &Repo
     let Some(position) = database.position else {
         return refuse("candidate-knows-its-position", format!("{called} has not told how far its database is"));
     };
-    if state.settings.check_timeline && !is_in_line(state, position) {
+    if state.settings.check_timeline && !state.is_in_line(position, &database.lineage) {
         let at = format!("timeline {} at {}", position.timeline, position.lsn);
         return refuse("candidate-did-not-diverge", format!("{called} is on {at}, which is not part of the cluster's history"));
     }
@@ -78,16 +78,9 @@ pub(super) fn written(facts: &Facts, state: &ClusterState) -> Option<Lsn> {
     let reported = facts.written.filter(|(epoch, _)| *epoch == state.epoch).map(|(_, lsn)| lsn);
     let received = state.data_nodes().filter_map(|member| {
         let database = facts.fresh(member.node)?.database.as_ref().filter(|database| is_ours(state, database))?;
-        database.position.filter(|position| is_in_line(state, *position)).map(|position| position.lsn)
+        database.position.filter(|position| state.is_in_line(*position, &database.lineage)).map(|position| position.lsn)
     });
     reported.max(final_lsn(state)).max(received.max())
-}
-
-/// Whether a position is part of the cluster's history. A timeline beyond the newest that is committed may be one that the appointed node has just
-/// begun; but once its promotion is committed, it is a branch that was given up, whose number is higher because the present primary never heard of it.
-fn is_in_line(state: &ClusterState, position: Position) -> bool {
-    let promoted = state.primary.as_ref().and_then(|primary| primary.promoted);
-    state.is_prefix(position) && promoted.is_none_or(|promotion| position.timeline <= promotion.timeline)
 }
 
 /// Where the log of the released primary ends, if it stopped cleanly.

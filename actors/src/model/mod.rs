@@ -18,7 +18,7 @@ pub use command::{Command, Proposal, Why};
 pub use history::{Event, EventKind};
 pub use ids::{Boot, Epoch, NodeId, RaftId, RequestId, SystemIdentifier, Term, WallClock};
 pub use lease::{LeaseGrant, LeaseRequest, LeaseTiming};
-pub use lineage::Promotion;
+pub use lineage::{LINEAGE_MAX, Promotion};
 pub use lsn::{Lsn, Position, Timeline};
 pub use member::{Endpoint, Member, Tags};
 pub use report::{Database, Directory, Operation, Report, Server};

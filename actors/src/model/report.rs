@@ -1,7 +1,8 @@
 //! A node's account of itself, sent to every peer and never put into the log.
 
-use super::{Boot, Epoch, NodeId, Position, SystemIdentifier, Tags, Timeline};
+use super::{Boot, Epoch, NodeId, Position, Promotion, SystemIdentifier, Tags, Timeline};
 use alloc::string::String;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// What a node tells its peers: at every interval, and on every change.
@@ -33,6 +34,8 @@ pub struct Database {
     /// How far it is. A primary: what it has written. A standby: what it has received, or replayed if that is more (D1). A stopped server:
     /// the end that `pg_control` proves, or None.
     pub position: Option<Position>,
+    /// The promotions that its timeline comes from, oldest first, with its own as the last. Empty: not known, as without a server that answers.
+    pub lineage: Vec<Promotion>,
     /// How far a standby has replayed.
     pub replayed: Option<super::Lsn>,
     /// A standby streams from its upstream right now.

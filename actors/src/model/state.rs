@@ -16,8 +16,6 @@ use serde::{Deserialize, Serialize};
 const HISTORY_MAX: usize = 200;
 /// How many ended requests are remembered, so that their askers learn how they ended.
 const ENDINGS_MAX: usize = 32;
-/// How many promotions are remembered. A database that is further behind than that is cloned anew.
-const LINEAGE_MAX: usize = 64;
 
 /// What every member agrees on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -222,13 +220,13 @@ impl ClusterState {
                 self.require_holder(*node)?;
                 let Some(promotion) = lineage.last().copied() else { return Err(ignored("it names no timeline")) };
                 let Some(primary) = self.primary.as_mut() else { return Err(ignored("there is no primary")) };
-                if primary.promoted == Some(promotion) {
+                if primary.promoted.is_some_and(|known| known.may_be(promotion)) {
                     return Err(ignored("already known"));
                 }
                 primary.promoted = Some(promotion);
                 // The database's own word, and all of it: it may have been promoted twice before it could tell, or beside a timeline that it never
                 // heard of.
-                self.lineage = lineage.iter().skip(lineage.len().saturating_sub(LINEAGE_MAX)).copied().collect();
+                self.learn_lineage(lineage);
                 events.push(EventKind::Promoted { node: *node, timeline: promotion.timeline, lsn: promotion.lsn });
                 if let Some(switchover) = self.switchover.clone()
                     && switchover.to == *node
@@ -357,7 +355,7 @@ mod tests {
     }
 
     fn lineage(line: &[(u32, u64)]) -> Vec<Promotion> {
-        line.iter().map(|(timeline, lsn)| Promotion { timeline: Timeline(*timeline), lsn: Lsn(*lsn) }).collect()
+        line.iter().map(|(timeline, lsn)| Promotion { timeline: Timeline(*timeline), lsn: Lsn(*lsn), mark: None }).collect()
     }
 
     fn appoint(node: u64) -> Command {

@@ -104,7 +104,7 @@ impl Ancestry {
     pub fn promotions(&self) -> Vec<Promotion> {
         let began = [Lsn(0)].into_iter().chain(self.ancestors.iter().map(|parent| parent.lsn));
         let timelines = self.ancestors.iter().map(|ancestor| ancestor.timeline).chain([self.timeline]);
-        timelines.zip(began).map(|(timeline, lsn)| Promotion { timeline, lsn }).collect()
+        timelines.zip(began).map(|(timeline, lsn)| Promotion { timeline, lsn, mark: None }).collect()
     }
 
     /// Where `timeline` was left on the way here. None: it is not an ancestor.

@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_promotion_that_is_not_known_for_a_moment_changes_nothing() {
-        let promotion = Some(Promotion { timeline: crate::model::Timeline(2), lsn: crate::model::Lsn(0x5000) });
+        let promotion = Some(Promotion { timeline: crate::model::Timeline(2), lsn: crate::model::Lsn(0x5000), mark: None });
         let database = Endpoint { host: "two".into(), port: 5432 };
         let promoted = Upstream {
             node: crate::model::NodeId(2),

@@ -84,7 +84,7 @@ pub struct Sight {
     pub replayed: Option<Lsn>,
     /// What it streams.
     pub stream: Option<Stream>,
-    /// Where a primary's timeline comes from, oldest first, with its own as the last. Empty: not known.
+    /// The promotions that its timeline comes from, oldest first, with its own as the last. Empty: not known.
     pub lineage: Vec<Promotion>,
 }
 

@@ -1,7 +1,6 @@
 //! What the FSM tells the adapter, and what it hears from it.
 
-use crate::model::{Database, Endpoint, Epoch, Lsn, NodeId, Promotion, SystemIdentifier, Timeline};
-use alloc::vec::Vec;
+use crate::model::{Database, Endpoint, Epoch, Lsn, NodeId, Promotion, Server, SystemIdentifier, Timeline};
 use serde::{Deserialize, Serialize};
 
 /// What the database of this node shall be. The newest order is in force until the next; the same order twice changes nothing.
@@ -64,15 +63,13 @@ pub struct Reported {
     pub founded: Option<SystemIdentifier>,
     /// `StepDown` or `Stop` or `Fence` has been carried out: no process of the server is left.
     pub stopped: Option<Stopped>,
-    /// The database accepts writes: where its timeline comes from, oldest first, with its own as the last. Empty: it does not, or that is not known.
-    pub lineage: Vec<Promotion>,
 }
 
 impl Reported {
-    /// The timeline that the database writes on, and where that began.
+    /// The timeline that the database writes on, and where that began. None: it accepts no writes, or that is not known.
     #[must_use]
     pub fn promotion(&self) -> Option<Promotion> {
-        self.lineage.last().copied()
+        self.database.lineage.last().filter(|_| self.database.server == Server::Primary).copied()
     }
 }
 

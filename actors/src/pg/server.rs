@@ -251,7 +251,7 @@ mod tests {
         assert!(!is_aimed(&Upstream { database: endpoint("one"), ..primary.clone() }, &primary), "the primary before");
         assert!(is_aimed(&primary, &primary));
         assert!(!is_aimed(&Upstream { epoch: Epoch(1), ..primary.clone() }, &primary), "it may have lost its database since");
-        let promoted = Upstream { promotion: Some(Promotion { timeline: Timeline(2), lsn: Lsn(0x100) }), ..primary.clone() };
+        let promoted = Upstream { promotion: Some(Promotion { timeline: Timeline(2), lsn: Lsn(0x100), mark: None }), ..primary.clone() };
         assert!(!is_aimed(&primary, &promoted), "nobody has compared the histories yet");
         assert!(is_aimed(&promoted, &promoted));
         assert!(is_aimed(&promoted, &primary), "its promotion is not known for a moment");

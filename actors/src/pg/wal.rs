@@ -6,6 +6,8 @@ use alloc::string::String;
 
 /// Records begin at multiples of this.
 const ALIGNMENT: u64 = 8;
+/// Before its checksum, a record's header has so many bytes.
+const BEFORE_CHECKSUM: u64 = 20;
 /// Bytes of the header of the first page of a segment.
 const LONG_HEADER: u64 = 40;
 /// Bytes of the header of every other page.
@@ -38,6 +40,22 @@ impl Geometry {
             at += self.header(at);
         }
         Lsn(at)
+    }
+
+    /// Where the checksum of the record lies that begins at `start`, or behind the header of the page that begins there.
+    #[must_use]
+    pub const fn checksum_of(self, start: Lsn) -> Lsn {
+        let mut at = self.past_header(start.0);
+        let mut before = BEFORE_CHECKSUM;
+        while before >= ALIGNMENT {
+            at = self.past_header(at + ALIGNMENT);
+            before -= ALIGNMENT;
+        }
+        Lsn(at + before)
+    }
+
+    const fn past_header(self, at: u64) -> u64 {
+        if at.is_multiple_of(self.page) { at + self.header(at) } else { at }
     }
 
     /// The header of the page that begins at `at`.
@@ -137,6 +155,15 @@ mod tests {
         // Three whole pages of payload and a bit.
         let payload = 3 * (8192 - 24);
         assert_eq!(USUAL.end_of_record(Lsn(0x4000 - 16), 16 + payload + 8), Lsn(0x4000 + 3 * 8192 + 24 + 8));
+    }
+
+    #[test]
+    fn a_records_checksum_is_found_behind_the_headers_of_pages() {
+        assert_eq!(USUAL.checksum_of(Lsn(0x0154_5B38)), Lsn(0x0154_5B38 + 20));
+        assert_eq!(USUAL.checksum_of(Lsn(0x4000)), Lsn(0x4000 + 24 + 20), "it begins with its page");
+        assert_eq!(USUAL.checksum_of(Lsn(0x4000 - 8)), Lsn(0x4000 + 24 + 12), "its header goes on behind that of the next page");
+        assert_eq!(USUAL.checksum_of(Lsn(0x4000 - 16)), Lsn(0x4000 + 24 + 4));
+        assert_eq!(USUAL.checksum_of(Lsn((16 << 20) - 16)), Lsn((16 << 20) + 40 + 4), "or of the next segment");
     }
 
     #[test]

@@ -114,7 +114,7 @@ pub(crate) fn upstream(node: &Node, system_identifier: SystemIdentifier, timelin
         epoch: Epoch(1),
         database: node.endpoint(),
         system_identifier,
-        promotion: Some(Promotion { timeline: Timeline(timeline), lsn: Lsn(lsn) }),
+        promotion: Some(Promotion { timeline: Timeline(timeline), lsn: Lsn(lsn), mark: None }),
     }
 }
 

@@ -327,7 +327,7 @@ impl World {
             if promoted && let Some(server) = &mut host.server {
                 server.nature = Nature::Primary;
                 let timeline = Timeline(host.history.last().map_or(0, |last| last.timeline.0) + 1);
-                host.history.push(Promotion { timeline, lsn: host.lsn });
+                host.history.push(Promotion { timeline, lsn: host.lsn, mark: None });
                 (host.phase, host.standby_signal) = (Phase::Production, false);
             }
         }
@@ -385,7 +385,7 @@ impl World {
             Operation::InitDb => {
                 let host = self.host(node);
                 host.directory = Some(SystemIdentifier(7000 + node.0));
-                host.history = vec![Promotion { timeline: Timeline(1), lsn: Lsn(0) }];
+                host.history = vec![Promotion { timeline: Timeline(1), lsn: Lsn(0), mark: None }];
                 (host.phase, host.lsn, host.standby_signal) = (Phase::ShutDown, Lsn(0x1000), false);
                 Ok(Outcome::Founded(SystemIdentifier(7000 + node.0)))
             }

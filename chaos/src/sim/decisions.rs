@@ -8,7 +8,7 @@ use super::world::{World, id};
 use actors::fsm::Input;
 use actors::machine::Timestamp;
 use actors::model::{
-    Boot, ClusterState, Command, Database, Directory, Epoch, Health, LeaseGrant, LeaseRequest, Lsn, NodeId, Position, Report, Server,
+    Boot, ClusterState, Command, Database, Directory, Epoch, Health, LeaseGrant, LeaseRequest, Lsn, NodeId, Report, Server,
     SystemIdentifier,
 };
 use actors::raft::{Fact, Gate, Leadership, Order, PeerMessage};
@@ -92,8 +92,9 @@ impl Told {
         let old = state.primary.as_ref().map(|primary| primary.node);
         let standby = |node: NodeId| {
             let database = self.database(node).filter(|database| database.server == Server::Standby);
-            let position = database.filter(|database| identifier(database) == state.system_identifier)?.position;
-            position.filter(|position| is_in_line(state, *position)).map(|position| (position.timeline, position.lsn))
+            let database = database.filter(|database| identifier(database) == state.system_identifier)?;
+            let position = database.position.filter(|position| state.is_in_line(*position, &database.lineage));
+            position.map(|position| (position.timeline, position.lsn))
         };
         let best = standby(chosen)?;
         let tagged =
@@ -109,12 +110,6 @@ impl Told {
             matches!(database.server, Server::Stopped | Server::Standby) && complete && identifier(database) == state.system_identifier
         })
     }
-}
-
-/// Once the primary's promotion is committed, nothing beyond its timeline is part of the history.
-pub(super) fn is_in_line(state: &ClusterState, position: Position) -> bool {
-    let newest = state.primary.as_ref().and_then(|primary| primary.promoted).map(|promotion| promotion.timeline);
-    state.is_prefix(position) && newest.is_none_or(|newest| position.timeline <= newest)
 }
 
 fn identifier(database: &Database) -> Option<SystemIdentifier> {
@@ -278,12 +273,15 @@ impl World {
             return self.violate("D1", format!("node {} is chosen and has no database", chosen + 1));
         };
         let end = data.end().0;
-        let told = self.hosts[leader].daemon.as_ref().and_then(|daemon| daemon.belief.positions.get(&chosen)).copied();
-        if told.is_none_or(|told| !is_in_line(&state, told)) {
+        let account =
+            |node: usize| if node == leader { daemon.report.as_ref()?.database.as_ref() } else { daemon.belief.told.database(id(node)) };
+        let lineage = account(chosen).map(|database| database.lineage.clone()).unwrap_or_default();
+        let told = daemon.belief.positions.get(&chosen).copied();
+        if told.is_none_or(|told| !state.is_in_line(told, &lineage)) {
             return self.violate("D1", format!("node {} is chosen and told that it has diverged: {told:?}", chosen + 1));
         }
         let final_lsn = state.primary.as_ref().and_then(|primary| Some((primary.node, primary.released?.final_lsn?)));
-        if let (Some((old, final_lsn)), Some(told), Some(daemon)) = (final_lsn, told, &self.hosts[leader].daemon)
+        if let (Some((old, final_lsn)), Some(told)) = (final_lsn, told)
             && told.lsn < final_lsn
             && daemon.belief.told.has_everything(&state, old, final_lsn)
         {
@@ -291,12 +289,11 @@ impl World {
                 format!("node {} is chosen at {}, and node {old} has everything up to {final_lsn} and could return", chosen + 1, told.lsn);
             return self.violate("D1", text);
         }
-        let account =
-            |node: usize| if node == leader { daemon.report.as_ref()?.database.as_ref() } else { daemon.belief.told.database(id(node)) };
         let ours = (0..self.setting.nodes).filter_map(account).filter(|database| identifier(database) == state.system_identifier);
-        let received =
-            ours.filter_map(|database| database.position).filter(|position| is_in_line(&state, *position)).map(|position| position.lsn);
-        if let Some(furthest) = received.max().filter(|furthest| furthest.0 > end + state.settings.max_replication_lag) {
+        let received = ours.filter_map(|database| database.position.filter(|position| state.is_in_line(*position, &database.lineage)));
+        if let Some(furthest) =
+            received.map(|position| position.lsn).max().filter(|furthest| furthest.0 > end + state.settings.max_replication_lag)
+        {
             return self
                 .violate("D1", format!("node {} is chosen at {end}, and the leader was told that somebody has {furthest}", chosen + 1));
         }

@@ -1,6 +1,5 @@
 //! After the faults: a random core is healed, everything else stays as it is or worse, and progress is demanded (L1, L2).
 
-use super::decisions::is_in_line;
 use super::event::Event;
 use super::world::World;
 use actors::fsm::Request;
@@ -112,7 +111,7 @@ impl World {
             let close = |data: &super::postgres::Data| data.end().0 + state.settings.max_replication_lag >= written;
             let may = |data| close(data) && !self.setting.tags[*node].nofailover;
             data.is_some_and(|data| {
-                is_in_line(state, data.position()) && may(data) || state.is_prefix(data.position()) && old == Some(*node)
+                state.is_in_line(data.position(), &data.lineage()) && may(data) || state.is_prefix(data.position()) && old == Some(*node)
             })
         };
         let furthest = among.iter().copied().filter(whole).max_by_key(|node| {

@@ -75,7 +75,7 @@ impl World {
                 position,
                 replayed: in_recovery.then_some(position.lsn),
                 stream: from.map(|from| Stream { timeline: position.timeline, from: Some(from) }),
-                lineage: data.filter(|_| !in_recovery).map(|data| data.history.clone()).unwrap_or_default(),
+                lineage: data.map(super::postgres::Data::lineage).unwrap_or_default(),
             }
         });
         let streams = sight.as_ref().is_some_and(|sight| sight.stream.is_some());

@@ -28,6 +28,8 @@ pub(super) struct Data {
     /// Where each timeline began, oldest first.
     pub(super) history: Vec<Promotion>,
     pub(super) log: Vec<Record>,
+    /// The log before this is not here: a clone takes along only what it needs.
+    pub(super) oldest: u64,
     /// Up to here the log survives the loss of power; all of it from `settles_at` on.
     pub(super) durable: usize,
     pub(super) settles_at: u64,
@@ -45,8 +47,9 @@ impl Data {
     pub(super) fn fresh(identifier: SystemIdentifier, number: u64) -> Self {
         Self {
             identifier,
-            history: vec![Promotion { timeline: Timeline(1), lsn: Lsn(0) }],
+            history: vec![Promotion { timeline: Timeline(1), lsn: Lsn(0), mark: None }],
             log: vec![Record { number, end: FIRST }],
+            oldest: 0,
             durable: 1,
             settles_at: 0,
             state: DbState::ShutDown,
@@ -67,6 +70,12 @@ impl Data {
 
     pub(super) fn position(&self) -> Position {
         Position { timeline: self.timeline(), lsn: self.end() }
+    }
+
+    /// What the adapter can read of it: a timeline's mark lies in its first record.
+    pub(super) fn lineage(&self) -> Vec<Promotion> {
+        let readable = |promotion: &Promotion| promotion.lsn < self.end() && promotion.lsn.0 >= self.oldest;
+        self.history.iter().map(|promotion| Promotion { mark: promotion.mark.filter(|_| readable(promotion)), ..*promotion }).collect()
     }
 
     pub(super) fn control(&self) -> ControlFile {
@@ -127,7 +136,8 @@ impl Data {
 
     /// What a walsender would think: it knows only the numbers of timelines and where they began.
     pub(super) fn seems_part_of(&self, other: &Self) -> bool {
-        let shared = self.history.iter().zip(&other.history).take_while(|(ours, theirs)| ours == theirs).count();
+        let alike = |ours: &Promotion, theirs: &Promotion| (ours.timeline, ours.lsn) == (theirs.timeline, theirs.lsn);
+        let shared = self.history.iter().zip(&other.history).take_while(|(ours, theirs)| alike(ours, theirs)).count();
         let forked = other.history.get(shared).map_or(other.end(), |next| next.lsn);
         shared == self.history.len() && self.end() <= forked.min(other.end())
     }
@@ -259,7 +269,7 @@ mod tests {
         let promote = |number: u64| {
             let mut promoted = data(&[2]);
             let lsn = promoted.end();
-            promoted.history.push(Promotion { timeline: Timeline(2), lsn });
+            promoted.history.push(Promotion { timeline: Timeline(2), lsn, mark: None });
             promoted.append(20, 20, number, 16);
             promoted
         };

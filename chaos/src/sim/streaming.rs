@@ -12,7 +12,7 @@ const RECEIVE_EVERY: u64 = 250_000;
 
 impl World {
     pub(super) fn server_event(&mut self, node: usize, pid: u32, event: ServerEvent) {
-        let now = self.now;
+        let (now, number) = (self.now, self.next_record());
         let host = &mut self.hosts[node];
         let Some(server) = host.server.as_mut().filter(|server| server.pid == pid) else { return };
         let Some(data) = host.data.as_mut() else {
@@ -40,13 +40,13 @@ impl World {
                 let Nature::Promoting(epoch) = server.nature else { return };
                 server.nature = Nature::Primary(epoch);
                 let (timeline, lsn) = (Timeline(data.timeline().0 + 1), data.end());
-                data.history.push(Promotion { timeline, lsn });
+                let mark = u32::try_from(number).ok();
+                data.history.push(Promotion { timeline, lsn, mark });
                 data.standby_signal = false;
                 data.set_state(now, DbState::InProduction);
                 self.tell_story(|| format!("node {}: is promoted to timeline {timeline} at {lsn}", node + 1));
                 self.judge_promoted(node, epoch);
                 self.promotion_done(node);
-                let number = self.next_record();
                 if let Some(data) = self.hosts[node].data.as_mut() {
                     data.append(now, now, number, CHECKPOINT);
                 }

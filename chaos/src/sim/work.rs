@@ -179,7 +179,7 @@ impl World {
             Operation::Clone(upstream) => {
                 let source = self.source(node, upstream)?;
                 let now = self.now;
-                let mut data = Data { standby_signal: true, unfinished: false, ..source };
+                let mut data = Data { standby_signal: true, unfinished: false, oldest: source.end().0, ..source };
                 data.durable = data.log.len();
                 data.set_state(now, actors::guard::control_file::DbState::InArchiveRecovery);
                 self.hosts[node].data = Some(data);

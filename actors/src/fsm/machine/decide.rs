@@ -226,10 +226,10 @@ impl Machine {
 
     fn tell_promoted(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let Some((node, epoch)) = self.facts.holder() else { return };
-        let own = self.facts.own.as_ref().filter(|own| own.order == self.order_number && own.database.server == Server::Primary);
-        let Some((promotion, lineage)) = own.and_then(|own| Some((own.promotion()?, own.lineage.clone()))) else { return };
+        let own = self.facts.own.as_ref().filter(|own| own.order == self.order_number);
+        let Some((promotion, lineage)) = own.and_then(|own| Some((own.promotion()?, own.database.lineage.clone()))) else { return };
         let known = self.facts.state.as_ref().and_then(|state| state.primary.as_ref()).and_then(|primary| primary.promoted);
-        if known != Some(promotion) && self.due_again(now) {
+        if known.is_none_or(|known| !known.may_be(promotion)) && self.due_again(now) {
             let command = Command::Promoted { node, lineage };
             effects.push(self.propose(now, epoch, false, command));
         }

@@ -47,7 +47,7 @@ fn config(node: u64) -> Config {
 
 /// The primary accepts writes on that timeline, which began there, after all of the timeline before it.
 fn promoted(node: u64, timeline: u32, lsn: u64) -> Command {
-    let promotion = Promotion { timeline: Timeline(timeline), lsn: Lsn(lsn) };
+    let promotion = Promotion { timeline: Timeline(timeline), lsn: Lsn(lsn), mark: None };
     Command::Promoted { node: NodeId(node), lineage: alloc::vec![promotion] }
 }
 
@@ -56,6 +56,7 @@ fn database(server: Server, lsn: u64) -> Database {
         directory: Directory::Database { system_identifier: OURS, timeline: Timeline(1) },
         server,
         position: Some(Position { timeline: Timeline(1), lsn: Lsn(lsn) }),
+        lineage: Vec::new(),
         replayed: None,
         streaming: server == Server::Standby,
         operation: None,
@@ -133,7 +134,7 @@ impl Bench {
 
     fn report_with(&mut self, database: Database, stopped: Option<Stopped>) {
         let order = self.machine.order_number;
-        self.tell(Input::Reported(Box::new(Reported { order, database, founded: None, stopped, lineage: Vec::new() })));
+        self.tell(Input::Reported(Box::new(Reported { order, database, founded: None, stopped })));
     }
 
     fn observe(&mut self, peer: u64, health: Health, database: Database, epoch: u64) {
@@ -252,7 +253,7 @@ fn a_restarted_daemon_takes_its_running_primary_over() {
 fn a_running_primary_is_left_to_the_guard_until_the_log_is_read() {
     let mut machine = Machine::new(config(1));
     machine.step(at(1000), Input::GuardFound { lease: Some((Epoch(1), at(3000))) });
-    let reported = Reported { order: 0, database: database(Server::Primary, 100), founded: None, stopped: None, lineage: Vec::new() };
+    let reported = Reported { order: 0, database: database(Server::Primary, 100), founded: None, stopped: None };
     machine.step(at(1010), Input::Reported(Box::new(reported)));
     assert_eq!(machine.ordered.map(|ordered| ordered.order), Some(Order::Watch));
 }
@@ -418,7 +419,7 @@ fn a_stale_proof_of_a_stop_proves_nothing() {
     let order = bench.machine.order_number - 1;
     let stopped = Some(Stopped { timeline: Timeline(1), final_lsn: None });
     let database = Database { deaths: 3, ..database(Server::Stopped, 100) };
-    bench.tell(Input::Reported(Box::new(Reported { order, database, founded: None, stopped, lineage: Vec::new() })));
+    bench.tell(Input::Reported(Box::new(Reported { order, database, founded: None, stopped })));
     assert!(!bench.effects.iter().any(|effect| matches!(effect, Effect::RecordRelease { .. })));
 }
 
@@ -623,13 +624,7 @@ fn a_new_life_knows_what_the_old_one_was_told() {
     reborn.step(at(19_000), Input::Recalled(facts));
     reborn.step(
         at(19_001),
-        Input::Reported(Box::new(Reported {
-            order: 0,
-            database: database(Server::Primary, 100),
-            founded: None,
-            stopped: None,
-            lineage: Vec::new(),
-        })),
+        Input::Reported(Box::new(Reported { order: 0, database: database(Server::Primary, 100), founded: None, stopped: None })),
     );
     assert_eq!(reborn.ordered.map(|ordered| ordered.order), Some(Order::Lead { epoch: Epoch(1) }));
 }

@@ -5,7 +5,7 @@ use super::server_log::ServerLog;
 use super::tether::Unanswered;
 use super::{Shop, launch};
 use crate::guard;
-use crate::model::{Position, Promotion, Timeline};
+use crate::model::{Lsn, Position, Promotion};
 use crate::pg::control::{ControlHead, ControlState};
 use crate::pg::{Control, Life, Observation, Phase, Process, Sight, Stream};
 use std::time::{Duration, SystemTime};
@@ -21,6 +21,9 @@ const END_MAX: Duration = Duration::from_secs(2);
 /// stopped while there is no server.
 const UNGUARDED_MAX: Duration = Duration::from_secs(5);
 
+/// Within so many bytes of its beginning a timeline's first record may not be there yet.
+const YOUNG: u64 = 65536;
+
 /// The line of `postmaster.pid` with the server's own word on how far it is.
 const POSTMASTER_STATUS: usize = 7;
 
@@ -28,7 +31,7 @@ const POSTMASTER_STATUS: usize = 7;
 #[derive(Debug, Default)]
 pub(super) struct Known {
     session: Option<(Life, Session)>,
-    lineage: Vec<Promotion>,
+    lineage: Option<(Life, Vec<Promotion>)>,
     /// Why the server could not say how it is, as the log has it already.
     complaint: Option<String>,
     end: Option<(SystemTime, EndOfWal)>,
@@ -160,7 +163,7 @@ impl Known {
         }
         let Some((_, session)) = self.session.as_mut() else { return Ok(None) };
         let seen = session.observe(SIGHT_MAX).await?;
-        let lineage = if seen.in_recovery { Vec::new() } else { self.lineage(site, seen.position.timeline).await };
+        let lineage = self.lineage(site, life, seen.position).await;
         let stream = seen.receiver.filter(|receiver| receiver.streaming);
         Ok(Some(Sight {
             in_recovery: seen.in_recovery,
@@ -171,12 +174,18 @@ impl Known {
         }))
     }
 
-    /// Where a primary's timeline comes from: that never changes. Empty: it cannot be read just now.
-    async fn lineage(&mut self, site: &Site, timeline: Timeline) -> Vec<Promotion> {
-        if self.lineage.last().is_none_or(|newest| newest.timeline != timeline) {
-            self.lineage = lineage(site, timeline).await.unwrap_or_default();
+    /// Where its timeline comes from: that changes only with the timeline, once its first record is there. Empty: it cannot be read just now.
+    async fn lineage(&mut self, site: &Site, life: Life, position: Position) -> Vec<Promotion> {
+        if let Some((of, known)) = &self.lineage
+            && let Some(newest) = known.last()
+            && (*of, newest.timeline) == (life, position.timeline)
+            && (newest.mark.is_some() || newest.lsn == Lsn(0) || position.lsn.ahead_of(newest.lsn) > YOUNG)
+        {
+            return known.clone();
         }
-        self.lineage.clone()
+        let read = lineage(site, position).await.unwrap_or_default();
+        self.lineage = Some((life, read.clone()));
+        read
     }
 
     /// Where the log of a cleanly stopped primary ends. Any other end is found only by reading the log through, which is no look.

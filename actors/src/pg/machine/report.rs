@@ -56,6 +56,7 @@ impl Machine {
                 directory: observation.directory.clone(),
                 server,
                 position: position(observation, server),
+                lineage: sight.map(|sight| sight.lineage.clone()).unwrap_or_default(),
                 replayed: sight.and_then(|sight| sight.replayed),
                 streaming: server == Server::Standby && sight.is_some_and(|sight| sight.stream.is_some()),
                 operation: self.working.as_ref().map(|working| Operation {
@@ -69,7 +70,6 @@ impl Machine {
             },
             founded,
             stopped,
-            lineage: sight.filter(|_| server == Server::Primary).map(|sight| sight.lineage.clone()).unwrap_or_default(),
         })
     }
 

@@ -22,7 +22,7 @@ pub(super) fn upstream(promoted: bool) -> Upstream {
         epoch: Epoch(2),
         database: Endpoint { host: "two".into(), port: 5432 },
         system_identifier: OURS,
-        promotion: promoted.then_some(Promotion { timeline: Timeline(2), lsn: Lsn(0x5000) }),
+        promotion: promoted.then_some(Promotion { timeline: Timeline(2), lsn: Lsn(0x5000), mark: None }),
     }
 }
 
@@ -145,7 +145,7 @@ impl World {
         };
         let stream = follows.filter(|_| self.upstream_up && stall.is_none()).map(|from| Stream { timeline: Timeline(2), from: Some(from) });
         let in_recovery = !self.is_writable();
-        let lineage = if in_recovery { Vec::new() } else { vec![Promotion { timeline: Timeline(1), lsn: Lsn(0) }] };
+        let lineage = if in_recovery { Vec::new() } else { vec![Promotion { timeline: Timeline(1), lsn: Lsn(0), mark: None }] };
         Observation {
             directory: self.directory.clone(),
             control: matches!(self.directory, Directory::Database { .. }).then_some(Control { timeline: Timeline(1), phase: self.phase }),

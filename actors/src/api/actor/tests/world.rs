@@ -178,7 +178,11 @@ fn state() -> ClusterState {
     let why = Why { rule: "found".into(), because: "no database exists yet".into() };
     apply(Some(4), 0, Command::Appoint { node: NodeId(1), why, lost_at_least: None });
     apply(None, 1, Command::Founded { node: NodeId(1), system_identifier: SystemIdentifier(7_001_002_003) });
-    apply(None, 1, Command::Promoted { node: NodeId(1), lineage: vec![Promotion { timeline: Timeline(1), lsn: Lsn(0x300_0000) }] });
+    apply(
+        None,
+        1,
+        Command::Promoted { node: NodeId(1), lineage: vec![Promotion { timeline: Timeline(1), lsn: Lsn(0x300_0000), mark: None }] },
+    );
     state
 }
 
@@ -187,6 +191,7 @@ fn database(server: Server, streaming: bool) -> Database {
         directory: Directory::Database { system_identifier: SystemIdentifier(7_001_002_003), timeline: Timeline(1) },
         server,
         position: Some(Position { timeline: Timeline(1), lsn: Lsn(0x300_0148) }),
+        lineage: vec![Promotion { timeline: Timeline(1), lsn: Lsn(0), mark: None }],
         replayed: streaming.then_some(Lsn(0x300_0148)),
         streaming,
         operation: None,

@@ -97,7 +97,7 @@ fn a_leader_that_begins_anew_counts_its_own_database_from_the_first_step_on() {
         database: Some(Database { streaming: false, ..database(Server::Standby, 90) }),
     };
     let own = Database { streaming: false, ..database(Server::Standby, 100) };
-    let own = Reported { order: 0, database: own, founded: None, stopped: None, lineage: Vec::new() };
+    let own = Reported { order: 0, database: own, founded: None, stopped: None };
     bench.tell(Input::Recalled(alloc::vec![
         Input::Raft(Fact::Committed { index: bench.index, state: Box::new(bench.state.clone()), ignored: None }),
         Input::Raft(Fact::Led(leadership)),

@@ -89,7 +89,7 @@ impl Sides<'_> {
 
     async fn own_digest(&self, piece: Piece) -> Option<String> {
         let folder = self.site.data_dir().join("pg_wal");
-        let (names, offset) = (files(self.own, piece, self.geometry), piece.begin.0 % self.geometry.segment);
+        let (names, offset) = (files(self.own, piece.timeline, piece.begin, self.geometry), piece.begin.0 % self.geometry.segment);
         blocking(move || names.iter().find_map(|name| digest(&folder.join(name), offset, piece.end.0 - piece.begin.0))).await
     }
 
@@ -100,19 +100,19 @@ impl Sides<'_> {
             let path = literal(&format!("pg_wal/{name}"));
             format!("pg_read_binary_file({path}, {offset}, {length}, true)")
         };
-        let reads: Vec<String> = files(self.theirs, piece, self.geometry).iter().map(read).collect();
+        let reads: Vec<String> = files(self.theirs, piece.timeline, piece.begin, self.geometry).iter().map(read).collect();
         let sql = format!("SELECT encode(sha256(coalesce({})), 'hex') AS digest", reads.join(", "));
         let row = self.primary.connection.ask_one(what, &sql, self.within).await?;
         Ok(self.primary.connection.optional(what, &row, "digest")?)
     }
 }
 
-/// The files in which a piece of the log may lie: its own; the one that was renamed when the timeline was left; that of a later timeline,
-/// which begins with a copy of the segment in which it forked off.
-fn files(ancestry: &Ancestry, piece: Piece, geometry: Geometry) -> Vec<String> {
-    let name = geometry.file_name(piece.timeline, piece.begin);
+/// The files in which a timeline's log may lie at a position: its own; the one that was renamed when the timeline was left; that of a later
+/// timeline, which begins with a copy of the segment in which it forked off.
+pub(super) fn files(ancestry: &Ancestry, timeline: Timeline, at: Lsn, geometry: Geometry) -> Vec<String> {
+    let name = geometry.file_name(timeline, at);
     let partial = format!("{name}.partial");
-    let later = ancestry.from(piece.timeline).skip(1).map(|timeline| geometry.file_name(timeline, piece.begin));
+    let later = ancestry.from(timeline).skip(1).map(|timeline| geometry.file_name(timeline, at));
     [name, partial].into_iter().chain(later).collect()
 }
 

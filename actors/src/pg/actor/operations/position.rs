@@ -89,15 +89,7 @@ pub async fn own_ancestry(site: &Site, timeline: Timeline) -> Result<Ancestry, F
 /// # Errors
 /// Its history is missing or malformed.
 pub async fn promotion(site: &Site, timeline: Timeline) -> Result<Promotion, Failure> {
-    Ok(Promotion { timeline, lsn: own_ancestry(site, timeline).await?.began_at() })
-}
-
-/// The promotions that a timeline of this directory comes from, oldest first, with its own as the last.
-///
-/// # Errors
-/// Its history is missing or malformed.
-pub async fn lineage(site: &Site, timeline: Timeline) -> Result<Vec<Promotion>, Failure> {
-    Ok(own_ancestry(site, timeline).await?.promotions())
+    Ok(Promotion { timeline, lsn: own_ancestry(site, timeline).await?.began_at(), mark: None })
 }
 
 /// The histories in this directory of timelines after that one, in their order.

@@ -77,6 +77,7 @@ mod tests {
             directory,
             server: Server::Standby,
             position: None,
+            lineage: vec![Promotion { timeline: Timeline(2), lsn: Lsn(70), mark: Some(5) }],
             replayed: Some(Lsn(77)),
             streaming: true,
             operation: Some(Operation { name: "clone".to_owned(), percent: Some(3), detail: String::new() }),
