@@ -21,8 +21,17 @@ pub(super) const YOUNG: Duration = Duration::from_secs(2);
 /// An election takes less than two seconds: who has known no leader for so long is without a quorum.
 const LEADERLESS_MAX: Duration = Duration::from_secs(3);
 
+/// What the adapter has proved about the orders that this life of the machine gave.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Proofs {
+    /// See [`node::View::proved_gone`].
+    pub(super) gone: bool,
+    /// See [`node::View::withdrawn`].
+    pub(super) withdrawn: bool,
+}
+
 /// What the node table looks at.
-pub(super) fn of_node(facts: &Facts, config: &Config, keeper: &Keeper, now: Timestamp, leaving: Leaving, proved_gone: bool) -> node::View {
+pub(super) fn of_node(facts: &Facts, config: &Config, keeper: &Keeper, now: Timestamp, leaving: Leaving, proofs: Proofs) -> node::View {
     let state = facts.state.as_ref();
     let holder = facts.holder();
     // Before the log is read as far as it was known when the lease was taken, nobody can say for which epoch a lease should be. The log may be lost
@@ -39,7 +48,8 @@ pub(super) fn of_node(facts: &Facts, config: &Config, keeper: &Keeper, now: Time
         lease,
         local: facts.own.as_ref().map_or(Local::Unknown, |own| local(state, &own.database)),
         leaving: if recorded { Leaving::Recorded } else { leaving },
-        proved_gone,
+        proved_gone: proofs.gone,
+        withdrawn: proofs.withdrawn,
         founded: state.is_some_and(|state| state.system_identifier.is_some()),
         stopping: facts.stopping,
         paused: state.is_some_and(|state| state.paused),

@@ -45,8 +45,8 @@ impl Machine {
         }
         self.reconsider_leaving(now);
         let leaving = self.leaving.as_ref().map_or(Leaving::No, |(_, leaving, _)| *leaving);
-        let stopped = self.proved_stopped();
-        let view = view::of_node(&self.facts, &self.config, &self.keeper, now, leaving, stopped.is_some());
+        let proofs = view::Proofs { gone: self.proved_stopped().is_some(), withdrawn: self.proved_withdrawn() };
+        let view = view::of_node(&self.facts, &self.config, &self.keeper, now, leaving, proofs);
         let rule = first(node::RULES, &view);
         if rule.id != self.node_rule {
             self.node_rule = rule.id;
@@ -111,6 +111,13 @@ impl Machine {
     fn proved_stopped(&self) -> Option<Stopped> {
         let stops = self.ordered.as_ref().is_some_and(|ordered| matches!(ordered.order, Order::StepDown | Order::Stop | Order::Fence));
         self.facts.own.as_ref().filter(|own| stops && own.order == self.order_number).and_then(|own| own.stopped)
+    }
+
+    /// An order to lead may be in force that was given before this node knew that its epoch is over.
+    fn proved_withdrawn(&self) -> bool {
+        let leads = |ordered: &Ordered| matches!(ordered.order, Order::Lead { .. } | Order::Found);
+        let withdrawn = self.ordered.as_ref().is_some_and(|ordered| !leads(ordered));
+        withdrawn && self.facts.own.as_ref().is_some_and(|own| own.order == self.order_number)
     }
 
     /// Whether the primary gives up its epoch. A switchover can still be called off; a server that cannot go on is given up only while

@@ -408,6 +408,22 @@ fn a_release_is_proved_then_recorded_then_told() {
     assert!(!asks, "never asks for that epoch again");
 }
 
+/// An earlier life of this machine had it recorded, and this one has taken up the lease meanwhile.
+#[test]
+fn a_release_is_not_told_before_the_order_to_lead_is_withdrawn() {
+    let mut bench = Bench::founded(1, 1);
+    bench.report(database(Server::Standby, 100));
+    bench.grant();
+    assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(1) });
+    bench.report(database(Server::Standby, 100));
+    bench.effects.clear();
+    bench.tell(Input::ReleaseRecorded { epoch: Epoch(1) });
+    assert_eq!(*bench.order(), Order::Watch);
+    assert_eq!(bench.proposals(), [], "its server may be about to be promoted");
+    bench.report(database(Server::Standby, 100));
+    assert!(matches!(bench.proposals().as_slice(), [Proposal { command: Command::Release { .. }, .. }]));
+}
+
 #[test]
 fn a_stale_proof_of_a_stop_proves_nothing() {
     let mut bench = Bench::founded(1, 1);

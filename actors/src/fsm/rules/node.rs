@@ -79,6 +79,8 @@ pub(in crate::fsm) struct View {
     pub(in crate::fsm) leaving: Leaving,
     /// The adapter proved, under an order to stop, that no process of the server is left.
     pub(in crate::fsm) proved_gone: bool,
+    /// No order to make or to run a primary is in force, and the adapter has looked since that is so.
+    pub(in crate::fsm) withdrawn: bool,
     /// The cluster has a database.
     pub(in crate::fsm) founded: bool,
     /// The process was told to end.
@@ -99,7 +101,7 @@ impl View {
     }
 
     fn harmless(&self) -> bool {
-        matches!(self.local, Local::Bare | Local::Stopped | Local::Standby)
+        self.withdrawn && matches!(self.local, Local::Bare | Local::Stopped | Local::Standby)
     }
 
     fn recorded(&self) -> bool {
@@ -150,7 +152,7 @@ pub(in crate::fsm) static RULES: &[Rule<View, Action>] = &[
     },
     Rule {
         id: "end-without-quorum",
-        when: |view| view.stopping && view.recorded() && matches!(view.local, Local::Bare | Local::Stopped) && view.leaderless,
+        when: |view| view.stopping && view.recorded() && view.harmless() && view.local != Local::Standby && view.leaderless,
         then: Action::Exit,
         because: "the release is on record here and is told at the next start: nobody is there to be told now",
     },
@@ -318,7 +320,7 @@ mod tests {
             locals.into_iter().flat_map(move |local| {
                 leases.into_iter().flat_map(move |lease| {
                     leavings.into_iter().flat_map(move |leaving| {
-                        (0..128_u32).map(move |bits| {
+                        (0..256_u32).map(move |bits| {
                             let bit = |number: u32| bits & (1 << number) != 0;
                             View {
                                 appointment,
@@ -332,6 +334,7 @@ mod tests {
                                 patient: bit(4),
                                 switching: bit(5),
                                 leaderless: bit(6),
+                                withdrawn: bit(7),
                             }
                         })
                     })
