@@ -7,7 +7,7 @@ use actors::fsm::actor::{Board, Released, Wiring};
 use actors::machine::Timestamp;
 use actors::model::{Boot, NodeId, Status};
 use actors::pg::actor::operations::{Answer, Installation, Site, Whom, probe_fresh, startup_faults};
-use actors::pg::actor::{PgHands, Surroundings, Tether};
+use actors::pg::actor::{Held, PgHands, Surroundings, Tether};
 use actors::raft::actor::RaftHands;
 use actors::raft::actor::halt::Halt;
 use actors::raft::actor::links::Links;
@@ -72,7 +72,12 @@ impl Node {
         board.tell(fsm::Input::ReleaseRecorded { epoch: last_released });
         let tether = Tether::start(parts::guard(&config), star.pg().clone(), {
             let board = board.clone();
-            Arc::new(move |lease| board.tell(fsm::Input::GuardFound { lease }))
+            Arc::new(move |Held { lease, released }| {
+                board.tell(fsm::Input::GuardFound { lease });
+                if let Some(released) = released {
+                    board.tell(fsm::Input::GuardRemembers { released });
+                }
+            })
         });
         let links = Links::start(parts::local(&config, Boot(random())), &parts::members(&config), star.routes());
         let (status, published) = watch::channel(None);

@@ -27,6 +27,8 @@ pub(super) struct Facts {
     pub(super) written: Option<(Epoch, Lsn)>,
     /// The guard was asked what it holds.
     pub(super) guard_found: bool,
+    /// The last epoch that the guard remembers as released.
+    pub(super) remembered: Option<Epoch>,
     pub(super) stopping: bool,
     led_since: Option<Timestamp>,
     leaderless_since: Option<Timestamp>,

@@ -31,6 +31,11 @@ pub enum Input {
         /// A lease from an earlier life of this daemon, and when it ends.
         lease: Option<(Epoch, Timestamp)>,
     },
+    /// The guard that was found remembers that this node has released that epoch. So that was on disk once, and the disk may have lost it.
+    GuardRemembers {
+        /// The epoch, and every epoch before it.
+        released: Epoch,
+    },
     /// The guard acknowledged the new end of the lease.
     LeaseGuarded {
         /// For this epoch.

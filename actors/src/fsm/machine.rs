@@ -130,6 +130,10 @@ impl Machine {
                 self.keeper.guard_began_anew(lease);
                 Vec::new()
             }
+            Input::GuardRemembers { released } => {
+                self.facts.remembered = self.facts.remembered.max(Some(released));
+                Vec::new()
+            }
             Input::LeaseGuarded { epoch, end } => {
                 self.keeper.guarded(epoch, end);
                 Vec::new()

@@ -15,6 +15,7 @@ pub struct Newest {
     reported: Option<Input>,
     observed: BTreeMap<NodeId, Input>,
     guard: Option<Option<(Epoch, Timestamp)>>,
+    remembered: Option<Epoch>,
     released: Option<Epoch>,
     stopped: bool,
 }
@@ -30,6 +31,7 @@ impl Newest {
                 self.observed.insert(*peer, input.clone());
             }
             Input::GuardFound { lease } => self.guard = Some(*lease),
+            Input::GuardRemembers { released } => self.remembered = self.remembered.max(Some(*released)),
             Input::LeaseGuarded { epoch, end } => self.guard = Some(Some((*epoch, *end))),
             Input::ReleaseRecorded { epoch } => self.released = self.released.max(Some(*epoch)),
             Input::Stopped => self.stopped = true,
@@ -42,9 +44,11 @@ impl Newest {
     pub fn facts(&self) -> Vec<Input> {
         let released = self.released.map(|epoch| Input::ReleaseRecorded { epoch });
         let guard = self.guard.map(|lease| Input::GuardFound { lease });
+        let remembered = self.remembered.map(|released| Input::GuardRemembers { released });
         let mut facts: Vec<_> = [&self.committed, &self.led, &self.reported].into_iter().flatten().cloned().collect();
         facts.extend(self.observed.values().cloned());
         facts.extend(guard);
+        facts.extend(remembered);
         facts.extend(released);
         facts.extend(self.stopped.then_some(Input::Stopped));
         facts

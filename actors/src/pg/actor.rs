@@ -15,7 +15,7 @@ mod server_log;
 mod tether;
 mod work;
 
-pub use tether::{Found, Tether};
+pub use tether::{Found, Held, Tether};
 
 use super::{Answer, Effect, Importance, Input, Life, Machine, Operation, Outcome, Reported};
 use crate::guard;

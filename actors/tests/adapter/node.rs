@@ -4,7 +4,7 @@ use actors::guard::{Arguments, Options, sweep};
 use actors::machine::Timestamp;
 use actors::model::{Endpoint, Epoch, NodeId, Promotion, SystemIdentifier};
 use actors::pg::actor::operations::{Installation, Site};
-use actors::pg::actor::{PgHands, Surroundings, Tether};
+use actors::pg::actor::{Held, PgHands, Surroundings, Tether};
 use actors::pg::{Input, Machine, Order, Reported, Secret, Settings, Timing, Upstream};
 use actors::tree::clock::{Clock, boottime};
 use actors::tree::restart::RestartPolicy;
@@ -83,7 +83,7 @@ impl Node {
         let found = Leases::default();
         let tether = Tether::start(options, address.clone(), {
             let found = Arc::clone(&found);
-            Arc::new(move |lease| found.lock().expect("nobody panics with it").push(lease))
+            Arc::new(move |held: Held| found.lock().expect("nobody panics with it").push(held.lease))
         });
         let reported = Arc::new(Mutex::new(None));
         let told = Arc::clone(&reported);

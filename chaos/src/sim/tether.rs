@@ -5,6 +5,7 @@ use super::guard::Guard;
 use super::world::World;
 use actors::fsm;
 use actors::guard::wire::{Answer, ExitStatus, PROTOCOL, Request};
+use actors::machine::Timestamp;
 use actors::model::Epoch;
 use std::collections::BTreeMap;
 
@@ -80,7 +81,8 @@ pub(super) enum Purpose {
     Look(u64),
     /// An operation, by its number.
     Start(u64),
-    Expect(u64, Epoch),
+    /// An operation, and when it asked.
+    Expect(u64, Epoch, Timestamp),
     Stop(u64),
     Kill,
 }
@@ -175,7 +177,7 @@ impl World {
             Purpose::Found => self.tell_fsm(node, fsm::Input::GuardFound { lease: None }),
             Purpose::Lease(_) | Purpose::Drop(_) => {}
             Purpose::Look(number) => self.see_without_guard(node, number),
-            Purpose::Start(id) | Purpose::Expect(id, _) | Purpose::Stop(id) => {
+            Purpose::Start(id) | Purpose::Expect(id, ..) | Purpose::Stop(id) => {
                 self.work_failed(node, id, "the guard does not answer", true);
             }
             Purpose::Kill => self.sweep(node),
@@ -200,14 +202,17 @@ impl World {
             (Purpose::Found, Answer::Status(status)) => {
                 let lease = status.lease.filter(|lease| status.dropped.is_none_or(|dropped| dropped < lease.epoch));
                 self.tell_fsm(node, fsm::Input::GuardFound { lease: lease.map(|lease| (lease.epoch, lease.end)) });
+                if let Some(released) = status.dropped {
+                    self.tell_fsm(node, fsm::Input::GuardRemembers { released });
+                }
             }
             (Purpose::Lease(epoch), Answer::Leased { end }) => self.tell_fsm(node, fsm::Input::LeaseGuarded { epoch, end }),
             (Purpose::Drop(epoch), Answer::Done) => self.tell_fsm(node, fsm::Input::ReleaseRecorded { epoch }),
             (Purpose::Look(number), Answer::Status(status)) => self.see(node, number, &status),
             (Purpose::Start(id), Answer::Started { pid }) => self.work_started(node, id, pid),
-            (Purpose::Expect(id, epoch), Answer::Done) => self.promote(node, id, epoch),
+            (Purpose::Expect(id, epoch, asked), Answer::Done) => self.promote(node, id, epoch, asked),
             (Purpose::Stop(id), Answer::Done) => self.work_done(node, id, actors::pg::Outcome::Done),
-            (Purpose::Start(id) | Purpose::Expect(id, _) | Purpose::Stop(id), Answer::Refused(refusal)) => {
+            (Purpose::Start(id) | Purpose::Expect(id, ..) | Purpose::Stop(id), Answer::Refused(refusal)) => {
                 self.work_failed(node, id, &refusal.to_string(), true);
             }
             (Purpose::Kill, _) => {

@@ -4,8 +4,10 @@ use super::daemon::node_at;
 use super::event::{Chore, Event, Mail, ServerEvent};
 use super::postgres::{Data, Nature};
 use super::tether::Purpose;
+use super::wiring::timing;
 use super::world::World;
 use actors::guard::wire::{Launch, Request, StopMode};
+use actors::machine::Timestamp;
 use actors::model::{Epoch, SystemIdentifier};
 use actors::pg::{self, Fork, Kind, Life, Operation, Outcome, Outlook, Upstream};
 
@@ -78,7 +80,8 @@ impl World {
                 self.start_server(node, id, None, upstream.as_ref());
             }
             Operation::Promote(epoch) => {
-                self.ask_guard(node, Purpose::Expect(id, epoch), Request::ExpectPromotion { epoch }, BRIEF);
+                let asked = self.local(node);
+                self.ask_guard(node, Purpose::Expect(id, epoch, asked), Request::ExpectPromotion { epoch }, BRIEF);
             }
             Operation::StopFast => self.ask_guard(node, Purpose::Stop(id), Request::Stop(StopMode::Fast), BRIEF),
             Operation::StopImmediately => self.ask_guard(node, Purpose::Stop(id), Request::Stop(StopMode::Immediate), BRIEF),
@@ -109,8 +112,11 @@ impl World {
     }
 
     /// The guard counts the server as writable from now on: it may be promoted.
-    pub(super) fn promote(&mut self, node: usize, id: u64, epoch: Epoch) {
+    pub(super) fn promote(&mut self, node: usize, id: u64, epoch: Epoch, asked: Timestamp) {
         let takes = self.dice.between(self.setting.promote);
+        if self.local(node).since(asked) >= timing().kill_margin {
+            return self.work_failed(node, id, "the guard's answer came too late to count on the lease", true);
+        }
         self.judge_start(node, epoch);
         let (now, host) = (self.now, &mut self.hosts[node]);
         let works = host.daemon.as_ref().is_some_and(|daemon| daemon.work.as_ref().is_some_and(|work| work.id == id));

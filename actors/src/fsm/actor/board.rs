@@ -45,9 +45,14 @@ mod tests {
         board.tell(Input::GuardFound { lease: None });
         board.tell(Input::LeaseGuarded { epoch: Epoch(3), end: at(10) });
         board.tell(Input::LeaseGuarded { epoch: Epoch(3), end: at(20) });
+        board.tell(Input::GuardRemembers { released: Epoch(1) });
         board.tell(Input::ReleaseRecorded { epoch: Epoch(2) });
         board.tell(Input::Woken);
-        let expected = [Input::GuardFound { lease: Some((Epoch(3), at(20))) }, Input::ReleaseRecorded { epoch: Epoch(2) }];
+        let expected = [
+            Input::GuardFound { lease: Some((Epoch(3), at(20))) },
+            Input::GuardRemembers { released: Epoch(1) },
+            Input::ReleaseRecorded { epoch: Epoch(2) },
+        ];
         assert_eq!(board.facts(), expected);
     }
 }

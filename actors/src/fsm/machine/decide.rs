@@ -43,6 +43,7 @@ impl Machine {
         if self.config.witness || self.exiting {
             return;
         }
+        self.record_again(now, effects);
         self.reconsider_leaving(now);
         let leaving = self.leaving.as_ref().map_or(Leaving::No, |(_, leaving, _)| *leaving);
         let proofs = view::Proofs { gone: self.proved_stopped().is_some(), withdrawn: self.proved_withdrawn() };
@@ -105,6 +106,16 @@ impl Machine {
         }
         self.ordered = newest;
         effects.push(Effect::Database { number: self.order_number, order, hurry });
+    }
+
+    /// A release that the guard remembers and the disk has lost is recorded again, so that it can be told: the guard takes no lease of that
+    /// epoch any more, and without the word of this node nobody knows that.
+    fn record_again(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if let Some(epoch) = self.facts.remembered.filter(|epoch| *epoch > self.keeper.released())
+            && self.due_again(now)
+        {
+            effects.push(Effect::RecordRelease { epoch });
+        }
     }
 
     /// The adapter's proof, made under the order in force, that no process of the server is left.

@@ -424,6 +424,23 @@ fn a_release_is_not_told_before_the_order_to_lead_is_withdrawn() {
     assert!(matches!(bench.proposals().as_slice(), [Proposal { command: Command::Release { .. }, .. }]));
 }
 
+/// The folder with the record was lost between recording and telling.
+#[test]
+fn a_release_that_only_the_guard_remembers_is_recorded_again_and_told() {
+    let mut bench = Bench::founded(1, 1);
+    bench.report(database(Server::Standby, 100));
+    bench.effects.clear();
+    bench.tell(Input::GuardRemembers { released: Epoch(1) });
+    assert!(bench.effects.contains(&Effect::RecordRelease { epoch: Epoch(1) }));
+    assert_eq!(bench.proposals(), [], "not told before it is on disk");
+    bench.tell(Input::ReleaseRecorded { epoch: Epoch(1) });
+    bench.report(database(Server::Standby, 100));
+    assert!(matches!(bench.proposals().as_slice(), [Proposal { command: Command::Release { .. }, .. }]));
+    bench.effects.clear();
+    bench.pass(5000);
+    assert!(!bench.effects.contains(&Effect::RecordRelease { epoch: Epoch(1) }));
+}
+
 #[test]
 fn a_stale_proof_of_a_stop_proves_nothing() {
     let mut bench = Bench::founded(1, 1);

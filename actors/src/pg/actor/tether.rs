@@ -24,8 +24,17 @@ const RETURN_MAX: Duration = Duration::from_millis(300);
 /// A guard that has just answered says within this time which lease it holds.
 const LEASE_MAX: Duration = Duration::from_millis(500);
 
-/// Hears of the lease that a guard holds.
-pub type Found = Arc<dyn Fn(Option<(Epoch, Timestamp)>) + Send + Sync>;
+/// What a guard that was found holds from before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// A lease, and when it ends.
+    pub lease: Option<(Epoch, Timestamp)>,
+    /// The last epoch whose lease it was told to drop for good (S8).
+    pub released: Option<Epoch>,
+}
+
+/// Hears of it.
+pub type Found = Arc<dyn Fn(Held) + Send + Sync>;
 
 /// Finds the guard, starts it if there is none, and finds or starts it again whenever it is lost.
 #[derive(Clone, Debug)]
@@ -132,10 +141,11 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What lease the guard holds from before. None if it does not say: then it is asked for anew.
-async fn lease_of(client: &Client) -> Option<(Epoch, Timestamp)> {
-    let status = client.status(LEASE_MAX).await.ok()?;
-    status.lease.filter(|lease| status.dropped.is_none_or(|dropped| dropped < lease.epoch)).map(|lease| (lease.epoch, lease.end))
+/// What the guard holds. Nothing if it does not say: then a lease is asked for anew.
+async fn held_by(client: &Client) -> Held {
+    let Ok(status) = client.status(LEASE_MAX).await else { return Held::default() };
+    let lease = status.lease.filter(|lease| status.dropped.is_none_or(|dropped| dropped < lease.epoch));
+    Held { lease: lease.map(|lease| (lease.epoch, lease.end)), released: status.dropped }
 }
 
 /// A guard that was reached.
@@ -155,7 +165,7 @@ async fn reach(options: &Options, state: &Mutex<State>, patience: Duration, foun
         let reached = tokio::select! {
             reached = &mut attempt => reached,
             () = sleep_until(give_up), if !forgotten => {
-                found(None);
+                found(Held::default());
                 forgotten = true;
                 attempt.await
             }
@@ -188,7 +198,7 @@ async fn keep(options: Options, state: Arc<Mutex<State>>, adapter: Address<Input
             (state.client, state.missed) = (Some(client.clone()), None);
         }
         if forgotten || !again {
-            found(lease_of(&client).await);
+            found(held_by(&client).await);
         }
         drop(client);
         tracing::info!(guard = pid, again, "connected to the guard");

@@ -12,6 +12,7 @@ use crate::model::{Epoch, Position};
 use crate::pg::ancestry::Relation;
 use crate::pg::{Fork, Operation, Outcome, Outlook, Upstream};
 use crate::tree::Address;
+use crate::tree::clock::boottime;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -38,6 +39,11 @@ enum Why {
     Guard(#[from] guard::Error),
     #[error("there is no guard to ask; see the guard's log")]
     Unguarded,
+    #[error(
+        "the guard agreed to a promotion {waited:?} after it was asked, so the lease may be over; nothing was done. The host or the daemon was \
+         stopped, or is starved of processor time"
+    )]
+    TooLate { waited: Duration },
 }
 
 impl Why {
@@ -105,11 +111,16 @@ async fn session(shop: &Shop) -> Result<Session, Failure> {
     Ok(Session::open(shop.site(), BRIEF).await?)
 }
 
-/// The guard hears of it first: from then on it ends the server with the lease.
+/// The guard hears of it first: from then on it ends the server with the lease. It agrees only while more than its margin is left of that.
 async fn promote(shop: &Shop, epoch: Epoch) -> Result<(), Why> {
     let client = shop.surroundings.tether.client().ok_or(Why::Unguarded)?;
     let mut session = session(shop).await?;
+    let asked = boottime();
     client.expect_promotion(epoch, BRIEF).await?;
+    let waited = boottime().since(asked);
+    if waited >= client.identity().kill_margin {
+        return Err(Why::TooLate { waited });
+    }
     session.promote(shop.site(), PROMOTE_MAX).await?;
     Ok(())
 }
