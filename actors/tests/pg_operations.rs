@@ -11,12 +11,12 @@ mod servers;
 use actors::model::{Directory, Lsn, NodeId, Position, SystemIdentifier, Timeline};
 use actors::pg::actor::operations::{
     Answer, EndOfWal, Failure, Marker, Unfinished, Whom, adopt, basebackup, checkpoint_remote, create, discard_previous, end_of_wal,
-    follow, foreign_server, initdb, inspect_directory, marker, preserve_diverged, probe_fresh, relate, remove_discarded, rewind,
+    follow, foreign_server, initdb, inspect_directory, lineage, marker, preserve_diverged, probe_fresh, relate, remove_discarded, rewind,
     set_standby_signal, startup_faults, upstream_ancestry, write_configuration,
 };
 use actors::pg::ancestry::Relation;
 use nix::fcntl::{Flock, FlockArg};
-use servers::{LONG, Node, as_postgres, eventually, upstream};
+use servers::{LONG, Node, Server, as_postgres, eventually, upstream};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
@@ -246,6 +246,15 @@ fn two_timelines_with_one_number_are_told_apart_by_their_log() {
         assert_eq!((ours, ours.timeline), (theirs, Timeline(2)), "the histories show no difference");
         second.psql("INSERT INTO t VALUES (2)").await;
         third.psql("INSERT INTO t SELECT generate_series(1, 10000)").await;
+        let mark = async |node: &Node, server: &Server| {
+            let position = server.session().await.observe(LONG).await.unwrap().position;
+            let history = lineage(&node.site, position).await.unwrap();
+            let [began, promoted] = history.as_slice() else { panic!("two timelines: {history:?}") };
+            assert_eq!((began.timeline, began.mark, promoted.timeline, promoted.lsn), (Timeline(1), None, Timeline(2), ours.lsn));
+            promoted.mark
+        };
+        let marks = (mark(&nodes[1], &second).await, mark(&nodes[2], &third).await);
+        assert!(marks.0.is_some() && marks.1.is_some() && marks.0 != marks.1, "their first records do: {marks:?}");
         second.crash().await;
 
         let end = end_of_wal(&nodes[1].site, LONG).await.unwrap();
@@ -261,10 +270,15 @@ fn two_timelines_with_one_number_are_told_apart_by_their_log() {
         let position = first.session().await.observe(LONG).await.unwrap().position;
         let running = EndOfWal { timeline: position.timeline, lsn: position.lsn, clean: false };
         assert_eq!(relate(&nodes[0].site, running, &nodes[2].endpoint(), LONG).await.unwrap(), Relation::Prefix);
+        first.has_received(&third).await;
+        assert_eq!(mark(&nodes[0], &first).await, marks.1, "it is the same for whoever has the timeline");
         let begins_in = third.psql(&format!("SELECT pg_walfile_name('{}')", ours.lsn)).await;
         third.psql("SELECT pg_switch_wal()").await;
         third.psql("INSERT INTO t VALUES (3)").await;
         first.has_received(&third).await;
+        fs::rename(nodes[0].site.data_dir().join("pg_wal").join(&begins_in), nodes[0].site.data_dir().join("aside")).unwrap();
+        assert_eq!(mark(&nodes[0], &first).await, None, "what is recycled cannot be read");
+        fs::rename(nodes[0].site.data_dir().join("aside"), nodes[0].site.data_dir().join("pg_wal").join(&begins_in)).unwrap();
         first.stop().await;
         let end = end_of_wal(&nodes[0].site, LONG).await.unwrap();
         assert_eq!(end.timeline, Timeline(2));
