@@ -27,7 +27,7 @@ const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const FILE: &str = "raft.redb";
 /// The name of the format is the one record without a seal, since the seal is part of the format.
-const FORMAT: &str = "witch raft log 1";
+const FORMAT: &str = "witch raft log 2";
 /// The log is read once at the start and written behind; a cache would only be memory.
 const CACHE: usize = 1 << 20;
 /// A file does not shrink by itself. It is compacted at the start when it is larger than this: a compacted log is a few hundred KiB.

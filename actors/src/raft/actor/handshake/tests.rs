@@ -37,8 +37,8 @@ fn words<T: Debug>(outcome: Outcome<T>) -> String {
 async fn two_nodes_of_one_cluster_get_to_know_each_other() {
     let (accepted, dialled) = shake(local(1, 11), local(2, 22), 1, |_| Ok(())).await;
     let endpoint = Some(Endpoint { host: "10.0.0.1".to_owned(), port: 7000 });
-    assert_eq!(accepted.unwrap(), Peer { node: NodeId(2), boot: Boot(22), endpoint, version: 1 });
-    assert_eq!(dialled.unwrap(), Peer { node: NodeId(1), boot: Boot(11), endpoint: None, version: 1 });
+    assert_eq!(accepted.unwrap(), Peer { node: NodeId(2), boot: Boot(22), endpoint, version: VERSIONS.max });
+    assert_eq!(dialled.unwrap(), Peer { node: NodeId(1), boot: Boot(11), endpoint: None, version: VERSIONS.max });
 }
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn versions_without_overlap_are_named() {
     };
     let (accepted, heard) = tokio::join!(accept(there, &acceptor, |_| Ok(())), dialling);
     for words in [words(accepted.map(|_| ())), heard] {
-        assert!(words.contains("the versions 1-1 of the peer protocol and the dialer 7-9"), "{words}");
+        assert!(words.contains("the versions 2-2 of the peer protocol and the dialer 7-9"), "{words}");
     }
 }
 
