@@ -127,11 +127,27 @@ impl World {
         self.schedule(self.now + after, Event::Start(node, start));
     }
 
+    fn consensus(&self, node: usize, boot: u64) -> raft::Config {
+        let settings = self.setting.settings.clone();
+        raft::Config { settings, ..raft::Config::new(id(node), "sim".into(), members(self.setting.nodes), boot) }
+    }
+
+    /// Who votes, as that node knows it, or will once it has read its log.
+    pub(super) fn membership(&self, node: usize) -> [Vec<u64>; 2] {
+        let host = &self.hosts[node];
+        match host.daemon.as_ref().and_then(|daemon| daemon.raft.as_ref()) {
+            Some(raft) => raft.machine.voters(),
+            None => raft::Machine::new(self.consensus(node, 1), &host.disk.stored, self.local(node))
+                .map(|machine| machine.voters())
+                .unwrap_or_default(),
+        }
+    }
+
     /// A life of an actor begins, with what it must be told first.
     fn start_actor(&mut self, node: usize, actor: Actor) {
         let now = self.local(node);
         let (boot, wall) = (self.dice.between((1, u64::MAX >> 1)), self.now / 1000);
-        let (nodes, tags) = (self.setting.nodes, self.setting.tags[node].clone());
+        let tags = self.setting.tags[node].clone();
         let true_now = self.now;
         let Some(daemon) = self.hosts[node].daemon.as_mut() else { return };
         let life = daemon.life;
@@ -150,9 +166,7 @@ impl World {
                     self.actor_died(node, actor, "the disk does not answer");
                     return;
                 };
-                let settings = self.setting.settings.clone();
-                let config = raft::Config { settings, ..raft::Config::new(id(node), "sim".into(), members(nodes), boot) };
-                match raft::Machine::new(config, &stored, now) {
+                match raft::Machine::new(self.consensus(node, boot), &stored, now) {
                     Ok(machine) => {
                         if let Some(daemon) = self.hosts[node].daemon.as_mut() {
                             daemon.raft = Some(Living { machine, alarm: Alarm::default() });

@@ -75,7 +75,12 @@ impl World {
         let nodes = self.setting.nodes;
         let own = |node: usize| self.hosts[node].disk.stored.identity.as_ref().map_or(0, |identity| identity.raft_id.0);
         let votes = |core: &[usize], voters: &[u64]| core.iter().filter(|node| voters.contains(&own(**node))).count() * 2 > voters.len();
-        let elects = |core: &[usize]| self.judge.voters.iter().all(|voters| voters.is_empty() || votes(core, voters));
+        // A membership that some of them have not heard of is of no use to those.
+        let known: Vec<_> = (0..nodes).map(|node| self.membership(node)).collect();
+        let elects = |core: &[usize]| {
+            let believed = core.iter().map(|node| &known[*node]).chain([&self.judge.voters]);
+            believed.flatten().all(|voters| voters.is_empty() || votes(core, voters))
+        };
         // Before its birth a cluster needs everybody.
         let Some(state) = self.judge.newest.as_ref().map(|(_, state)| state.clone()) else { return Some((0..nodes).collect()) };
         if state.system_identifier.is_none() {
