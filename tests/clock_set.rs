@@ -1,4 +1,4 @@
-use crate::scene::{HEAL, Loss, Scene, cluster, seat};
+use crate::scene::{Loss, Scene};
 use anyhow::{Context, Result, ensure};
 use chaos::live::Node;
 use std::time::Duration;
@@ -8,23 +8,13 @@ use std::time::Duration;
 /// leaves the other clocks alone. The offset is changed while everything runs; no statement fails and the primary stays.
 #[tokio::test]
 async fn setting_the_clock_of_the_primary_changes_nothing() -> Result<()> {
-    let seat = seat().await;
-    let mut cluster = cluster()?.prepare()?;
-    // The first node is the first primary.
-    let shim = cluster.node_mut(0).equip()?;
-    for node in cluster.nodes() {
-        node.start()?;
-    }
-    let primary = cluster.await_settled(HEAL).await?;
-    ensure!(primary == 0, "n{} became the first primary", primary + 1);
-    let scene = Scene::on(cluster, seat).await?;
+    let (scene, shim) = Scene::with_a_shimmed_primary().await?;
     for hours in [1, -1, 0] {
         shim.set_clock(hours * 3600)?;
         let seen = clock_of(scene.cluster.node(0)).await? - clock_of(scene.cluster.node(1)).await?;
         ensure!((seen - hours * 3600).abs() < 60, "the shim does not work: the clocks differ by {seen} s instead of {hours} h");
-        let some_leases = scene
-            .cluster
-            .holds_for("the primary stays", Duration::from_secs(8), async || scene.cluster.nobody_else_is_appointed(primary).await);
+        let some_leases =
+            scene.cluster.holds_for("the primary stays", Duration::from_secs(8), async || scene.cluster.nobody_else_is_appointed(0).await);
         some_leases.await?;
     }
     let uncertain = scene.writer.ledger().uncertain();

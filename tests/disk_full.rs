@@ -1,4 +1,4 @@
-use crate::scene::{HEAL, Loss, Scene, cluster, seat};
+use crate::scene::{Loss, Scene};
 use anyhow::{Result, ensure};
 use chaos::live::{Disk, Folder};
 use std::time::Duration;
@@ -11,16 +11,7 @@ use std::time::Duration;
 async fn a_daemon_whose_disk_is_full_says_so_and_ends_until_there_is_room() -> Result<()> {
     const LOG_LOST: i32 = 11;
     const NO_SPACE: &str = "No space left on device";
-    let seat = seat().await;
-    let mut cluster = cluster()?.prepare()?;
-    // The first node is the first primary.
-    let shim = cluster.node_mut(0).equip()?;
-    for node in cluster.nodes() {
-        node.start()?;
-    }
-    let primary = cluster.await_settled(HEAL).await?;
-    ensure!(primary == 0, "n{} became the first primary", primary + 1);
-    let scene = Scene::on(cluster, seat).await?;
+    let (scene, shim) = Scene::with_a_shimmed_primary().await?;
     let node = scene.cluster.node(0);
     shim.set_disk(Folder::Witch, Disk { full: true, sync_ms: 0 })?;
     let fault = chaos::live::now();

@@ -3,7 +3,7 @@
 use actors::machine::Timestamp;
 use anyhow::{Context, Result, ensure};
 use chaos::ledger::{Reconciled, Write};
-use chaos::live::{Builder, Cluster, Network, Programs, SplitBrainWatch, Writer};
+use chaos::live::{Builder, Cluster, HostShim, Network, Programs, SplitBrainWatch, Writer};
 use std::path::Path;
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -69,6 +69,20 @@ impl Scene {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Three nodes on loopback, of which the first is the primary and has a time of day and disks of its own: the shim sets them.
+    pub(crate) async fn with_a_shimmed_primary() -> Result<(Self, HostShim)> {
+        let seat = seat().await;
+        let mut cluster = cluster()?.prepare()?;
+        // The first node is the first primary.
+        let shim = cluster.node_mut(0).equip()?;
+        for node in cluster.nodes() {
+            node.start()?;
+        }
+        let primary = cluster.await_settled(HEAL).await?;
+        ensure!(primary == 0, "n{} became the first primary", primary + 1);
+        Ok((Self::on(cluster, seat).await?, shim))
     }
 
     /// Any cluster.
