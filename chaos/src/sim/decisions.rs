@@ -8,8 +8,8 @@ use super::world::{World, id};
 use actors::fsm::Input;
 use actors::machine::Timestamp;
 use actors::model::{
-    Boot, ClusterState, Command, Database, Directory, Epoch, Health, LeaseGrant, LeaseRequest, Lsn, NodeId, Report, Server,
-    SystemIdentifier,
+    Boot, ClusterState, Command, Database, Directory, Epoch, Health, LeaseGrant, LeaseRequest, Lsn, NodeId, Position, Promotion, Report,
+    Server, SystemIdentifier,
 };
 use actors::raft::{Fact, Gate, Leadership, Order, PeerMessage};
 use std::collections::BTreeMap;
@@ -87,20 +87,25 @@ impl Told {
         report.database.as_ref()
     }
 
-    /// Who could be appointed as well and told a better position than that node.
+    /// Who could be appointed as well, and told that it has all that the chosen one has, and more. Of two that went different ways neither is better.
     fn better(&self, state: &ClusterState, chosen: NodeId) -> Option<NodeId> {
         let old = state.primary.as_ref().map(|primary| primary.node);
         let standby = |node: NodeId| {
             let database = self.database(node).filter(|database| database.server == Server::Standby);
             let database = database.filter(|database| identifier(database) == state.system_identifier)?;
-            let position = database.position.filter(|position| state.is_in_line(*position, &database.lineage));
-            position.map(|position| (position.timeline, position.lsn))
+            let position = database.position.filter(|position| state.is_in_line(*position, &database.lineage))?;
+            Some((position, &database.lineage))
         };
-        let best = standby(chosen)?;
+        let (best, line) = standby(chosen)?;
+        let has_all_and_more = |(position, lineage): (Position, &Vec<Promotion>)| {
+            let went_the_same_way = line.iter().all(|ours| lineage.iter().any(|theirs| theirs.may_be(*ours)));
+            let left_later = lineage.iter().filter(|next| next.timeline > best.timeline).all(|next| best.lsn <= next.lsn);
+            went_the_same_way && left_later && (position.timeline, position.lsn) > (best.timeline, best.lsn)
+        };
         let tagged =
             |node: &NodeId| self.seen.get(node).and_then(|(_, report)| report.as_ref()).is_some_and(|report| report.tags.nofailover);
         let mut others = self.seen.keys().filter(|node| Some(**node) != old && !tagged(node));
-        others.find(|node| standby(**node).is_some_and(|position| position > best)).copied()
+        others.find(|node| standby(**node).is_some_and(has_all_and_more)).copied()
     }
 
     /// Whether that node said that its server is down or read-only, with everything up to there.
