@@ -4,6 +4,7 @@ use super::{End, parts};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use actors::fsm::actor::{Board, Released, Wiring};
+use actors::guard::wire::Refusal;
 use actors::machine::Timestamp;
 use actors::model::{Boot, NodeId, Status};
 use actors::pg::actor::operations::{Answer, Installation, Site, Whom, probe_fresh, startup_faults};
@@ -200,6 +201,9 @@ fn guard_lease(tether: &Tether, board: &Board) -> fsm::actor::Tell<(actors::mode
             let Some(guard) = client else { return };
             match guard.lease(epoch, end, GUARD_ANSWER_MAX).await {
                 Ok(end) => board.tell(fsm::Input::LeaseGuarded { epoch, end }),
+                Err(actors::guard::Error::Refused(Refusal::Dropped { dropped, .. })) => {
+                    board.tell(fsm::Input::GuardRemembers { released: dropped });
+                }
                 Err(error) => tracing::warn!(%error, %epoch, "the guard did not take the lease, so it does not count"),
             }
         });

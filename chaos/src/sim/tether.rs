@@ -4,7 +4,7 @@ use super::event::{Chore, Event, GuardEvent};
 use super::guard::Guard;
 use super::world::World;
 use actors::fsm;
-use actors::guard::wire::{Answer, ExitStatus, PROTOCOL, Request};
+use actors::guard::wire::{Answer, ExitStatus, PROTOCOL, Refusal, Request};
 use actors::machine::Timestamp;
 use actors::model::Epoch;
 use std::collections::BTreeMap;
@@ -207,6 +207,9 @@ impl World {
                 }
             }
             (Purpose::Lease(epoch), Answer::Leased { end }) => self.tell_fsm(node, fsm::Input::LeaseGuarded { epoch, end }),
+            (Purpose::Lease(_), Answer::Refused(Refusal::Dropped { dropped, .. })) => {
+                self.tell_fsm(node, fsm::Input::GuardRemembers { released: dropped });
+            }
             (Purpose::Drop(epoch), Answer::Done) => self.tell_fsm(node, fsm::Input::ReleaseRecorded { epoch }),
             (Purpose::Look(number), Answer::Status(status)) => self.see(node, number, &status),
             (Purpose::Start(id), Answer::Started { pid }) => self.work_started(node, id, pid),
