@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The record could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -37,13 +38,15 @@ pub enum ReleasedError {
 #[derive(Clone, Debug)]
 pub struct Released {
     directory: PathBuf,
+    /// Held by whoever writes: a try that was given up may still be under way.
+    writing: Arc<Mutex<()>>,
 }
 
 impl Released {
     /// The record in this folder.
     #[must_use]
     pub fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned() }
+        Self { directory: directory.to_owned(), writing: Arc::default() }
     }
 
     fn path(&self) -> PathBuf {
@@ -63,11 +66,15 @@ impl Released {
         }
     }
 
-    /// Records `epoch`. When this returns, it is on disk.
+    /// Records `epoch`, unless a later one is on record. When this returns, it is on disk.
     ///
     /// # Errors
     /// It may or may not be on disk.
     pub fn write(&self, epoch: Epoch) -> Result<(), ReleasedError> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.read()? > epoch {
+            return Ok(());
+        }
         let path = self.path();
         let temporary = self.directory.join("released.new");
         let error = |action| {
@@ -94,6 +101,8 @@ mod tests {
         released.write(Epoch(7)).unwrap();
         released.write(Epoch(8)).unwrap();
         assert_eq!(released.read().unwrap(), Epoch(8));
+        released.write(Epoch(5)).unwrap();
+        assert_eq!(released.read().unwrap(), Epoch(8), "a late word of an earlier epoch");
         std::fs::write(directory.path().join("released"), "seven").unwrap();
         assert!(matches!(released.read(), Err(ReleasedError::Damaged { .. })));
     }

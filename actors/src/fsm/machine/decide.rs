@@ -112,8 +112,9 @@ impl Machine {
     /// epoch any more, and without the word of this node nobody knows that.
     fn record_again(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         if let Some(epoch) = self.facts.remembered.filter(|epoch| *epoch > self.keeper.released())
-            && self.due_again(now)
+            && self.recorded_again_at.is_none_or(|at| now.since(at) >= REPROPOSE)
         {
+            self.recorded_again_at = Some(now);
             effects.push(Effect::RecordRelease { epoch });
         }
     }
@@ -267,7 +268,9 @@ impl Machine {
             Some((of, _, why)) if *of == epoch => why.clone(),
             _ => Why { rule: String::from("release-at-the-end"), because: String::from("the node was told to end") },
         };
-        let final_lsn = stopped.and_then(|stopped| stopped.final_lsn);
+        // A later life of this machine has no proof under an order of its own; what `pg_control` proves of a stopped server is as good.
+        let ended = position.filter(|_| own.is_some_and(|own| own.database.server == Server::Stopped)).map(|end| end.lsn);
+        let final_lsn = stopped.and_then(|stopped| stopped.final_lsn).or(ended);
         effects.push(self.propose(now, epoch, false, Command::Release { node, timeline, final_lsn, why }));
     }
 

@@ -89,3 +89,16 @@ fn there_is_no_way_back_once_a_release_may_be_on_disk() {
     bench.tell(Input::ReleaseRecorded { epoch: Epoch(1) });
     assert!(matches!(bench.proposals().as_slice(), [Proposal { command: Command::Release { .. }, .. }]));
 }
+
+#[test]
+fn a_later_life_of_the_machine_still_tells_where_the_log_ended() {
+    let mut bench = Bench::founded(1, 1);
+    bench.report(database(Server::Stopped, 160));
+    bench.tell(Input::ReleaseRecorded { epoch: Epoch(1) });
+    bench.report(database(Server::Stopped, 160));
+    let proposals = bench.proposals();
+    assert!(
+        matches!(proposals.as_slice(), [Proposal { command: Command::Release { final_lsn: Some(Lsn(160)), .. }, .. }]),
+        "{proposals:?}"
+    );
+}
