@@ -41,6 +41,11 @@ impl ClusterState {
     /// history is not known (it is empty), the timeline's number has to do.
     #[must_use]
     pub fn is_in_line(&self, position: Position, history: &[Promotion]) -> bool {
+        // A timeline of which it has nothing says nothing of it.
+        let written = history.iter().rposition(|own| own.lsn < position.lsn).map_or(0, |last| last + 1);
+        let (history, unwritten) = history.split_at(written);
+        let timeline = history.last().filter(|_| !unwritten.is_empty()).map_or(position.timeline, |last| last.timeline);
+        let position = Position { timeline, ..position };
         let known = if history.is_empty() {
             self.admits(position.timeline, None, history)
         } else {
@@ -126,6 +131,13 @@ mod tests {
         assert!(!state.is_in_line(at(2, 90), &history(&[(1, 0, None), (2, 80, Some(8))])));
         assert!(!state.is_in_line(at(2, 90), &[]));
         assert!(state.is_in_line(at(1, 90), &history(&[(1, 0, None)])));
+    }
+
+    #[test]
+    fn a_timeline_that_was_begun_and_never_written_on_is_none() {
+        let state = committed(&[(1, 0, None), (2, 100, Some(7))], true);
+        assert!(state.is_in_line(at(2, 90), &history(&[(1, 0, None), (2, 90, None)])), "all that it has is of the first");
+        assert!(!state.is_in_line(at(2, 110), &history(&[(1, 0, None), (2, 110, None)])), "the first one was left before");
     }
 
     #[test]
