@@ -10,9 +10,9 @@ mod servers;
 
 use actors::model::{Directory, Lsn, NodeId, Position, SystemIdentifier, Timeline};
 use actors::pg::actor::operations::{
-    Answer, EndOfWal, Failure, Marker, Unfinished, Whom, adopt, basebackup, checkpoint_remote, create, discard_previous, end_of_wal,
-    follow, foreign_server, initdb, inspect_directory, lineage, marker, preserve_diverged, probe_fresh, relate, remove_discarded, rewind,
-    set_standby_signal, startup_faults, upstream_ancestry, write_configuration,
+    Answer, EndOfWal, Failure, Marker, Unfinished, Whom, adopt, basebackup, checkpoint_remote, controldata, create, discard_previous,
+    end_of_wal, follow, foreign_server, initdb, inspect_directory, lineage, marker, preserve_diverged, probe_fresh, relate,
+    remove_discarded, rewind, set_standby_signal, startup_faults, upstream_ancestry, write_configuration,
 };
 use actors::pg::ancestry::Relation;
 use nix::fcntl::{Flock, FlockArg};
@@ -248,7 +248,7 @@ fn two_timelines_with_one_number_are_told_apart_by_their_log() {
         third.psql("INSERT INTO t SELECT generate_series(1, 10000)").await;
         let mark = async |node: &Node, server: &Server| {
             let position = server.session().await.observe(LONG).await.unwrap().position;
-            let history = lineage(&node.site, position).await.unwrap();
+            let history = lineage(&node.site, controldata(&node.site).await.unwrap().geometry(), position).await.unwrap();
             let [began, promoted] = history.as_slice() else { panic!("two timelines: {history:?}") };
             assert_eq!((began.timeline, began.mark, promoted.timeline, promoted.lsn), (Timeline(1), None, Timeline(2), ours.lsn));
             promoted.mark

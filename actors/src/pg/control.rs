@@ -1,5 +1,6 @@
 //! What `pg_control` says of a data directory: first by its bytes, then by all that `pg_controldata` prints.
 
+use super::wal::Geometry;
 use crate::model::{Lsn, SystemIdentifier, Timeline};
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
@@ -140,6 +141,12 @@ impl ControlData {
             wal_segment_size: field("Bytes per WAL segment").read(|text| text.parse().ok())?,
             wal_page_size: field("WAL block size").read(|text| text.parse().ok())?,
         })
+    }
+
+    /// How large pages and segments of the log are.
+    #[must_use]
+    pub const fn geometry(&self) -> Geometry {
+        Geometry { page: self.wal_page_size, segment: self.wal_segment_size }
     }
 }
 

@@ -1,15 +1,17 @@
 //! A look at everything there is to see of the database.
 
-use super::operations::{EndOfWal, Session, Site, SqlFailure, control_head, end_of_wal, inspect_directory, lineage};
+use super::operations::{EndOfWal, Session, Site, SqlFailure, control_head, controldata, end_of_wal, inspect_directory, lineage};
 use super::server_log::ServerLog;
 use super::tether::Unanswered;
 use super::{Shop, launch};
 use crate::guard;
 use crate::model::{Lsn, Position, Promotion};
 use crate::pg::control::{ControlHead, ControlState};
+use crate::pg::wal::Geometry;
 use crate::pg::{Control, Life, Observation, Phase, Process, Sight, Stream};
 use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 /// The guard answers within microseconds, unless the host is starved.
 const GUARD_MAX: Duration = Duration::from_millis(500);
@@ -31,6 +33,7 @@ const POSTMASTER_STATUS: usize = 7;
 #[derive(Debug, Default)]
 pub(super) struct Known {
     session: Option<(Life, Session)>,
+    geometry: Option<(Life, Geometry)>,
     lineage: Option<(Life, Vec<Promotion>)>,
     /// Why the server could not say how it is, as the log has it already.
     complaint: Option<String>,
@@ -163,7 +166,7 @@ impl Known {
         }
         let Some((_, session)) = self.session.as_mut() else { return Ok(None) };
         let seen = session.observe(SIGHT_MAX).await?;
-        let lineage = self.lineage(site, life, seen.position).await;
+        let lineage = timeout(SIGHT_MAX, self.lineage(site, life, seen.position)).await.unwrap_or_default();
         let stream = seen.receiver.filter(|receiver| receiver.streaming);
         Ok(Some(Sight {
             in_recovery: seen.in_recovery,
@@ -183,9 +186,18 @@ impl Known {
         {
             return known.clone();
         }
-        let read = lineage(site, position).await.unwrap_or_default();
+        let Some(geometry) = self.geometry(site, life).await else { return Vec::new() };
+        let read = lineage(site, geometry, position).await.unwrap_or_default();
         self.lineage = Some((life, read.clone()));
         read
+    }
+
+    /// It never changes while a server runs.
+    async fn geometry(&mut self, site: &Site, life: Life) -> Option<Geometry> {
+        if self.geometry.is_none_or(|(of, _)| of != life) {
+            self.geometry = Some((life, controldata(site).await.ok()?.geometry()));
+        }
+        self.geometry.map(|(_, geometry)| geometry)
     }
 
     /// Where the log of a cleanly stopped primary ends. Any other end is found only by reading the log through, which is no look.

@@ -54,7 +54,7 @@ struct Summary<'a> {
 pub async fn preserve_diverged(site: &Site, fork: Position, end: EndOfWal) -> Result<Preserved, Failure> {
     let lock = OperationLock::take(site).await?;
     let control = controldata(site).await?;
-    let geometry = Geometry { page: control.wal_page_size, segment: control.wal_segment_size };
+    let geometry = control.geometry();
     let job = Job {
         wal: site.data_dir().join("pg_wal"),
         all: site.state_dir().join("diverged"),

@@ -32,8 +32,7 @@ pub async fn relate(site: &Site, end: EndOfWal, upstream: &Endpoint, within: Dur
     if namesakes.is_empty() {
         return Ok(own.relate(end.lsn, &theirs));
     }
-    let control = controldata(site).await?;
-    let geometry = Geometry { page: control.wal_page_size, segment: control.wal_segment_size };
+    let geometry = controldata(site).await?.geometry();
     let mut sides = Sides { site, own: &own, primary: &mut primary, theirs: &theirs, geometry, within };
     let mut fork = None;
     // What two logs have in common at one point they have in common before it, too.

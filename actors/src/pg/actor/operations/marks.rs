@@ -4,7 +4,7 @@
 //! timeline's beginning has it, without anything that could be lost or be out of step.
 
 use super::lineage::files;
-use super::position::{controldata, own_ancestry};
+use super::position::own_ancestry;
 use super::{Failure, Site, blocking};
 use crate::model::{LINEAGE_MAX, Lsn, Position, Promotion};
 use crate::pg::ancestry::Ancestry;
@@ -21,11 +21,9 @@ const PAGE_ADDRESS: usize = 8;
 /// The last promotions that the timeline of a database which is at `position` comes from, oldest first, with its own as the last.
 ///
 /// # Errors
-/// Its history is missing or malformed, or `pg_control` cannot be read.
-pub async fn lineage(site: &Site, position: Position) -> Result<Vec<Promotion>, Failure> {
+/// Its history is missing or malformed.
+pub async fn lineage(site: &Site, geometry: Geometry, position: Position) -> Result<Vec<Promotion>, Failure> {
     let ancestry = own_ancestry(site, position.timeline).await?;
-    let control = controldata(site).await?;
-    let geometry = Geometry { page: control.wal_page_size, segment: control.wal_segment_size };
     let folder = site.data_dir().join("pg_wal");
     Ok(blocking(move || marked(&folder, &ancestry, geometry, position.lsn)).await)
 }
@@ -44,7 +42,8 @@ fn mark(folder: &Path, ancestry: &Ancestry, geometry: Geometry, promotion: Promo
         return None;
     }
     let names = files(ancestry, promotion.timeline, checksum, geometry);
-    names.iter().find_map(|name| read_checksum(&folder.join(name), geometry, checksum))
+    // The newest first: its beginning was copied when it was begun, and a file of an older number may be left of another branch.
+    names.iter().rev().find_map(|name| read_checksum(&folder.join(name), geometry, checksum))
 }
 
 /// None: there is no such file, or it holds something else there, as one that was recycled does.

@@ -39,7 +39,7 @@ pub async fn controldata(site: &Site) -> Result<ControlData, Failure> {
 /// A program fails, or the log is too long to be read through in time.
 pub async fn end_of_wal(site: &Site, within: Duration) -> Result<EndOfWal, Failure> {
     let control = controldata(site).await?;
-    let geometry = Geometry { page: control.wal_page_size, segment: control.wal_segment_size };
+    let geometry = control.geometry();
     if control.state == ControlState::ShutDown {
         let walk = Walk { site, geometry, patience: ONE_READ };
         let lsn = walk.end(control.timeline, control.checkpoint, Some(1)).await?;
