@@ -14,6 +14,8 @@ pub enum Order {
     Lead {
         /// The appointment.
         epoch: Epoch,
+        /// The identity of the cluster's database, which this node's must have (S11).
+        system_identifier: SystemIdentifier,
     },
     /// Be readable without an upstream: nobody knows a primary to follow. Never discards anything.
     StandAlone,

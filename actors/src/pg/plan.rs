@@ -266,6 +266,12 @@ pub static RULES: &[Rule] = &[
         because: "the database that lies there becomes the cluster's",
     },
     Rule {
+        id: "pg-foreign",
+        when: |v| v.ground == Ground::Foreign,
+        then: Step::Refuse(Trouble::Foreign),
+        because: "a database of another cluster is never started as a member, rewound or wiped (S11)",
+    },
+    Rule {
         id: "pg-lead-nothing",
         when: |v| v.wants(&[Wish::Lead]) && v.stopped() && v.ground == Ground::Bare,
         then: Step::Refuse(Trouble::NothingToLead),
@@ -325,12 +331,6 @@ pub static RULES: &[Rule] = &[
         when: |v| v.wants(&[Wish::StandAlone]),
         then: Step::Rest,
         because: "a standby without a primary to follow is left as it is",
-    },
-    Rule {
-        id: "pg-foreign",
-        when: |v| v.ground == Ground::Foreign,
-        then: Step::Refuse(Trouble::Foreign),
-        because: "a database of another cluster is never started as a member, rewound or wiped (S11)",
     },
     Rule {
         id: "pg-clone-bare",

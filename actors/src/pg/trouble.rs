@@ -1,7 +1,7 @@
 //! Why an order cannot be carried out, in words for a person.
 
 use super::plan::Trouble;
-use super::{Observation, Order, Process};
+use super::{Observation, Order, Process, Upstream};
 use crate::model::Directory;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -18,10 +18,12 @@ pub(super) fn text(trouble: Trouble, order: &Order, seen: &Observation) -> Strin
             _ => "the data directory is of no use".to_string(),
         },
         Trouble::Foreign => match (&seen.directory, order) {
-            (Directory::Database { system_identifier, .. }, Order::Follow(upstream)) => format!(
+            (
+                Directory::Database { system_identifier, .. },
+                Order::Follow(Upstream { system_identifier: ours, .. }) | Order::Lead { system_identifier: ours, .. },
+            ) => format!(
                 "the data directory holds a database of another cluster: its system identifier is {system_identifier}, that of this cluster \
-                 is {}; it is left untouched; move it away, and this node clones the cluster's",
-                upstream.system_identifier
+                 is {ours}; it is left untouched; move it away, and this node clones the cluster's"
             ),
             _ => "the data directory holds a database of another cluster; move it away".to_string(),
         },

@@ -2,7 +2,7 @@
 
 use actors::guard::{Arguments, Options, sweep};
 use actors::machine::Timestamp;
-use actors::model::{Endpoint, Epoch, NodeId, Promotion, SystemIdentifier};
+use actors::model::{Directory, Endpoint, Epoch, NodeId, Promotion, SystemIdentifier};
 use actors::pg::actor::operations::{Installation, Site};
 use actors::pg::actor::{Held, PgHands, Surroundings, Tether};
 use actors::pg::{Input, Machine, Order, Reported, Secret, Settings, Timing, Upstream};
@@ -131,7 +131,8 @@ impl Node {
                 .is_ok_and(|status| status.lease.is_some_and(|lease| lease.epoch == Epoch(epoch) && lease.end > boottime()))
         })
         .await;
-        self.order(Order::Lead { epoch: Epoch(epoch) });
+        let Directory::Database { system_identifier, .. } = self.last().database.directory else { panic!("there is no database to lead") };
+        self.order(Order::Lead { epoch: Epoch(epoch), system_identifier });
     }
 
     pub(crate) async fn drop_lease(&self, epoch: u64) {

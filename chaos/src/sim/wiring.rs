@@ -48,7 +48,7 @@ impl World {
             }
             fsm::Effect::Database { number, order, hurry } => {
                 daemon.order = Some((number, order.clone(), hurry));
-                daemon.belief.told.leads = if let pg::Order::Lead { epoch } = &order { Some(*epoch) } else { None };
+                daemon.belief.told.leads = if let pg::Order::Lead { epoch, .. } = &order { Some(*epoch) } else { None };
                 self.mail(node, life, Mail::Pg(Box::new(pg::Input::Ordered { number, order, hurry })));
             }
             fsm::Effect::GuardLease { epoch, end } => {

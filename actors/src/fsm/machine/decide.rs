@@ -61,8 +61,9 @@ impl Machine {
                 self.tell_founded(now, effects);
             }
             Action::Lead => {
-                if let Some((_, epoch)) = self.facts.holder() {
-                    self.order(Order::Lead { epoch }, effects);
+                let ours = self.facts.state.as_ref().and_then(|state| state.system_identifier);
+                if let (Some((_, epoch)), Some(system_identifier)) = (self.facts.holder(), ours) {
+                    self.order(Order::Lead { epoch, system_identifier }, effects);
                     self.tell_promoted(now, effects);
                 }
             }

@@ -75,6 +75,10 @@ fn database(server: Server, lsn: u64) -> Database {
     }
 }
 
+fn lead(epoch: u64) -> Order {
+    Order::Lead { epoch: Epoch(epoch), system_identifier: OURS }
+}
+
 /// A node with its machine, a clock, and everything that it has ordered since the last look.
 struct Bench {
     machine: Machine,

@@ -100,7 +100,7 @@ impl Machine {
     /// The operation of that kind which serves the order; None if the order says nothing that it could serve.
     pub(super) fn operation(&self, kind: Kind) -> Option<Operation> {
         let upstream = if let Order::Follow(upstream) = &self.order.order { Some(upstream.clone()) } else { None };
-        let epoch = if let Order::Lead { epoch } = self.order.order { Some(epoch) } else { None };
+        let epoch = if let Order::Lead { epoch, .. } = self.order.order { Some(epoch) } else { None };
         Some(match kind {
             Kind::InitDb => Operation::InitDb,
             Kind::Adopt => Operation::Adopt,

@@ -79,7 +79,7 @@ impl Machine {
 fn serves(operation: &Operation, order: &Order, server: Option<Server>) -> bool {
     match operation {
         Operation::InitDb | Operation::Adopt => *order == Order::Found,
-        Operation::StartPrimary(epoch) | Operation::Promote(epoch) => *order == Order::Lead { epoch: *epoch },
+        Operation::StartPrimary(epoch) | Operation::Promote(epoch) => matches!(order, Order::Lead { epoch: led, .. } if led == epoch),
         Operation::Checkpoint => *order == Order::StepDown,
         Operation::Compare(upstream) | Operation::Preserve(upstream) | Operation::Clone(upstream) => {
             matches!(order, Order::Follow(wanted) if is_same(wanted, upstream))

@@ -275,9 +275,14 @@ fn an_upstream_that_cannot_be_reached_costs_the_standby_nothing() {
 #[test]
 fn another_clusters_database_is_never_touched() {
     let foreign = Directory::Database { system_identifier: ANOTHER, timeline: Timeline(1) };
-    for world in [World::stopped_primary(), World::stopped_standby()] {
+    for (world, order) in [
+        (World::stopped_primary(), follow()),
+        (World::stopped_standby(), follow()),
+        (World::stopped_primary(), lead()),
+        (World::stopped_standby(), lead()),
+    ] {
         let mut bench = Bench::new(World { directory: foreign.clone(), ..world });
-        assert_eq!(bench.order(follow(), 60_000).transcript(), nothing());
+        assert_eq!(bench.order(order, 60_000).transcript(), nothing());
         let trouble = bench.last().database.trouble.clone().unwrap_or_default();
         assert!(trouble.contains("7001") && trouble.contains("9999"), "{trouble}");
     }

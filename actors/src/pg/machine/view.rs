@@ -38,7 +38,7 @@ impl Machine {
         let run = self.run.as_ref();
         Some(View {
             wish: Wish::of(order),
-            ground: ground(&seen.directory, upstream),
+            ground: ground(&seen.directory, order),
             server,
             orphaned: seen.process == Process::Orphaned,
             in_recovery: seen.sight.as_ref().is_some_and(|sight| sight.in_recovery),
@@ -92,14 +92,16 @@ impl Machine {
     }
 }
 
-fn ground(directory: &Directory, upstream: Option<&Upstream>) -> Ground {
+fn ground(directory: &Directory, order: &Order) -> Ground {
+    let ours = match order {
+        Order::Lead { system_identifier, .. } | Order::Follow(Upstream { system_identifier, .. }) => Some(*system_identifier),
+        _ => None,
+    };
     match directory {
         Directory::Empty | Directory::Unfinished => Ground::Bare,
         Directory::Unusable { .. } => Ground::Unusable,
-        Directory::Database { system_identifier, .. } => match upstream {
-            Some(upstream) if upstream.system_identifier != *system_identifier => Ground::Foreign,
-            _ => Ground::Database,
-        },
+        Directory::Database { system_identifier, .. } if ours.is_some_and(|ours| ours != *system_identifier) => Ground::Foreign,
+        Directory::Database { .. } => Ground::Database,
     }
 }
 

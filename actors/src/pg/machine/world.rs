@@ -406,7 +406,7 @@ impl Bench {
 }
 
 pub(super) fn lead() -> Order {
-    Order::Lead { epoch: Epoch(1) }
+    Order::Lead { epoch: Epoch(1), system_identifier: OURS }
 }
 
 pub(super) fn follow() -> Order {

@@ -39,7 +39,7 @@ fn a_primary_whose_log_names_somebody_else_in_an_earlier_epoch_is_not_touched() 
     assert_eq!(*bench.order(), Order::Watch);
     assert_eq!(bench.machine.node_rule, "await-the-log");
     appoint(&mut bench, 1);
-    assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(3) }, "the log has caught up");
+    assert_eq!(*bench.order(), lead(3), "the log has caught up");
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_primary_whose_log_names_it_in_an_earlier_epoch_is_not_touched() {
     appoint(&mut bench, 2);
     assert_eq!(*bench.order(), Order::Watch);
     appoint(&mut bench, 1);
-    assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(3) });
+    assert_eq!(*bench.order(), lead(3));
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_lease_that_the_log_never_explains_protects_nobody_beyond_its_end() {
 #[test]
 fn a_log_that_has_gone_on_to_a_later_epoch_ends_the_old_lease() {
     let (mut bench, _) = restarted_with_a_lease_of_epoch_three(3);
-    assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(3) });
+    assert_eq!(*bench.order(), lead(3));
     appoint(&mut bench, 2);
     assert_eq!(*bench.order(), Order::Fence);
 }
@@ -84,11 +84,11 @@ fn a_log_that_is_read_anew_and_ends_earlier_does_not_fence_a_leading_primary() {
     let (mut bench, _) = restarted_with_a_lease_of_epoch_three(2);
     let earlier = bench.state.clone();
     appoint(&mut bench, 1);
-    assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(3) });
+    assert_eq!(*bench.order(), lead(3));
     let whole = core::mem::replace(&mut bench.state, earlier);
     bench.tell_state();
     assert_eq!(*bench.order(), Order::Watch);
     bench.state = whole;
     bench.tell_state();
-    assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(3) });
+    assert_eq!(*bench.order(), lead(3));
 }

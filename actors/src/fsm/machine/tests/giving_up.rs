@@ -8,7 +8,7 @@ fn a_hung_primary_is_given_up_only_if_somebody_can_take_over() {
     bench.report(database(Server::Standby, 100));
     bench.grant();
     bench.report(database(Server::Hung, 100));
-    assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(1) }, "nobody could take over");
+    assert_eq!(*bench.order(), lead(1), "nobody could take over");
     bench.observe(2, Health::Green, database(Server::Standby, 100), 1);
     assert_eq!(*bench.order(), Order::Fence);
 }
@@ -31,9 +31,9 @@ fn deaths_before_the_appointment_and_of_a_server_that_is_well_again_do_not_count
     bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
     bench.observe(2, Health::Green, database(Server::Standby, 100), 2);
     bench.grant();
-    assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(2) });
+    assert_eq!(*bench.order(), lead(2));
     bench.report(Database { deaths: 6, ..database(Server::Primary, 100) });
-    assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(2) }, "it is well");
+    assert_eq!(*bench.order(), lead(2), "it is well");
     bench.report(Database { deaths: 6, ..database(Server::Stopped, 100) });
     assert_eq!(*bench.order(), Order::Fence, "the third death in office");
 }
@@ -54,7 +54,7 @@ fn a_primary_that_does_not_come_up_in_time_is_given_up_if_somebody_can_take_over
         bench.grant();
         bench.pass(350);
     }
-    assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(1) }, "55 s with the lease and without a write");
+    assert_eq!(*bench.order(), lead(1), "55 s with the lease and without a write");
     for _ in 0..9 {
         bench.grant();
         bench.pass(350);

@@ -8,7 +8,7 @@ fn an_appointed_node_leads_only_once_the_guard_has_acknowledged_its_lease() {
     bench.report(database(Server::Standby, 100));
     assert_eq!(*bench.order(), Order::StandAlone, "appointed, without a lease");
     bench.grant();
-    assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(1) });
+    assert_eq!(*bench.order(), lead(1));
 }
 
 #[test]

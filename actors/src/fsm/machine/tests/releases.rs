@@ -30,7 +30,7 @@ fn a_release_is_not_told_before_the_order_to_lead_is_withdrawn() {
     let mut bench = Bench::founded(1, 1);
     bench.report(database(Server::Standby, 100));
     bench.grant();
-    assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(1) });
+    assert_eq!(*bench.order(), lead(1));
     bench.report(database(Server::Standby, 100));
     bench.effects.clear();
     bench.tell(Input::ReleaseRecorded { epoch: Epoch(1) });

@@ -26,7 +26,7 @@ fn a_restarted_daemon_takes_its_running_primary_over() {
     assert_eq!(*bench.order(), Order::Watch, "the guard has not told yet what it holds");
     let end = at(bench.now + 2000);
     bench.tell(Input::GuardFound { lease: Some((Epoch(1), end)) });
-    assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(1) });
+    assert_eq!(*bench.order(), lead(1));
     bench.pass(1500);
     assert_eq!(*bench.order(), Order::Fence, "the old lease is no better than any other");
 }
@@ -53,5 +53,5 @@ fn a_new_life_knows_what_the_old_one_was_told() {
         at(19_001),
         Input::Reported(Box::new(Reported { order: 0, database: database(Server::Primary, 100), founded: None, stopped: None })),
     );
-    assert_eq!(reborn.ordered.map(|ordered| ordered.order), Some(Order::Lead { epoch: Epoch(1) }));
+    assert_eq!(reborn.ordered.map(|ordered| ordered.order), Some(lead(1)));
 }

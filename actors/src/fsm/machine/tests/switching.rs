@@ -21,7 +21,7 @@ fn target_reports(bench: &mut Bench, streaming: bool) {
 #[test]
 fn a_primary_goes_on_writing_until_the_target_is_seen_streaming_anew() {
     let mut bench = primary_that_is_asked_to_step_down();
-    let lead = Order::Lead { epoch: Epoch(1) };
+    let lead = lead(1);
     assert_eq!(*bench.order(), lead, "the report is from before");
     target_reports(&mut bench, true);
     assert_eq!(*bench.order(), lead, "and so may be what is told at once");
@@ -41,10 +41,10 @@ fn a_switchover_whose_target_never_streams_is_called_off_without_an_outage() {
         bench.pass(450);
         bench.grant();
         target_reports(&mut bench, false);
-        assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(1) });
+        assert_eq!(*bench.order(), lead(1));
     }
     bench.commit(None, Command::AbortSwitchover { id: RequestId(9), reason: "too late".into() });
-    assert_eq!((bench.order().clone(), bench.machine.node_rule), (Order::Lead { epoch: Epoch(1) }, "lead"));
+    assert_eq!((bench.order().clone(), bench.machine.node_rule), (lead(1), "lead"));
 }
 
 #[test]
