@@ -86,8 +86,8 @@ pub(super) enum GuardEvent {
     Asked(u64, u64, Box<Request>),
     /// Its postmaster ended.
     Ended(ExitStatus),
-    /// The server of that process id, which it kills, is gone.
-    Gone(u32),
+    /// Nothing is left of the server that it kills.
+    Gone,
 }
 
 /// What happens to a server.

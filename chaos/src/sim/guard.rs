@@ -58,12 +58,7 @@ impl World {
                 self.step_guard(node, Input::Requested { id: number, request: *request });
             }
             GuardEvent::Ended(status) => self.step_guard(node, Input::PostmasterEnded(status)),
-            GuardEvent::Gone(pid) => {
-                if self.hosts[node].server.as_ref().is_some_and(|server| server.pid == pid) {
-                    self.remove_server(node, "killed");
-                }
-                self.step_guard(node, Input::NoneLeft { survivors_killed: 0 });
-            }
+            GuardEvent::Gone => self.step_guard(node, Input::NoneLeft { survivors_killed: 0 }),
         }
     }
 
@@ -118,7 +113,9 @@ impl World {
                     self.tell_story(|| {
                         format!("node {}: the guard kills the server{}", node + 1, if writes { ", which may write" } else { "" })
                     });
-                    self.schedule(self.now + takes, Event::Guard(node, guard, GuardEvent::Gone(pid)));
+                    // The kernel needs no guard to go on with what it was told, should that be stopped meanwhile.
+                    self.schedule(self.now + takes, Event::Server(node, pid, ServerEvent::Gone));
+                    self.schedule(self.now + takes, Event::Guard(node, guard, GuardEvent::Gone));
                 }
             }
             None => self.step_guard(node, Input::NoneLeft { survivors_killed: 0 }),

@@ -52,7 +52,7 @@ impl World {
                 }
             }
             ServerEvent::Stops => self.stops(node),
-            ServerEvent::Gone => self.remove_server(node, "its guard died"),
+            ServerEvent::Gone => self.remove_server(node, "killed"),
             ServerEvent::Receive => self.receive(node, pid),
             ServerEvent::Delivered(upto) => self.delivered(node, upto),
             ServerEvent::Flushed { client, number, end, began } => self.flushed(node, client, number, end, began),
