@@ -140,7 +140,10 @@ pub(in crate::fsm) enum Action {
 pub(in crate::fsm) static RULES: &[Rule<View, Action>] = &[
     Rule {
         id: "fence-without-lease",
-        when: |view| view.lease == Lease::Missing && (view.local == Local::Leading || view.mine() && view.local == Local::Hung),
+        when: |view| {
+            view.lease == Lease::Missing
+                && (view.local == Local::Leading || view.mine() && matches!(view.local, Local::Hung | Local::Stopping))
+        },
         then: Action::Fence,
         because: "a primary which cannot prove its lease may already have a successor",
     },
@@ -364,7 +367,8 @@ mod tests {
 
     #[test]
     fn a_writable_database_without_a_lease_is_always_fenced() {
-        for view in views().filter(|view| view.lease == Lease::Missing && view.local == Local::Leading) {
+        let may_write = |view: &View| view.local == Local::Leading || view.mine() && view.local == Local::Stopping;
+        for view in views().filter(|view| view.lease == Lease::Missing && may_write(view)) {
             assert_eq!(super::super::first(RULES, &view).then, Action::Fence, "{view:?}");
         }
     }

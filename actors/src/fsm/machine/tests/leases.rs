@@ -53,3 +53,17 @@ fn a_primary_that_cannot_use_its_lease_does_not_ask_for_it() {
     bench.report(Database { directory: Directory::Unusable { reason }, ..database(Server::Stopped, 100) });
     assert!(!asks_for_a_lease(&mut bench), "W after the last request somebody else may take over");
 }
+
+/// Its guard would end it, unless that is stopped.
+#[test]
+fn a_primary_that_still_stops_when_its_lease_is_over_is_fenced() {
+    let mut bench = Bench::founded(1, 1);
+    bench.report(database(Server::Standby, 100));
+    bench.grant();
+    bench.report(database(Server::Primary, 100));
+    bench.tell(Input::Stopped);
+    bench.report(database(Server::Stopping, 100));
+    assert_eq!(*bench.order(), Order::StepDown);
+    bench.pass(2_600);
+    assert_eq!(*bench.order(), Order::Fence);
+}
