@@ -47,6 +47,9 @@ impl World {
     /// The commit is on disk, so it is acknowledged; backends that outlive their postmaster do that, too.
     pub(super) fn flushed(&mut self, node: usize, client: usize, number: u64, end: u64, began: u64) {
         let Some(epoch) = self.hosts[node].server.as_ref().and_then(super::postgres::Server::epoch) else { return };
+        if let Some(data) = &mut self.hosts[node].data {
+            data.flushed(end);
+        }
         self.push(node);
         if !self.reaches(client, node) {
             return;

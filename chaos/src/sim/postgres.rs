@@ -113,6 +113,11 @@ impl Data {
         self.settles_at = settles_at.max(self.settles_at);
     }
 
+    /// Everything up to there is on disk.
+    pub(super) fn flushed(&mut self, end: u64) {
+        self.durable = self.durable.max(self.log.partition_point(|record| record.end <= end));
+    }
+
     /// What was written long enough ago is durable.
     pub(super) fn settle(&mut self, now: u64) {
         if now >= self.settles_at {
@@ -248,6 +253,16 @@ mod tests {
         let mut kept = data(&[2, 3]);
         kept.lose_power(10);
         assert_eq!(kept.log.len(), 3);
+    }
+
+    #[test]
+    fn what_was_flushed_survives_while_more_is_written() {
+        let mut data = data(&[2]);
+        let end = data.end().0;
+        data.append(5, 15, 3, 16);
+        data.flushed(end);
+        data.lose_power(12);
+        assert_eq!(data.end().0, end);
     }
 
     #[test]
