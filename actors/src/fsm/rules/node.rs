@@ -104,6 +104,11 @@ impl View {
         self.withdrawn && matches!(self.local, Local::Bare | Local::Stopped | Local::Standby)
     }
 
+    /// Its server was told to stop while it accepted writes, and is not gone yet.
+    fn steps_down(&self) -> bool {
+        self.local == Local::Stopping && (self.stopping || self.leaving != Leaving::No)
+    }
+
     fn recorded(&self) -> bool {
         self.mine() && self.leaving == Leaving::Recorded
     }
@@ -142,7 +147,7 @@ pub(in crate::fsm) static RULES: &[Rule<View, Action>] = &[
         id: "fence-without-lease",
         when: |view| {
             view.lease == Lease::Missing
-                && (view.local == Local::Leading || view.mine() && matches!(view.local, Local::Hung | Local::Stopping))
+                && (view.local == Local::Leading || view.mine() && (view.local == Local::Hung || view.steps_down()))
         },
         then: Action::Fence,
         because: "a primary which cannot prove its lease may already have a successor",
@@ -367,7 +372,7 @@ mod tests {
 
     #[test]
     fn a_writable_database_without_a_lease_is_always_fenced() {
-        let may_write = |view: &View| view.local == Local::Leading || view.mine() && view.local == Local::Stopping;
+        let may_write = |view: &View| view.local == Local::Leading || view.mine() && view.steps_down();
         for view in views().filter(|view| view.lease == Lease::Missing && may_write(view)) {
             assert_eq!(super::super::first(RULES, &view).then, Action::Fence, "{view:?}");
         }
