@@ -251,6 +251,7 @@ impl World {
         if !rule.starts_with("fail-over") {
             return;
         }
+        self.judge.bounds.entry(basis.next()).or_default();
         let belief = self.belief(leader);
         let foreign = belief.is_some_and(|belief| {
             let ours = belief.state.as_ref().and_then(|state| state.system_identifier);

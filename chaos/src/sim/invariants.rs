@@ -31,7 +31,7 @@ pub const RULES: &[(&str, &str)] = &[
     (
         "D1",
         "who is appointed is no further behind than max_replication_lag from what the leader was told, is no diverged database, and replaces nobody \
-         who is back with more; and no failover loses a commit that is older than that lag",
+         who is back with more; no failover loses a commit that is older than that lag, and nothing else loses any",
     ),
     ("D4", "a switchover that succeeds loses no acknowledged commit"),
     ("L1", "after the faults a healed majority with an eligible database accepts writes within the bound"),
@@ -85,6 +85,8 @@ pub(super) struct Judge {
     handed: BTreeMap<(usize, u64), Epoch>,
     /// Up to where the one that was appointed by failover in that epoch has everything that was acknowledged.
     pub(super) bounds: BTreeMap<Epoch, u64>,
+    /// The last epoch whose primary was promoted.
+    promoted: Epoch,
     /// How far the primary of an epoch wrote.
     pub(super) written: BTreeMap<Epoch, u64>,
     /// Who votes, as of the newest state.
@@ -315,9 +317,20 @@ impl World {
         let here: BTreeSet<u64> = data.log.iter().map(|record| record.number).collect();
         let lost: Vec<_> = self.commits.iter().filter(|commit| !here.contains(&commit.number)).copied().collect();
         self.commits.retain(|commit| here.contains(&commit.number));
-        let Some(last) = lost.last() else { return };
+        let since = self.judge.promoted.max(epoch);
+        let before = std::mem::replace(&mut self.judge.promoted, since);
+        let Some(last) = lost.last().filter(|_| before <= epoch) else { return };
+        let decided = self.judge.bounds.iter().filter(|(decided, _)| before < **decided && **decided <= epoch);
+        let bound = decided.map(|(_, bound)| *bound).min();
         self.tally.add("commits lost by failovers (asynchronous)", lost.len() as u64);
-        let bound = self.judge.bounds.get(&epoch).copied().unwrap_or(0);
+        let Some(bound) = bound else {
+            let text = format!(
+                "node {} is promoted without a commit that ends at {:#x}, and no failover was decided since the promotion before",
+                node + 1,
+                last.end
+            );
+            return self.violate(if switched { "D4" } else { "D1" }, text);
+        };
         if let Some(early) = lost.iter().find(|commit| commit.end <= bound) {
             let text = format!(
                 "node {} is promoted without a commit that ends at {:#x}, and the leader that chose it was told so much that all up to {bound:#x} must be there",
