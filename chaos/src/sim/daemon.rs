@@ -91,7 +91,7 @@ impl World {
             raft_life: 0,
             alarms: 0,
             windows: BTreeMap::new(),
-            tether: Tether::default(),
+            tether: Tether::new(life),
             work: None,
             look: None,
             stopping: false,

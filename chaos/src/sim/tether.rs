@@ -37,8 +37,9 @@ pub(super) struct Tether {
     pub(super) killing: bool,
 }
 
-impl Default for Tether {
-    fn default() -> Self {
+impl Tether {
+    /// The tether of that life of a daemon.
+    pub(super) const fn new(life: u64) -> Self {
         Self {
             connected: None,
             last: None,
@@ -47,14 +48,13 @@ impl Default for Tether {
             unswept: true,
             forgotten: false,
             patience: 0,
-            questions: 0,
+            // An answer to an earlier life is none to this one.
+            questions: life << 32,
             open: BTreeMap::new(),
             killing: false,
         }
     }
-}
 
-impl Tether {
     /// The daemon has heard what lease the guard holds, or has given up waiting for that.
     pub(super) const fn is_informed(&self) -> bool {
         self.last.is_some() || self.forgotten
