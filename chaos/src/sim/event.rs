@@ -1,6 +1,6 @@
 //! What can happen in the world.
 
-use super::story::Actor;
+use super::story::{Actor, Fault};
 use actors::guard::wire::{Answer, ExitStatus, Request};
 use actors::model::Epoch;
 use actors::raft::PeerMessage;
@@ -27,6 +27,8 @@ pub(super) enum Event {
     Start(usize, u64),
     /// The fault of that index.
     Fault(usize),
+    /// A fault that waited for its victim.
+    Struck(Fault),
     /// That client writes.
     Client(usize),
     /// An operator moves the foreign database away.

@@ -2,7 +2,7 @@
 
 use super::event::{Event, Mail};
 use super::postgres::Data;
-use super::story::{Fault, Who};
+use super::story::{Blow, Fault, Who};
 use super::world::World;
 use actors::fsm::{self, Request};
 use actors::guard::wire::ExitStatus;
@@ -22,6 +22,18 @@ impl World {
         }
     }
 
+    /// Somebody was promoted, and may have been waited for.
+    pub(super) fn spring(&mut self, node: usize) {
+        let Some((blow, after, span)) = self.ambush.take() else { return };
+        let who = Who::Node(node);
+        let fault = match blow {
+            Blow::PowerOff => Fault::PowerOff(who, span),
+            Blow::Isolate => Fault::Isolate(who, span),
+            Blow::PauseHost => Fault::PauseHost(who, span),
+        };
+        self.schedule(self.now + after * MILLI, Event::Struck(fault));
+    }
+
     /// The fault happens, where it can.
     pub(super) fn inflict(&mut self, fault: Fault) {
         self.tell_story(|| format!("--- {fault:?}"));
@@ -35,6 +47,7 @@ impl World {
     fn try_to_inflict(&mut self, fault: Fault) -> bool {
         let until = |millis: u64| self.now + millis * MILLI;
         match fault {
+            Fault::Ambush(blow, after, span) => self.ambush = Some((blow, after, span)),
             Fault::KillDaemon(who, down) => {
                 let node = self.whom(who);
                 if self.hosts[node].daemon.is_none() {

@@ -37,6 +37,7 @@ impl World {
         let now = self.now;
         let mut healed_at = now;
         self.network.cuts.clear();
+        self.ambush = None;
         self.setting.network = super::world::QUIET;
         for node in 0..nodes {
             let host = &mut self.hosts[node];

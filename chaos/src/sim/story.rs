@@ -27,6 +27,17 @@ pub enum Actor {
     Probe(usize),
 }
 
+/// What an ambush does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Blow {
+    /// See [`Fault::PowerOff`].
+    PowerOff,
+    /// See [`Fault::Isolate`].
+    Isolate,
+    /// See [`Fault::PauseHost`].
+    PauseHost,
+}
+
 /// What goes wrong, or what an operator does at a bad moment. Times are in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fault {
@@ -74,6 +85,8 @@ pub enum Fault {
     Switchover(usize, Option<usize>),
     /// An operator pauses failover and resumes it after that time.
     PauseFailover(u64),
+    /// Whoever is promoted next is struck so long after it accepts writes, for that time: perhaps before it could tell anybody.
+    Ambush(Blow, u64, u64),
 }
 
 /// A fault and its instant in milliseconds.
@@ -127,7 +140,7 @@ impl Story {
 }
 
 /// Every kind of fault, by the name under which it is counted.
-pub const KIND_NAMES: [&str; 22] = [
+pub const KIND_NAMES: [&str; 23] = [
     "kill-daemon",
     "stop-daemon",
     "kill-guard",
@@ -150,6 +163,7 @@ pub const KIND_NAMES: [&str; 22] = [
     "terminate",
     "switchover",
     "pause-failover",
+    "ambush",
 ];
 
 const KINDS: u64 = KIND_NAMES.len() as u64;
@@ -181,6 +195,7 @@ impl Fault {
             Self::Terminate(..) => 19,
             Self::Switchover(..) => 20,
             Self::PauseFailover(..) => 21,
+            Self::Ambush(..) => 22,
         }]
     }
 }
@@ -219,7 +234,8 @@ fn draw(dice: &mut Dice, kind: u64, nodes: usize, beyond: bool) -> Fault {
         18 => Fault::LoseDatabase(who, long),
         19 => Fault::Terminate(who, long),
         20 => Fault::Switchover(one, dice.one_in(2).then_some(other)),
-        _ => Fault::PauseFailover(long),
+        21 => Fault::PauseFailover(long),
+        _ => Fault::Ambush(dice.one_of(&[Blow::PowerOff, Blow::Isolate, Blow::PauseHost]), dice.between((0, 40)), long),
     }
 }
 

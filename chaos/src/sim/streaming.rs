@@ -46,6 +46,7 @@ impl World {
                 data.set_state(now, DbState::InProduction);
                 self.tell_story(|| format!("node {}: is promoted to timeline {timeline} at {lsn}", node + 1));
                 self.judge_promoted(node, epoch);
+                self.spring(node);
                 self.promotion_done(node);
                 if let Some(data) = self.hosts[node].data.as_mut() {
                     data.append(now, now, number, CHECKPOINT);

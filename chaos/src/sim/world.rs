@@ -8,7 +8,7 @@ use super::host::Host;
 use super::invariants::Judge;
 use super::liveness::Liveness;
 use super::network::Network;
-use super::story::Story;
+use super::story::{Blow, Story};
 use super::tally::Tally;
 use super::trace::Trace;
 use crate::invariants::Acknowledgement;
@@ -133,6 +133,8 @@ pub(super) struct World {
     soon: VecDeque<Event>,
     sequence: u64,
     records: u64,
+    /// What waits for whoever is promoted next.
+    pub(super) ambush: Option<(Blow, u64, u64)>,
     pub(super) judge: Judge,
     pub(super) history: Vec<Acknowledgement>,
     pub(super) commits: Vec<Commit>,
@@ -167,6 +169,7 @@ impl World {
             soon: VecDeque::new(),
             sequence: 0,
             records: 0,
+            ambush: None,
             judge: Judge::default(),
             history: Vec::new(),
             commits: Vec::new(),
@@ -306,6 +309,9 @@ impl World {
                 }
             }
             Event::Fault(index) => self.inflict(self.story.faults[index].fault),
+            // Once the core is healed, nobody waits for anybody.
+            Event::Struck(fault) if self.liveness.core.is_empty() => self.inflict(fault),
+            Event::Struck(_) => {}
             Event::Client(client) => self.client_writes(client),
             Event::MoveAway(node) => self.move_away(node),
             Event::Resume => self.resume(),
@@ -348,6 +354,7 @@ fn kind(event: &Event) -> u64 {
         Event::Link(from, _) => of(10, *from),
         Event::Start(node, _) => of(11, *node),
         Event::Fault(index) => of(12, *index),
+        Event::Struck(_) => 18,
         Event::Client(client) => of(13, *client),
         Event::MoveAway(node) => of(14, *node),
         Event::Resume => 15,
