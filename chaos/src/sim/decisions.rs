@@ -251,7 +251,7 @@ impl World {
         if !rule.starts_with("fail-over") {
             return;
         }
-        self.judge.bounds.entry(basis.next()).or_default();
+        self.judge.failovers.insert(basis.next());
         let belief = self.belief(leader);
         let foreign = belief.is_some_and(|belief| {
             let ours = belief.state.as_ref().and_then(|state| state.system_identifier);
@@ -304,7 +304,9 @@ impl World {
                 .violate("D1", format!("node {} is chosen at {end}, and the leader was told that somebody has {furthest}", chosen + 1));
         }
         let heard = daemon.belief.told.heard.get(&basis).copied().unwrap_or(0);
-        self.judge.bounds.insert(basis.next(), heard.saturating_sub(state.settings.max_replication_lag));
+        // Another leader may decide upon the same epoch, and only one of them is heard.
+        let bound = heard.saturating_sub(state.settings.max_replication_lag);
+        self.judge.bounds.entry((basis.next(), chosen)).and_modify(|least| *least = bound.min(*least)).or_insert(bound);
         if heard > end + state.settings.max_replication_lag {
             let text =
                 format!("node {} is chosen at {end}, and the leader was told that the primary had written up to {heard}", chosen + 1);

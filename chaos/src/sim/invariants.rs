@@ -84,7 +84,9 @@ pub(super) struct Judge {
     /// Questions to a guard that hand a lease on: the guard's node, the number, the epoch.
     handed: BTreeMap<(usize, u64), Epoch>,
     /// Up to where the one that was appointed by failover in that epoch has everything that was acknowledged.
-    pub(super) bounds: BTreeMap<Epoch, u64>,
+    pub(super) bounds: BTreeMap<(Epoch, usize), u64>,
+    /// The epochs in which a failover was decided.
+    pub(super) failovers: BTreeSet<Epoch>,
     /// The last epoch whose primary was promoted.
     promoted: Epoch,
     /// How far the primary of an epoch wrote.
@@ -320,17 +322,19 @@ impl World {
         let since = self.judge.promoted.max(epoch);
         let before = std::mem::replace(&mut self.judge.promoted, since);
         let Some(last) = lost.last().filter(|_| before <= epoch) else { return };
-        let decided = self.judge.bounds.iter().filter(|(decided, _)| before < **decided && **decided <= epoch);
-        let bound = decided.map(|(_, bound)| *bound).min();
+        let since = |decided: Epoch| before < decided && decided <= epoch;
+        let bounds = self.judge.bounds.iter().filter(|((decided, chosen), _)| since(*decided) && (*decided < epoch || *chosen == node));
+        let bound = bounds.map(|(_, bound)| *bound).min().unwrap_or(0);
+        let failed_over = self.judge.failovers.iter().any(|decided| since(*decided));
         self.tally.add("commits lost by failovers (asynchronous)", lost.len() as u64);
-        let Some(bound) = bound else {
+        if !failed_over {
             let text = format!(
                 "node {} is promoted without a commit that ends at {:#x}, and no failover was decided since the promotion before",
                 node + 1,
                 last.end
             );
             return self.violate(if switched { "D4" } else { "D1" }, text);
-        };
+        }
         if let Some(early) = lost.iter().find(|commit| commit.end <= bound) {
             let text = format!(
                 "node {} is promoted without a commit that ends at {:#x}, and the leader that chose it was told so much that all up to {bound:#x} must be there",

@@ -1,6 +1,7 @@
 //! After the faults: a random core is healed, everything else stays as it is or worse, and progress is demanded (L1, L2).
 
 use super::event::Event;
+use super::postgres::CHECKPOINT;
 use super::world::World;
 use actors::fsm::Request;
 use actors::model::ClusterState;
@@ -111,7 +112,7 @@ impl World {
         // D1 may rule out everybody else; then nothing is owed without the old primary.
         let promotion = state.primary.as_ref().and_then(|primary| primary.promoted);
         let reigns = self.judge.written.iter().filter(|(epoch, _)| promotion.is_none() || **epoch == state.epoch);
-        let written = reigns.map(|(_, end)| *end).chain(promotion.map(|promotion| promotion.lsn.0)).max().unwrap_or(0);
+        let written = reigns.map(|(_, end)| *end).chain(promotion.map(|promotion| promotion.lsn.0 + CHECKPOINT)).max().unwrap_or(0);
         let whole = |node: &usize| {
             let data = self.hosts[*node].data.as_ref().filter(|data| Some(data.identifier) == state.system_identifier && !data.unfinished);
             let close = |data: &super::postgres::Data| data.end().0 + state.settings.max_replication_lag >= written;
