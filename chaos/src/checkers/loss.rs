@@ -6,7 +6,7 @@
 
 use super::{Promise, Verdict};
 use crate::history::{Change, End, Event, History};
-use actors::model::{Epoch, EventKind, Lsn, Timeline};
+use actors::model::{Epoch, EventKind, Lsn, NodeId, Timeline};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -89,17 +89,17 @@ fn extra(history: &History, promises: &[Promise], kept: &Kept) -> Vec<String> {
     violations
 }
 
-/// Changes that are gone although a later one of the same timeline is there.
+/// Changes that are gone although a later one of the same timeline is there. Another node's timeline is another one, whatever its number.
 fn holes(kept: &[&Promise], lost: &[&Promise]) -> Vec<String> {
-    let mut last: BTreeMap<Timeline, &Promise> = BTreeMap::new();
+    let mut last: BTreeMap<(Timeline, NodeId), &Promise> = BTreeMap::new();
     for promise in kept {
-        let latest = last.entry(promise.stamp.timeline).or_insert(promise);
+        let latest = last.entry((promise.stamp.timeline, promise.stamp.node)).or_insert(promise);
         if promise.stamp.began > latest.stamp.began {
             *latest = promise;
         }
     }
     let outlived = lost.iter().filter_map(|gone| {
-        let later = last.get(&gone.stamp.timeline).filter(|later| later.stamp.began > gone.stamp.ended)?;
+        let later = last.get(&(gone.stamp.timeline, gone.stamp.node)).filter(|later| later.stamp.began > gone.stamp.ended)?;
         Some(format!(
             "{:?}, acknowledged by node {} on timeline {}, is gone, and {:?}, begun {} ms later there, is not",
             gone.change,
