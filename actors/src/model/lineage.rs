@@ -6,7 +6,7 @@
 use super::{ClusterState, Lsn, Position, Timeline};
 use serde::{Deserialize, Serialize};
 
-/// How many promotions are remembered. A database that is further behind than that is cloned anew.
+/// How many promotions are remembered and told. By older ones nobody is judged.
 pub const LINEAGE_MAX: usize = 64;
 
 /// A database began a timeline: it was promoted.
