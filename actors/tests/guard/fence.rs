@@ -91,6 +91,8 @@ pub(crate) async fn a_stopped_daemon_is_not_needed(host: &Host) {
     daemon.wait().unwrap();
     assert!(lived < Duration::from_secs(2), "it lived for {lived:?} after the last renewal, under leases of two seconds");
     let (guard, _events) = host.guard().await;
+    // The last process may have left the directory a moment before the guard is told of its death.
+    until("the guard knows it, too", async || guard.status(SOON).await.unwrap().server.is_none()).await;
     let exit = guard.status(SOON).await.unwrap().last_exit.unwrap();
     assert_eq!(exit.cause, ExitCause::LeaseOver);
     for session in busy {
