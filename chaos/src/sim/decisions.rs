@@ -269,12 +269,17 @@ impl World {
         if let Some(better) = belief.and_then(|belief| belief.told.better(belief.state.as_ref()?, id(chosen))) {
             return self.violate("D1", format!("node {} is chosen and node {better} told that it is further", chosen + 1));
         }
-        // Of a database that was just taken away the leader cannot know yet.
-        if self.hosts[chosen].replaced_at.is_some_and(|at| self.now < at + REPORT_MAX) {
-            return;
-        }
         let Some(daemon) = &self.hosts[leader].daemon else { return };
         let Some(state) = daemon.belief.state.clone() else { return };
+        let heard = daemon.belief.told.heard.get(&basis).copied().unwrap_or(0);
+        // Of a database that was just taken away the leader cannot know yet.
+        let unknown = self.hosts[chosen].replaced_at.is_some_and(|at| self.now < at + REPORT_MAX);
+        // Another leader may decide upon the same epoch, and only one of them is heard.
+        let bound = if unknown { 0 } else { heard.saturating_sub(state.settings.max_replication_lag) };
+        self.judge.bounds.entry((basis.next(), chosen)).and_modify(|least| *least = bound.min(*least)).or_insert(bound);
+        if unknown {
+            return;
+        }
         let Some(data) = &self.hosts[chosen].data else {
             return self.violate("D1", format!("node {} is chosen and has no database", chosen + 1));
         };
@@ -303,10 +308,6 @@ impl World {
             return self
                 .violate("D1", format!("node {} is chosen at {end}, and the leader was told that somebody has {furthest}", chosen + 1));
         }
-        let heard = daemon.belief.told.heard.get(&basis).copied().unwrap_or(0);
-        // Another leader may decide upon the same epoch, and only one of them is heard.
-        let bound = heard.saturating_sub(state.settings.max_replication_lag);
-        self.judge.bounds.entry((basis.next(), chosen)).and_modify(|least| *least = bound.min(*least)).or_insert(bound);
         if heard > end + state.settings.max_replication_lag {
             let text =
                 format!("node {} is chosen at {end}, and the leader was told that the primary had written up to {heard}", chosen + 1);
