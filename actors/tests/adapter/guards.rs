@@ -2,8 +2,8 @@
 
 use crate::node::{Node, signal, until};
 use actors::guard::Client;
-use actors::model::Server;
-use actors::pg::Order;
+use actors::model::{Directory, Epoch, Server};
+use actors::pg::{Order, Reported};
 use actors::tree::clock::boottime;
 use nix::sys::signal::Signal;
 use std::process::Command;
@@ -68,6 +68,28 @@ pub(crate) async fn a_guard_that_is_dismissed_is_replaced_by_nobody() {
         assert!(UnixStream::connect(&socket).await.is_err(), "another guard is there");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// S9: by the time at which the word of the guard arrives the lease that it was given for may be over. Nothing is promoted by such a word, but by
+/// the next one.
+pub(crate) async fn a_standby_is_not_promoted_by_a_late_word_of_the_guard() {
+    let (one, two) = (leader().await, Node::new(2).await);
+    let Directory::Database { system_identifier, .. } = one.last().database.directory else { panic!("there is a database") };
+    two.order(Order::Follow(one.as_upstream(1, system_identifier, one.last().promotion())));
+    two.until("two streams", |report| report.database.streaming).await;
+    one.order(Order::Fence);
+    one.until("one is fenced", |report| report.stopped.is_some()).await;
+    two.lease(2).await;
+    let client = two.tether.client().expect("a guard");
+    client.lease(Epoch(2), boottime() + Duration::from_secs(60), SOON).await.expect("a lease that outlives the stop");
+    let guard = two.guard();
+    signal(guard, Signal::SIGSTOP);
+    two.order_to_lead(2);
+    two.stays("one that does not lead", Duration::from_secs(2), |report| report.promotion().is_none()).await;
+    signal(guard, Signal::SIGCONT);
+    let late = |report: &Reported| report.database.trouble.as_ref().is_some_and(|trouble| trouble.contains("agreed to a promotion"));
+    two.until("the word came late", |report| late(report) && report.promotion().is_none()).await;
+    two.until("two leads", |report| report.promotion().is_some()).await;
 }
 
 /// Somebody connects and says nothing, many times; then somebody speaks as a daemon does and takes the place. The primary goes on under the

@@ -17,7 +17,7 @@ use futures::future::LocalBoxFuture;
 use guards::{
     a_daemon_that_finds_a_stopped_guard_says_so_and_can_fence, a_fence_spares_the_guard_and_whoever_only_visits,
     a_guard_that_is_dismissed_is_replaced_by_nobody, a_primary_whose_guard_is_stopped_stays_one_until_it_is_fenced,
-    whoever_comes_to_the_guards_door_costs_no_lease,
+    a_standby_is_not_promoted_by_a_late_word_of_the_guard, whoever_comes_to_the_guards_door_costs_no_lease,
 };
 use nix::sys::signal::Signal;
 use nix::unistd::{User, geteuid};
@@ -46,6 +46,7 @@ tests! {
     whoever_comes_to_the_guards_door_costs_no_lease,
     a_guard_that_is_dismissed_is_replaced_by_nobody,
     a_fence_spares_the_guard_and_whoever_only_visits,
+    a_standby_is_not_promoted_by_a_late_word_of_the_guard,
 }
 
 /// Found, lead, crash and restart in place; a second node clones and follows; the first is fenced, the second promoted; the first, which had

@@ -122,6 +122,11 @@ impl Node {
 
     /// Gets a lease for the epoch, and then the order.
     pub(crate) async fn lead(&self, epoch: u64) {
+        self.lease(epoch).await;
+        self.order_to_lead(epoch);
+    }
+
+    pub(crate) async fn lease(&self, epoch: u64) {
         self.leased.store(epoch, Ordering::SeqCst);
         until("the guard has the lease", async || {
             let Some(client) = self.tether.client() else { return false };
@@ -131,6 +136,9 @@ impl Node {
                 .is_ok_and(|status| status.lease.is_some_and(|lease| lease.epoch == Epoch(epoch) && lease.end > boottime()))
         })
         .await;
+    }
+
+    pub(crate) fn order_to_lead(&self, epoch: u64) {
         let Directory::Database { system_identifier, .. } = self.last().database.directory else { panic!("there is no database to lead") };
         self.order(Order::Lead { epoch: Epoch(epoch), system_identifier });
     }
