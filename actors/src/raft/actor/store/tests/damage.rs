@@ -11,7 +11,7 @@ fn after(sabotage: impl FnOnce(&mut redb::Table<'_, u64, &'static [u8]>, &mut re
     sabotage(&mut transaction.open_table(LOG).unwrap(), &mut transaction.open_table(META).unwrap());
     transaction.commit().unwrap();
     drop(store);
-    Store::open(folder.path(), NODE, "prod").unwrap_err()
+    open(folder.path(), NODE, "prod").unwrap_err()
 }
 
 fn flaw(error: StoreError) -> Flaw {
@@ -90,7 +90,7 @@ fn a_file_that_is_no_log_is_refused_and_left_as_it_is() {
     for bytes in garbage {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join(FILE), bytes).unwrap();
-        let error = Store::open(folder.path(), NODE, "prod").unwrap_err();
+        let error = open(folder.path(), NODE, "prod").unwrap_err();
         assert!(matches!(flaw(error), Flaw::Unreadable { .. }));
         assert_eq!(fs::read(folder.path().join(FILE)).unwrap(), bytes);
     }
@@ -117,7 +117,7 @@ fn no_flipped_byte_makes_another_log_of_it() {
         let mut damaged = intact.clone();
         damaged[at] ^= 0xFF;
         fs::write(&file, &damaged).unwrap();
-        match Store::open(folder.path(), NODE, "prod") {
+        match open(folder.path(), NODE, "prod") {
             Ok((_, stored)) => assert_eq!(stored, before, "the byte {at} made another log of it"),
             Err(_) => refused += 1,
         }
@@ -135,7 +135,7 @@ fn a_file_that_was_cut_short_is_refused() {
     let intact = fs::read(&file).unwrap();
     for eighths in 0..8 {
         fs::write(&file, &intact[..intact.len() * eighths / 8]).unwrap();
-        let error = Store::open(folder.path(), NODE, "prod").unwrap_err();
+        let error = open(folder.path(), NODE, "prod").unwrap_err();
         assert!(matches!(flaw(error), Flaw::Unreadable { .. }));
     }
 }

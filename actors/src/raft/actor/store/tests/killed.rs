@@ -16,7 +16,7 @@ const ROUNDS: usize = 20;
 fn appends_until_it_is_killed() {
     // Only a child of the test below has work to do here.
     let Some(folder) = std::env::var_os(FOLDER) else { return };
-    let (store, stored) = Store::open(Path::new(&folder), NODE, "prod").unwrap();
+    let (store, stored) = open(Path::new(&folder), NODE, "prod").unwrap();
     let last = stored.entries.last().map(|entry| entry.index).or(stored.snapshot.map(|snapshot| snapshot.index)).unwrap();
     for index in last + 1.. {
         let hard_state = Some(HardState { term: 1, vote: 77, commit: index });
@@ -56,7 +56,7 @@ fn nothing_acknowledged_is_lost_by_kill_minus_nine() {
         }
         child.wait().unwrap();
         assert!(heard >= patience, "the child of round {round} ended by itself after {heard} of {patience}");
-        let (_store, stored) = Store::open(folder.path(), NODE, "prod").unwrap();
+        let (_store, stored) = open(folder.path(), NODE, "prod").unwrap();
         let last = stored.entries.last().unwrap().index;
         assert!(last >= acknowledged, "round {round}: {acknowledged} was acknowledged, and the log ends at {last}");
         assert!(last <= acknowledged + 1, "round {round}: more than the one write in flight appeared");
