@@ -25,7 +25,7 @@ async fn leader() -> Node {
 /// Whoever decides must go on seeing a primary, or nobody fences it; and the fence waits for no stopped guard.
 pub(crate) async fn a_primary_whose_guard_is_stopped_stays_one_until_it_is_fenced() {
     let one = leader().await;
-    let guard = one.guard();
+    let guard = one.guard().await;
     signal(guard, Signal::SIGSTOP);
     one.stays("a primary", Duration::from_secs(3), |report| report.database.server == Server::Primary).await;
     let ordered = boottime();
@@ -33,14 +33,14 @@ pub(crate) async fn a_primary_whose_guard_is_stopped_stays_one_until_it_is_fence
     until("no process is left", async || one.residents().is_empty()).await;
     println!("    gone {:?} after the order", boottime().since(ordered));
     one.until("it is gone for certain", |report| report.stopped.is_some()).await;
-    assert_ne!(one.guard(), guard, "only another guard can be certain");
+    assert_ne!(one.guard().await, guard, "only another guard can be certain");
     assert!(!std::fs::exists(format!("/proc/{guard}/exe")).unwrap_or(false), "nobody is left who wakes up and starts something");
 }
 
 /// The guard was stopped while the daemon was away. That its lease is not known must be told soon, and what runs is not called harmless.
 pub(crate) async fn a_daemon_that_finds_a_stopped_guard_says_so_and_can_fence() {
     let one = leader().await;
-    let guard = one.guard();
+    let guard = one.guard().await;
     signal(guard, Signal::SIGSTOP);
     let again = one.begin_anew().await;
     let began = boottime();
@@ -52,14 +52,13 @@ pub(crate) async fn a_daemon_that_finds_a_stopped_guard_says_so_and_can_fence() 
     again.order(Order::Fence);
     again.until("it is gone for certain", |report| report.stopped.is_some()).await;
     assert!(again.residents().is_empty());
-    assert_ne!(again.guard(), guard);
+    assert_ne!(again.guard().await, guard);
 }
 
 /// A daemon that ends dismisses its guard, and may live on for a moment: in which no other guard may take the place.
 pub(crate) async fn a_guard_that_is_dismissed_is_replaced_by_nobody() {
     let one = Node::new(1).await;
-    until("there is a guard", async || one.tether.client().is_some()).await;
-    let guard = one.guard();
+    let guard = one.guard().await;
     one.tether.dismiss(SOON).await.expect("it has no server");
     until("it is gone", async || !std::fs::exists(format!("/proc/{guard}/exe")).unwrap_or(false)).await;
     let socket = one.tether.options().arguments.socket.clone();
@@ -82,7 +81,7 @@ pub(crate) async fn a_standby_is_not_promoted_by_a_late_word_of_the_guard() {
     two.lease(2).await;
     let client = two.tether.client().expect("a guard");
     client.lease(Epoch(2), boottime() + Duration::from_secs(60), SOON).await.expect("a lease that outlives the stop");
-    let guard = two.guard();
+    let guard = two.guard().await;
     signal(guard, Signal::SIGSTOP);
     two.order_to_lead(2);
     two.stays("one that does not lead", Duration::from_secs(2), |report| report.promotion().is_none()).await;
@@ -96,7 +95,7 @@ pub(crate) async fn a_standby_is_not_promoted_by_a_late_word_of_the_guard() {
 /// lease that it has.
 pub(crate) async fn whoever_comes_to_the_guards_door_costs_no_lease() {
     let one = leader().await;
-    let (guard, postmaster, told) = (one.guard(), one.postmaster(), one.found().len());
+    let (guard, postmaster, told) = (one.guard().await, one.postmaster(), one.found().len());
     let mut visitors = Vec::new();
     for _ in 0..20 {
         visitors.push(UnixStream::connect(&one.guard_options().arguments.socket).await.expect("the guard listens"));
@@ -105,14 +104,14 @@ pub(crate) async fn whoever_comes_to_the_guards_door_costs_no_lease() {
     assert_eq!(other.identity().pid, guard);
     until("the daemon has its place back", async || other.status(SOON).await.is_err()).await;
     one.stays("a primary", Duration::from_secs(4), |report| report.database.server == Server::Primary).await;
-    assert_eq!((one.guard(), one.postmaster()), (guard, postmaster));
+    assert_eq!((one.guard().await, one.postmaster()), (guard, postmaster));
     assert_eq!(one.found().len(), told, "nobody was told that the lease is gone");
 }
 
 /// A shell that stands in the data directory is none of the server's processes, and a guard that answers does its work itself.
 pub(crate) async fn a_fence_spares_the_guard_and_whoever_only_visits() {
     let one = leader().await;
-    let guard = one.guard();
+    let guard = one.guard().await;
     let mut visitor = Command::new("sleep").arg("600").current_dir(one.data_dir()).spawn().expect("sleep can be started");
     one.order(Order::Fence);
     one.until("it is gone for certain", |report| report.stopped.is_some()).await;
@@ -120,5 +119,5 @@ pub(crate) async fn a_fence_spares_the_guard_and_whoever_only_visits() {
     visitor.kill().expect("it is our child");
     visitor.wait().expect("it is our child");
     assert!(still_there, "the visitor was killed");
-    assert_eq!(one.guard(), guard, "the guard was killed");
+    assert_eq!(one.guard().await, guard, "the guard was killed");
 }

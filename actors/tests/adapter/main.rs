@@ -149,7 +149,7 @@ async fn a_primary_whose_guard_dies_is_swept_and_restarted() {
     one.lead(1).await;
     one.until("one leads", |report| report.promotion().is_some()).await;
     let postmaster = one.postmaster();
-    signal(one.guard(), Signal::SIGKILL);
+    signal(one.guard().await, Signal::SIGKILL);
     one.forget();
     one.until("another server leads", |report| report.promotion().is_some() && report.database.deaths == 1).await;
     assert_ne!(one.postmaster(), postmaster);

@@ -200,7 +200,9 @@ impl Node {
         text.lines().next().expect("the file has lines").trim().parse().expect("the first is a number")
     }
 
-    pub(crate) fn guard(&self) -> u32 {
+    /// The process of the guard; after the end of one it is the next one.
+    pub(crate) async fn guard(&self) -> u32 {
+        until("there is a guard", async || self.tether.client().is_some()).await;
         self.tether.client().expect("a guard").identity().pid
     }
 
