@@ -27,7 +27,8 @@ pub(super) fn judge(history: &History, promises: &[Promise]) -> Vec<Verdict> {
     let Some(end) = history.end() else { return Vec::new() };
     let kept = Kept::of(end);
     let (kept_ones, lost): (Vec<&Promise>, Vec<&Promise>) = promises.iter().partition(|promise| kept.has(promise.change));
-    let endings = endings(history, end);
+    let decisions = Decisions::of(history);
+    let endings = endings(&decisions, end);
     let verdict = |claim, rules, violations| Verdict { claim, rules, checked: promises.len(), violations };
     vec![
         verdict("no change is there twice, and none that nobody asked for", "-", extra(history, promises, &kept)),
@@ -35,7 +36,7 @@ pub(super) fn judge(history: &History, promises: &[Promise]) -> Vec<Verdict> {
         verdict(
             "nothing is lost by a switchover, by a restart in place, or on the timeline that is in force",
             "D4",
-            unplanned_only(history, &lost, &endings),
+            unplanned_only(history, &lost, &endings, &decisions),
         ),
         verdict("an unplanned failover loses no more than max_replication_lag", "D1", bounded(history, promises, &lost, &endings)),
     ]
@@ -112,48 +113,79 @@ fn holes(kept: &[&Promise], lost: &[&Promise]) -> Vec<String> {
     outlived.collect()
 }
 
+/// What the log says of promotions, and by which rules there were any.
+struct Decisions<'a> {
+    /// In the log's order: who told that it began this timeline, where, and for which epoch.
+    reigns: Vec<(Epoch, NodeId, Timeline, Lsn)>,
+    rules: BTreeMap<Epoch, &'a str>,
+}
+
+impl<'a> Decisions<'a> {
+    fn of(history: &'a History) -> Self {
+        let mut decisions = Self { reigns: Vec::new(), rules: BTreeMap::new() };
+        for record in &history.records {
+            let Event::Decided { entry } = &record.event else { continue };
+            match &entry.kind {
+                EventKind::Promoted { node, timeline, lsn } => decisions.reigns.push((entry.epoch, *node, *timeline, *lsn)),
+                EventKind::Appointed { why, .. } => {
+                    decisions.rules.insert(entry.epoch, &why.rule);
+                }
+                _ => {}
+            }
+        }
+        decisions
+    }
+
+    fn is_planned(&self, epoch: Epoch) -> bool {
+        self.rules.get(&epoch).is_some_and(|rule| PLANNED.contains(rule))
+    }
+
+    /// The epoch in which another node began a timeline of the same number after this one had, whether or not this one ever told.
+    fn twin(&self, of: NodeId, number: Timeline) -> Option<Epoch> {
+        let mut told = self.reigns.iter().filter(|(_, _, timeline, _)| *timeline == number);
+        if told.clone().any(|(_, node, ..)| *node == of) {
+            told.find(|(_, node, ..)| *node == of);
+        }
+        told.find(|(_, node, ..)| *node != of).map(|(epoch, ..)| *epoch)
+    }
+}
+
 /// Every timeline that was followed by another, and how it ended.
-fn endings(history: &History, end: &End) -> BTreeMap<Timeline, Ending> {
+fn endings(decisions: &Decisions<'_>, end: &End) -> BTreeMap<Timeline, Ending> {
     let mut begins: BTreeMap<Timeline, Lsn> = BTreeMap::new();
     for &(timeline, lsn) in &end.lineage {
         begins.entry(timeline).or_insert(lsn);
     }
     let mut epochs: BTreeMap<Timeline, Epoch> = BTreeMap::new();
-    let mut rules: BTreeMap<Epoch, &str> = BTreeMap::new();
-    for record in &history.records {
-        let Event::Decided { entry } = &record.event else { continue };
-        match &entry.kind {
-            EventKind::Promoted { timeline, lsn, .. } => {
-                begins.entry(*timeline).or_insert(*lsn);
-                epochs.entry(*timeline).or_insert(entry.epoch);
-            }
-            EventKind::Appointed { why, .. } => {
-                rules.insert(entry.epoch, &why.rule);
-            }
-            _ => {}
-        }
+    for (epoch, _, timeline, lsn) in &decisions.reigns {
+        begins.entry(*timeline).or_insert(*lsn);
+        epochs.entry(*timeline).or_insert(*epoch);
     }
     let planned = |old, new| {
         let Some(epoch) = epochs.get(&new) else { return false };
         // A node that goes on under its own epoch goes on from its own disk.
-        epochs.get(&old) == Some(epoch) || rules.get(epoch).is_some_and(|rule| PLANNED.contains(rule))
+        epochs.get(&old) == Some(epoch) || decisions.is_planned(*epoch)
     };
     let pairs = begins.iter().zip(begins.iter().skip(1));
     pairs.map(|((&old, _), (&new, &fork))| (old, Ending { fork, planned: planned(old, new) })).collect()
 }
 
-fn unplanned_only(history: &History, lost: &[&Promise], endings: &BTreeMap<Timeline, Ending>) -> Vec<String> {
+fn unplanned_only(history: &History, lost: &[&Promise], endings: &BTreeMap<Timeline, Ending>, decisions: &Decisions<'_>) -> Vec<String> {
     let mut violations = Vec::new();
     for gone in lost {
         let (name, timeline) = (history.name(gone.stamp.node), gone.stamp.timeline);
-        match endings.get(&timeline) {
+        let planned = match decisions.twin(gone.stamp.node, timeline) {
+            Some(epoch) => Some(decisions.is_planned(epoch)),
+            None => endings.get(&timeline).map(|ending| ending.planned),
+        };
+        match planned {
             None => {
                 violations.push(format!("{:?}, acknowledged by {name}, is gone, and its timeline {timeline} was never left", gone.change));
             }
-            Some(Ending { planned: true, .. }) => {
+            Some(true) => {
                 violations.push(format!("{:?}, acknowledged by {name}, is gone, and timeline {timeline} was left by plan", gone.change));
             }
-            Some(_) => {}
+            Some(false) => {}
         }
     }
     violations
@@ -229,6 +261,26 @@ mod tests {
         ];
         assert_eq!(broken(events.clone(), end(&[], &TWO)), ["D4"]);
         assert_eq!(broken(events, end(&[1], &TWO)), Vec::<&str>::new());
+    }
+
+    /// The second node died before it could tell that it had begun timeline 2, and the third began one of the same number.
+    #[test]
+    fn the_tail_of_a_timeline_may_be_lost_by_the_failover_to_its_twin() {
+        let twins = |rule| {
+            let events = vec![
+                decided(1, 1, appointed(1, "found")),
+                decided(2, 1, promoted(1, 1, 0)),
+                inserted(1, (1, 1), 0, 900),
+                decided(3, 2, appointed(2, "fail-over-after-lease")),
+                inserted(2, (2, 2), 100, 1050),
+                decided(4, 3, appointed(3, rule)),
+                decided(5, 3, promoted(3, 2, 1000)),
+                inserted(3, (3, 2), 9000, 1100),
+            ];
+            broken(events, end(&[1, 3], &TWO))
+        };
+        assert_eq!(twins("fail-over-after-lease"), Vec::<&str>::new());
+        assert_eq!(twins("complete-the-switchover"), ["D4"]);
     }
 
     #[test]
