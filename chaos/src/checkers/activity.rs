@@ -3,8 +3,8 @@
 use super::{Promise, Verdict};
 use crate::history::{Change, Event, History};
 
-pub(super) fn judge(history: &History, promises: &[Promise]) -> [Verdict; 2] {
-    [came_back(history), was_used(history, promises)]
+pub(super) fn judge(history: &History, promises: &[Promise]) -> [Verdict; 3] {
+    [came_back(history), was_used(history, promises), was_struck(history)]
 }
 
 fn came_back(history: &History) -> Verdict {
@@ -36,10 +36,20 @@ fn was_used(history: &History, promises: &[Promise]) -> Verdict {
     Verdict { claim: "every client did some of its work, or nothing was shown", rules: "-", checked: counts.len(), violations }
 }
 
+/// A fault may find nobody to strike, or nobody who could be spared; most do not.
+fn was_struck(history: &History) -> Verdict {
+    let planned = history.setting.schedule.steps.len();
+    let done = history.records.iter().filter(|record| matches!(record.event, Event::Inflicted { .. })).count();
+    let violations = if done * 2 < planned { vec![format!("{done} of {planned} faults were done")] } else { Vec::new() };
+    Verdict { claim: "half of the faults were done, or little was shown", rules: "-", checked: planned, violations }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::script::{end, history, inserted};
     use super::*;
+    use crate::nemesis::{Fault, Step};
+    use actors::machine::Timestamp;
 
     #[test]
     fn a_run_that_broke_off_or_did_not_heal_is_no_success() {
@@ -49,6 +59,19 @@ mod tests {
             came_back(&history(vec![Event::Ended(Box::new(end))])).holds()
         };
         assert!(ended(None) && !ended(Some("n1 does not stream")) && !came_back(&history(Vec::new())).holds());
+    }
+
+    #[test]
+    fn a_run_without_faults_shows_nothing() {
+        let step = Step { at_ms: 0, lasts_ms: 0, fault: Fault::SwitchOver };
+        let struck = |done: usize| {
+            let inflicted =
+                |step| Event::Inflicted { step, title: String::new(), began: Timestamp::default(), nodes: Vec::new(), remark: None };
+            let mut history = history((0..done).map(inflicted).collect());
+            history.setting.schedule.steps = vec![step.clone(); 4];
+            was_struck(&history).holds()
+        };
+        assert!(struck(2) && !struck(1));
     }
 
     #[test]

@@ -242,8 +242,8 @@ impl Node {
     #[must_use]
     pub fn postmaster_pid(&self) -> Option<Pid> {
         let servers = self.server_pids();
-        // Its children have a parent in the same folder; it alone has not.
-        servers.iter().copied().find(|&pid| process::parent(pid).is_none_or(|parent| !servers.contains(&parent)))
+        // Its children have a parent in the same folder; it alone has not. One without any parent has died meanwhile.
+        servers.iter().copied().find(|&pid| process::parent(pid).is_some_and(|parent| !servers.contains(&parent)))
     }
 
     /// Every process of the database server.

@@ -1,7 +1,8 @@
 //! Where the programs are: PostgreSQL's, and the Witch under test.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,6 +24,12 @@ impl Programs {
     /// unpacked below the build folder.
     pub fn find(witch: &Path) -> Result<Self> {
         let witch = witch.canonicalize().with_context(|| format!("there is no witch binary at {}; build it first", witch.display()))?;
+        // Its processes are found by that name.
+        ensure!(
+            witch.file_name() == Some(OsStr::new("witch")),
+            "{} must be called `witch`; rename it, or put it into a folder",
+            witch.display()
+        );
         if let Some(folder) = env::var_os("WITCH_PG_BIN").map(PathBuf::from) {
             if !is_complete(&folder) {
                 bail!("WITCH_PG_BIN names {}, which lacks one of {}; correct or unset it", folder.display(), NEEDED.join(", "));
