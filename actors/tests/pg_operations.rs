@@ -5,6 +5,8 @@
 #![cfg(feature = "shell")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "common/ports.rs"]
+mod ports;
 #[path = "pg_operations/servers.rs"]
 mod servers;
 
@@ -183,8 +185,11 @@ fn a_standby_that_missed_a_promotion_is_a_prefix_and_just_streams() {
         // The slots of a standby move along with it.
         let slots = "SELECT count(*) FROM pg_replication_slots WHERE restart_lsn = pg_last_wal_replay_lsn()";
         first.stop().await;
-        second.session().await.ensure_slots(NodeId(2), &all, LONG).await.unwrap();
-        assert_eq!(second.psql(slots).await, "2");
+        eventually("the slots are where replay is", async || {
+            second.session().await.ensure_slots(NodeId(2), &all, LONG).await.unwrap();
+            second.psql(slots).await == "2"
+        })
+        .await;
         let promotion = second.session().await.promote(&nodes[1].site, LONG).await.unwrap();
 
         let end = end_of_wal(&nodes[2].site, LONG).await.unwrap();
@@ -205,11 +210,17 @@ fn a_standby_that_missed_a_promotion_is_a_prefix_and_just_streams() {
         first.streams_on(Timeline(2)).await;
         let third = nodes[2].start().await;
         follow(&nodes[2].site, &mut third.session().await, &nodes[1].endpoint(), LONG).await.unwrap();
-        third.streams_on(Timeline(2)).await;
-        let receiver = third.session().await.observe(LONG).await.unwrap().receiver.unwrap();
-        assert_eq!(receiver.upstream, Some(nodes[1].endpoint()));
+        // It may have streamed from the first, which it was to follow before, until it was told.
+        eventually("the third streams from the second", async || {
+            let receiver = third.session().await.observe(LONG).await.unwrap().receiver;
+            receiver.is_some_and(|it| it.streaming && it.timeline == Timeline(2) && it.upstream == Some(nodes[1].endpoint()))
+        })
+        .await;
         // A node that is no member any more loses its slot and its connection.
-        assert_eq!(second.session().await.terminate_foreign_walsenders(&[NodeId(1), NodeId(2)].into(), LONG).await.unwrap(), 1);
+        eventually("the stranger's connection is ended", async || {
+            second.session().await.terminate_foreign_walsenders(&[NodeId(1), NodeId(2)].into(), LONG).await.unwrap() == 1
+        })
+        .await;
         third.stop().await;
         eventually("the stranger's slot is gone", async || {
             second.session().await.ensure_slots(NodeId(2), &[NodeId(1), NodeId(2)].into(), LONG).await.unwrap();

@@ -73,8 +73,9 @@ pub(crate) async fn a_guard_that_is_dismissed_is_replaced_by_nobody() {
 /// the next one.
 pub(crate) async fn a_standby_is_not_promoted_by_a_late_word_of_the_guard() {
     let (one, two) = (leader().await, Node::new(2).await);
-    let Directory::Database { system_identifier, .. } = one.last().database.directory else { panic!("there is a database") };
-    two.order(Order::Follow(one.as_upstream(1, system_identifier, one.last().promotion())));
+    let leads = one.until("one leads", |report| report.promotion().is_some()).await;
+    let Directory::Database { system_identifier, .. } = leads.database.directory else { panic!("there is a database") };
+    two.order(Order::Follow(one.as_upstream(1, system_identifier, leads.promotion())));
     two.until("two streams", |report| report.database.streaming).await;
     one.order(Order::Fence);
     one.until("one is fenced", |report| report.stopped.is_some()).await;
@@ -84,6 +85,7 @@ pub(crate) async fn a_standby_is_not_promoted_by_a_late_word_of_the_guard() {
     let guard = two.guard().await;
     signal(guard, Signal::SIGSTOP);
     two.order_to_lead(2);
+    two.until("the guard is asked", |report| report.database.operation.as_ref().is_some_and(|operation| operation.name == "promote")).await;
     two.stays("one that does not lead", Duration::from_secs(2), |report| report.promotion().is_none()).await;
     signal(guard, Signal::SIGCONT);
     let late = |report: &Reported| report.database.trouble.as_ref().is_some_and(|trouble| trouble.contains("agreed to a promotion"));

@@ -1,5 +1,6 @@
 //! A node with an adapter, a guard and a lease, and the words in which the tests speak of it.
 
+use crate::ports::free_port;
 use actors::guard::{Arguments, Options, sweep};
 use actors::machine::Timestamp;
 use actors::model::{Directory, Endpoint, Epoch, NodeId, Promotion, SystemIdentifier};
@@ -13,7 +14,6 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -261,7 +261,7 @@ async fn site(number: u64, folder: &TempDir) -> Site {
         data_dir: within("data"),
         state_dir: within("state"),
         listen: "127.0.0.1".into(),
-        port: TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port(),
+        port: free_port(),
         user: "witch".into(),
         password: Some(Secret::new("secret".into())),
         replication_user: "replicator".into(),

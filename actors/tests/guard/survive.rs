@@ -74,7 +74,7 @@ async fn hold(host: &Host, period: Duration) {
 /// The daemon's connection breaks, and a new daemon finds the server as it was.
 pub(crate) async fn a_new_daemon_takes_the_running_server_over(host: &Host) {
     let (old, _events) = host.guard().await;
-    let pid = host.primary(&old, Duration::from_secs(3)).await;
+    let pid = host.primary(&old, Duration::from_secs(10)).await;
     let before = old.status(SOON).await.unwrap();
     let session = host.connect().await.unwrap();
     let guard_pid = old.identity().pid;
@@ -84,7 +84,7 @@ pub(crate) async fn a_new_daemon_takes_the_running_server_over(host: &Host) {
     let after = new.status(SOON).await.unwrap();
     assert_eq!(after, before);
     assert_eq!(after.server.and_then(|server| server.pid), Some(pid));
-    let later = new.lease(EPOCH.next(), boottime() + Duration::from_secs(4), SOON).await.unwrap();
+    let later = new.lease(EPOCH.next(), boottime() + Duration::from_secs(11), SOON).await.unwrap();
     assert!(later > end_of(&before));
     as_long_as("the session goes on", Duration::from_millis(500), async || session.batch_execute("SELECT 1").await.is_ok()).await;
 }

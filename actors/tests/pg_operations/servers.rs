@@ -1,12 +1,12 @@
 //! Nodes in temporary folders, and servers on them.
 
+use crate::ports::free_port;
 use actors::model::{Endpoint, Epoch, Lsn, NodeId, Promotion, SystemIdentifier, Timeline};
 use actors::pg::actor::operations::{Installation, Session, Site, server_arguments};
 use actors::pg::{Secret, Settings, Upstream};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, User};
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -64,7 +64,7 @@ impl Node {
             data_dir: within("data"),
             state_dir: within("state"),
             listen: "127.0.0.1".into(),
-            port: TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port(),
+            port: free_port(),
             user: "witch".into(),
             password: Some(Secret::new(r"it's \ a : secret".into())),
             replication_user: "replicator".into(),
