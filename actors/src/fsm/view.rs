@@ -104,7 +104,7 @@ pub(super) fn of_leader(facts: &Facts, config: &Config, state: &ClusterState, no
     let old = state.primary.as_ref().map(|primary| primary.node);
     leader::View {
         in_charge: facts.leadership.ready && !facts.leadership.appointing,
-        gate: facts.leadership.gate,
+        gate: gate(facts, state),
         paused: state.paused,
         founding: match (state.system_identifier, founder(facts, state)) {
             (Some(_), _) => leader::Founding::Done,
@@ -117,6 +117,15 @@ pub(super) fn of_leader(facts: &Facts, config: &Config, state: &ClusterState, no
         old_is_well: old.is_some_and(|node| is_well(facts, state, node)),
         old_may_return: old.is_some_and(|node| facts.fresh(node).is_none()) && facts.ready_for(now) < config.timing.wait() * 2,
         newly_appointed: facts.appointed_for(now) < config.timing.ttl / 2,
+    }
+}
+
+/// What opens it wider is known with the release itself, a moment before Raft says so.
+fn gate(facts: &Facts, state: &ClusterState) -> Gate {
+    let released = state.primary.as_ref().is_some_and(|primary| primary.released.is_some());
+    match facts.leadership.gate {
+        Gate::Lapsed if released => Gate::Released,
+        gate => gate,
     }
 }
 
@@ -151,7 +160,7 @@ fn tells_position(facts: &Facts, node: NodeId) -> bool {
 
 fn candidate(facts: &Facts, config: &Config, state: &ClusterState, old: Option<NodeId>, now: Timestamp) -> Candidate {
     let Some(best) = best(facts, state, old) else { return Candidate::None };
-    let moving = match facts.leadership.gate {
+    let moving = match gate(facts, state) {
         Gate::Released => facts.released_for(now) < POSITIONS_MAX && all(facts, state, old).any(|candidate| candidate.streaming),
         // Nobody knows how far the primary was, as after a power failure: nobody is chosen before everybody had the time to speak.
         Gate::Lapsed if !facts.has_heard_from_primary() => {

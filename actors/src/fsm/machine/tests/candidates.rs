@@ -172,6 +172,20 @@ fn an_old_primary_that_alone_has_everything_returns_instead_of_being_replaced() 
     assert_eq!(bench.appointed(), [], "what the release tells counts as much as a report: node 2 is too far behind");
 }
 
+/// Raft tells of a release before it tells that the gate is open because of it.
+#[test]
+fn what_is_released_is_not_taken_for_a_lease_that_is_merely_over() {
+    let mut bench = Bench::founded(2, 1);
+    bench.report(Database { streaming: false, ..database(Server::Standby, 100) });
+    bench.lead(true, Gate::Lapsed);
+    bench.pass(6000);
+    assert_eq!(bench.appointed(), [], "node 3 has not told where it stands");
+    bench.observe(1, Health::Green, database(Server::Stopped, 300), 1);
+    bench.now += 1000;
+    bench.commit(None, Command::Release { node: NodeId(1), timeline: Timeline(1), final_lsn: Some(Lsn(300)), why: Why::default() });
+    assert_eq!(bench.appointed(), [(NodeId(1), "return-to-the-complete".into())]);
+}
+
 #[test]
 fn an_old_primary_that_is_being_stopped_is_not_waited_for() {
     let mut bench = leader_with_two_standbys();
