@@ -112,7 +112,9 @@ impl World {
         // D1 may rule out everybody else; then nothing is owed without the old primary.
         let promotion = state.primary.as_ref().and_then(|primary| primary.promoted);
         let reigns = self.judge.written.iter().filter(|(epoch, _)| promotion.is_none() || **epoch == state.epoch);
-        let written = reigns.map(|(_, end)| *end).chain(promotion.map(|promotion| promotion.lsn.0 + CHECKPOINT)).max().unwrap_or(0);
+        let released = state.primary.as_ref().and_then(|primary| primary.released?.final_lsn);
+        let ends = reigns.map(|(_, end)| *end).chain(promotion.map(|promotion| promotion.lsn.0 + CHECKPOINT));
+        let written = ends.chain(released.map(|lsn| lsn.0)).max().unwrap_or(0);
         let whole = |node: &usize| {
             let data = self.hosts[*node].data.as_ref().filter(|data| Some(data.identifier) == state.system_identifier && !data.unfinished);
             let close = |data: &super::postgres::Data| data.end().0 + state.settings.max_replication_lag >= written;
