@@ -9,7 +9,8 @@ async fn a_paused_cluster_promotes_nobody_until_it_is_resumed() -> Result<()> {
     let scene = Scene::open().await?;
     let primary = scene.cluster.primary().await?;
     let standby = scene.cluster.standby().await?;
-    let answer = scene.cluster.node(standby).request("POST", "/failover/pause", "").await?;
+    // The API gives up after ten seconds.
+    let answer = scene.cluster.node(standby).request_within("POST", "/failover/pause", "", Duration::from_secs(15)).await?;
     ensure!(answer.status == 200, "pausing was answered {}: {}", answer.status, answer.body);
     let fault = chaos::live::now();
     scene.cluster.node(primary).kill_node()?;

@@ -372,6 +372,14 @@ impl Cluster {
             ensure!(agreed.promoted.is_some() && agreed.released.is_none(), "{} does not know of the promotion", status.name);
             ensure!(status.writable == (index == primary), "{} has a wrong idea of whether it is writable", status.name);
             ensure!(status.readable != (index == primary), "{} has a wrong idea of whether it is readable", status.name);
+            if status.leader == Some(self.node(index).id) {
+                let standbys = nodes.iter().filter(|&&other| other != primary).map(|&other| self.node(other));
+                for standby in standbys {
+                    let known = status.members.iter().find(|member| member.node == standby.id).and_then(|member| member.report.as_ref());
+                    let streams = known.and_then(|report| report.database.as_ref()).is_some_and(|database| database.streaming);
+                    ensure!(streams, "{}, which leads Raft, has not heard that {} streams", status.name, standby.name);
+                }
+            }
         }
         Ok(primary)
     }

@@ -271,7 +271,11 @@ mod tests {
             eprintln!("not run: network namespaces need root");
             return;
         }
-        let network = Network::create(3).unwrap();
+        // Root in a container may lack the right to make them.
+        let network = match Network::create(3) {
+            Err(error) if std::env::var_os("WITCH_TEST_REQUIRE_NETWORK").is_none() => return eprintln!("not run: {error:#}"),
+            network => network.unwrap(),
+        };
         assert!(reaches(&network, 0, 1) && reaches(&network, 1, 2) && reaches(&network, 2, 0));
         network.cut(0, Cut::FromPeers).unwrap();
         assert!(!reaches(&network, 0, 1) && !reaches(&network, 2, 0) && reaches(&network, 1, 2));

@@ -423,16 +423,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        for _ in 0..100 {
-            let pids = self.everything();
-            if pids.is_empty() {
-                break;
-            }
-            for pid in pids {
-                process::signal(pid, Signal::SIGKILL);
-            }
-            std::thread::yield_now();
-        }
+        process::end_all(|| self.everything());
         // In a namespace the child may still be `ip` or `setpriv`, which the search by name does not find.
         if let Some(child) = lock(&self.daemon).as_mut() {
             drop(child.kill());

@@ -5,6 +5,11 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::thread::park_timeout;
+use std::time::Duration;
+
+/// A disk that takes longer is broken.
+const END_MAX: Duration = Duration::from_secs(20);
 
 /// A process id.
 pub type Pid = nix::unistd::Pid;
@@ -12,6 +17,22 @@ pub type Pid = nix::unistd::Pid;
 /// Sends a signal; whether somebody was there to get it.
 pub(super) fn signal(pid: Pid, signal: Signal) -> bool {
     kill(pid, signal).is_ok()
+}
+
+/// Kills whoever `look` finds until it finds nobody: one of them may have started another between the look and the kill, and one in the middle of
+/// an fsync dies only after it.
+pub(super) fn end_all(look: impl Fn() -> Vec<Pid>) {
+    let deadline = super::now() + END_MAX;
+    loop {
+        let left = look();
+        if left.is_empty() || super::now() > deadline {
+            return;
+        }
+        for pid in left {
+            signal(pid, Signal::SIGKILL);
+        }
+        park_timeout(Duration::from_millis(2));
+    }
 }
 
 /// Whether the process exists and is more than a zombie.

@@ -2,7 +2,6 @@
 
 use super::process::{self, Pid};
 use anyhow::{Context, Result};
-use nix::sys::signal::Signal;
 use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -48,18 +47,11 @@ impl Drop for Scratch {
 
 /// Ends everything that was started in or from `folder`.
 fn end(folder: &Path) {
-    // A guard or a daemon may start one more process between the look and the kill, so look until nobody is left.
-    for _ in 0..100 {
+    process::end_all(|| {
         let mut left = process::witches_of(folder);
         left.extend(process::working_in(folder));
-        if left.is_empty() {
-            break;
-        }
-        for pid in left {
-            process::signal(pid, Signal::SIGKILL);
-        }
-        std::thread::yield_now();
-    }
+        left
+    });
 }
 
 /// What cannot be removed now is swept by the next run.
