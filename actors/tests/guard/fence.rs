@@ -19,7 +19,7 @@ pub(crate) async fn a_primary_without_renewals_is_dead_with_all_its_backends_bef
     let busy = host.busy_backends().await;
     let writer = host.connect().await.unwrap();
     writer.batch_execute("CREATE TABLE written (n int)").await.unwrap();
-    guard.lease(EPOCH.next().next(), boottime() + Duration::from_secs(2), SOON).await.unwrap();
+    guard.lease(EPOCH.next().next(), boottime() + Duration::from_secs(4), SOON).await.unwrap();
     let status = guard.status(SOON).await.unwrap();
     let end = end_of(&status);
     let mut last = boottime();
@@ -33,7 +33,7 @@ pub(crate) async fn a_primary_without_renewals_is_dead_with_all_its_backends_bef
     assert!(last < end, "a write at {last:?}, lease until {end:?}");
     let strike = end - MARGIN;
     println!("    the last write {:?} after the strike, the last process {:?} after it", last.since(strike), exit.at.since(strike));
-    assert!(last > end - Duration::from_secs(1), "it wrote as long as it was allowed to");
+    assert!(last > strike - Duration::from_millis(500), "it wrote as long as it was allowed to");
     // The one that sleeps may notice the death of the postmaster and be quicker than the kill.
     assert!(exit.survivors_killed >= 1, "the busy backend outlived the postmaster: {exit:?}");
     for session in busy {
@@ -92,7 +92,7 @@ pub(crate) async fn a_stopped_daemon_is_not_needed(host: &Host) {
     let exit = last_exit(&guard).await;
     assert_eq!(exit.cause, ExitCause::LeaseOver);
     let lived = exit.at.since(stopped);
-    assert!(lived < Duration::from_secs(2), "it lived for {lived:?} after the last renewal, under leases of two seconds");
+    assert!(lived < Duration::from_secs(4), "it lived for {lived:?} after the last renewal, under leases of four seconds");
     for session in busy {
         session.await.unwrap();
     }
@@ -101,7 +101,7 @@ pub(crate) async fn a_stopped_daemon_is_not_needed(host: &Host) {
 /// A daemon asks and asks and never reads an answer, until the guard would have to wait for it.
 pub(crate) async fn a_daemon_that_does_not_read_is_not_waited_for(host: &Host) {
     let (guard, _events) = host.guard().await;
-    host.primary(&guard, Duration::from_secs(3)).await;
+    host.primary(&guard, Duration::from_secs(5)).await;
     let end = end_of(&guard.status(SOON).await.unwrap());
     let mut stuck = UnixStream::connect(&host.options().arguments.socket).await.unwrap();
     let frame = |id, request| {

@@ -6,12 +6,12 @@ use actors::tree::clock::boottime;
 use nix::sys::signal::Signal;
 use std::time::Duration;
 
-/// Leases of a second, renewed for three.
+/// Leases of three seconds, renewed for six.
 pub(crate) async fn renewals_keep_a_primary_alive(host: &Host) {
     let (guard, _events) = host.guard().await;
     host.primary(&guard, SOON).await;
     let epoch = EPOCH.next().next();
-    let ttl = Duration::from_millis(1500);
+    let ttl = Duration::from_secs(3);
     let writer = host.connect().await.unwrap();
     writer.batch_execute("CREATE TABLE written (n int)").await.unwrap();
     as_long_as("it takes writes", 2 * ttl, async || {
