@@ -190,7 +190,9 @@ impl World {
         daemon.tether.silent_since = None;
         let Some(purpose) = daemon.tether.open.remove(&number) else { return };
         match (purpose, answer) {
-            (Purpose::Hello, Answer::Hello(_)) => {
+            (Purpose::Hello, Answer::Hello(identity)) => {
+                // It may be dead by now, which is heard next.
+                let guard = Some(u64::from(identity.pid));
                 let tether = &mut daemon.tether;
                 let again = tether.last == guard;
                 tether.unswept |= !again;
