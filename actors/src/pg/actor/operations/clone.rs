@@ -12,7 +12,7 @@ use super::durable::{FileFailure, failing, sync_parent};
 use super::lock::OperationLock;
 use super::marker::{self, Unfinished};
 use super::program::Patience;
-use super::rewind::Primary;
+use super::rewind::{Primary, not_ready};
 use super::{Failure, Site, blocking};
 use crate::model::Directory;
 use crate::pg::Upstream;
@@ -144,7 +144,17 @@ async fn fill(site: &Site, lock: &OperationLock, upstream: &Upstream, progress: 
         let place = format!("the server at {}", upstream.database);
         return Err(Failure::OtherDatabase { place, found, expected: upstream.system_identifier });
     }
+    // It was a primary when it was asked. A server that was restarted as a standby since may lack what a successor has.
+    let label = site.data_dir().join("backup_label");
+    if is_of_a_standby(&blocking(move || fs::read_to_string(&label).map_err(failing("read", &label))).await?) {
+        return Err(not_ready(&upstream.database, "it had become a standby before it was copied"));
+    }
     set_standby_signal(site, true).await
+}
+
+/// Whether a copy was taken from a server in recovery, as its label tells. A server that is promoted or restarted meanwhile ends the copy.
+fn is_of_a_standby(label: &str) -> bool {
+    label.lines().any(|line| line == "BACKUP FROM: standby")
 }
 
 /// Refuses a directory with a control file of another database (S11). Without a readable one it is nobody's.
@@ -209,6 +219,18 @@ fn sibling(data_dir: &Path, what: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_of_a_standby_is_told_from_one_of_a_primary() {
+        let label = |from| {
+            format!(
+                "START WAL LOCATION: 0/4000028 (file 000000010000000000000004)\nBACKUP METHOD: streamed\nBACKUP FROM: {from}\nSTART TIMELINE: 1\n"
+            )
+        };
+        assert!(is_of_a_standby(&label("standby")));
+        // Version 13 said `master`.
+        assert!(!is_of_a_standby(&label("primary")) && !is_of_a_standby(&label("master")));
+    }
 
     #[test]
     fn progress_is_read_from_what_the_program_prints() {

@@ -151,6 +151,6 @@ impl Primary {
     }
 }
 
-fn not_ready(upstream: &Endpoint, reason: &str) -> Failure {
+pub(super) fn not_ready(upstream: &Endpoint, reason: &str) -> Failure {
     Failure::UpstreamNotReady { upstream: upstream.clone(), reason: reason.into() }
 }
