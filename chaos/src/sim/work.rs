@@ -199,12 +199,13 @@ impl World {
         }
     }
 
-    /// The log of the upstream as it can be read there; a copy, since ours changes next.
+    /// The log of the upstream as it can be read there, if that one accepts writes; a copy, since ours changes next.
     fn source(&self, node: usize, upstream: &Upstream) -> Result<Data, (&'static str, Outlook)> {
         let waiting = ("the upstream cannot be reached", Outlook::Waiting);
         let other = node_at(&upstream.database).filter(|other| *other != node && self.reaches(node, *other)).ok_or(waiting)?;
         let host = &self.hosts[other];
-        let serves = host.server_wakes_at <= self.now && host.server.as_ref().is_some_and(|server| server.up && !server.stopping);
+        let serves = host.server_wakes_at <= self.now
+            && host.server.as_ref().is_some_and(|server| server.up && !server.stopping && matches!(server.nature, Nature::Primary(_)));
         host.data.clone().filter(|data| serves && data.identifier == upstream.system_identifier).ok_or(waiting)
     }
 
