@@ -73,7 +73,10 @@ impl Machine {
                     self.order(Order::Follow(upstream), effects);
                 }
             }
-            Action::StepDown => self.order(Order::StepDown, effects),
+            Action::StepDown => {
+                self.order(Order::StepDown, effects);
+                self.tell_promoted(now, effects);
+            }
             Action::Stop => self.order(Order::Stop, effects),
             Action::Fence => self.order(Order::Fence, effects),
             Action::RecordRelease => {
