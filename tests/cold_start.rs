@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Method: SIGKILL every process of all nodes under load, and start the daemons in another order than at birth.
 #[tokio::test]
 async fn a_cluster_that_lost_power_starts_again_with_every_acknowledged_write() -> Result<()> {
-    let scene = Scene::with_long_leases().await?;
+    let scene = Scene::open().await?;
     for node in scene.cluster.nodes() {
         node.kill_node()?;
     }
@@ -23,7 +23,7 @@ async fn a_cluster_that_lost_power_starts_again_with_every_acknowledged_write() 
 /// Method: SIGTERM all daemons at once under load, three times.
 #[tokio::test]
 async fn a_cluster_that_is_stopped_as_a_whole_starts_again_with_every_acknowledged_write() -> Result<()> {
-    let scene = Scene::with_long_leases().await?;
+    let scene = Scene::open().await?;
     for _ in 0..3 {
         let primary = scene.cluster.primary().await?;
         let (first, last): (Vec<_>, Vec<_>) = scene.cluster.nodes().iter().enumerate().partition(|(index, _)| *index != primary);

@@ -6,13 +6,13 @@ use std::time::Duration;
 /// Method: SIGKILL the primary's daemon and start it again at once; the postmaster stays the same and no statement fails.
 #[tokio::test]
 async fn a_daemon_that_restarts_within_the_lease_interrupts_nobody() -> Result<()> {
-    let scene = Scene::with_long_leases().await?;
+    let scene = Scene::open().await?;
     let primary = scene.cluster.primary().await?;
     let node = scene.cluster.node(primary);
     let (server, guard) = (node.postmaster_pid(), node.guard_pid());
     node.restart_daemon()?;
     // Two leases long: whoever was going to end the database has done so by then.
-    let undisturbed = scene.cluster.holds_for("server and guard go on", Duration::from_secs(12), async || {
+    let undisturbed = scene.cluster.holds_for("server and guard go on", Duration::from_secs(6), async || {
         ensure!(node.postmaster_pid() == server, "the server was restarted");
         ensure!(node.guard_pid() == guard, "the guard was replaced");
         Ok(())

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Method: SIGUSR1 to the primary's daemon, which exits and leaves the database to the guard; start a daemon; the server never stopped.
 #[tokio::test]
 async fn a_daemon_that_is_told_to_leave_the_database_alone_does_so() -> Result<()> {
-    let scene = Scene::with_long_leases().await?;
+    let scene = Scene::open().await?;
     let primary = scene.cluster.primary().await?;
     let node = scene.cluster.node(primary);
     let server = node.postmaster_pid();
@@ -50,7 +50,7 @@ async fn a_daemon_that_is_told_to_end_hands_over() -> Result<()> {
 /// Method: five times, bring primary and Raft leader together, replace that daemon, and see that server and primary stay.
 #[tokio::test]
 async fn a_daemon_that_leads_raft_is_replaced_without_anybody_noticing() -> Result<()> {
-    let scene = Scene::with_long_leases().await?;
+    let scene = Scene::open().await?;
     for round in 1..=5 {
         let both = together(&scene).await?;
         let node = scene.cluster.node(both);

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 /// A cluster is made, heals from a fault, and is judged.
 const WHOLE: Duration = Duration::from_secs(120);
 /// Ctrl-C ends it within this, on a busy machine.
-const PROMPT: Duration = Duration::from_secs(30);
+const PROMPT: Duration = Duration::from_secs(10);
 
 /// Aim: a demo that comes to its end leaves nothing behind, and its verdict is its exit code.
 /// Method: let it kill a server; it ends with 0, and its folder holds no file and no process.

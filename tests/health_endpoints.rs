@@ -1,4 +1,4 @@
-use crate::scene::{HEAL, Scene, TAKE_OVER};
+use crate::scene::{Scene, TAKE_OVER};
 use anyhow::{Result, ensure};
 
 /// Aim: a load balancer that knows nothing but HTTP codes finds the primary and the replicas, also after they changed places.
@@ -7,17 +7,12 @@ use anyhow::{Result, ensure};
 async fn the_health_endpoints_tell_primary_and_replicas_apart() -> Result<()> {
     let scene = Scene::open().await?;
     let first = scene.cluster.primary().await?;
-    await_codes(&scene, first).await?;
+    codes_agree(&scene, first).await?;
     let answer = scene.cluster.switchover(first, None).await?;
     ensure!(answer.status == 200, "the switchover was refused: {}", answer.body);
-    let second = scene.cluster.await_settled(HEAL).await?;
+    let second = scene.cluster.await_settled(TAKE_OVER).await?;
     ensure!(second != first, "the primary stayed");
-    await_codes(&scene, second).await
-}
-
-/// A database that answers late for a moment is no replica for that moment.
-async fn await_codes(scene: &Scene, primary: usize) -> Result<()> {
-    scene.cluster.wait_until("the codes to agree", TAKE_OVER, async || codes_agree(scene, primary).await).await
+    codes_agree(&scene, second).await
 }
 
 async fn codes_agree(scene: &Scene, primary: usize) -> Result<()> {

@@ -58,11 +58,6 @@ impl Scene {
         Self::of(cluster()?).await
     }
 
-    /// The same with leases twice as long: where a test wants to see that nobody notices, half a second of a busy machine must not be what is noticed.
-    pub(crate) async fn with_long_leases() -> Result<Self> {
-        Self::of(cluster()?.set("failover.lease_ttl_ms", 6000)).await
-    }
-
     /// Three nodes with hosts of their own. None, with the reason told, where this machine does not let us make them.
     pub(crate) async fn on_hosts() -> Result<Option<Self>> {
         match Network::create(3) {
