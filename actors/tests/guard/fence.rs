@@ -1,6 +1,6 @@
 //! S6: a writable server never outlives its lease, whoever is dead, stopped or stuck.
 
-use crate::host::{EPOCH, Host, MARGIN, SOON, end_of, exit, signal, until};
+use crate::host::{DEFAULT_MARGIN, EPOCH, Host, MARGIN, SOON, end_of, exit, signal, until};
 use actors::guard::wire::{Asked, Exit, ExitCause, ExitStatus, PROTOCOL, Request, encode};
 use actors::guard::{Client, Event, NotSwept, sweep};
 use actors::tree::clock::boottime;
@@ -34,6 +34,7 @@ pub(crate) async fn a_primary_without_renewals_is_dead_with_all_its_backends_bef
     let strike = end - MARGIN;
     println!("    the last write {:?} after the strike, the last process {:?} after it", last.since(strike), exit.at.since(strike));
     assert!(last > strike - Duration::from_millis(500), "it wrote as long as it was allowed to");
+    assert!(last < strike + DEFAULT_MARGIN, "no write is acknowledged so late, however long the dead take to be buried");
     // The one that sleeps may notice the death of the postmaster and be quicker than the kill.
     assert!(exit.survivors_killed >= 1, "the busy backend outlived the postmaster: {exit:?}");
     for session in busy {

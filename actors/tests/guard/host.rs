@@ -22,6 +22,7 @@ use tokio_postgres::{Config, NoTls};
 pub(crate) const BIN: &str = "/usr/lib/postgresql/15/bin";
 /// Long enough for a busy machine; nothing here takes so long when it works.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const DEFAULT_MARGIN: Duration = Duration::from_millis(500);
 /// Three times the default: killed processes are gone when a busy machine comes to it.
 pub(crate) const MARGIN: Duration = Duration::from_millis(1500);
 pub(crate) const EPOCH: Epoch = Epoch(1);
