@@ -60,7 +60,7 @@ fn judge_report(facts: &Facts, state: &ClusterState, called: &str, report: &Repo
     let Some(position) = database.position else {
         return refuse("candidate-knows-its-position", format!("{called} has not told how far its database is"));
     };
-    if state.settings.check_timeline && !state.is_in_line(position, &database.lineage) {
+    if state.settings.check_timeline && !facts.history(state).is_in_line(position, &database.lineage) {
         let at = format!("timeline {} at {}", position.timeline, position.lsn);
         return refuse("candidate-did-not-diverge", format!("{called} is on {at}, which is not part of the cluster's history"));
     }
@@ -75,10 +75,11 @@ fn judge_report(facts: &Facts, state: &ClusterState, called: &str, report: &Repo
 /// How far the primary of the present epoch is known to have written: as it reported; as its release says, which outlives every restart; or at
 /// least as far as anybody has received, whether or not that node may be appointed.
 pub(super) fn written(facts: &Facts, state: &ClusterState) -> Option<Lsn> {
+    let history = facts.history(state);
     let reported = facts.written.filter(|(epoch, _)| *epoch == state.epoch).map(|(_, lsn)| lsn);
     let received = state.data_nodes().filter_map(|member| {
         let database = facts.fresh(member.node)?.database.as_ref().filter(|database| is_ours(state, database))?;
-        database.position.filter(|position| state.is_in_line(*position, &database.lineage)).map(|position| position.lsn)
+        database.position.filter(|position| history.is_in_line(*position, &database.lineage)).map(|position| position.lsn)
     });
     reported.max(final_lsn(state)).max(received.max())
 }

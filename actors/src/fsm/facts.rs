@@ -1,11 +1,13 @@
 //! What the machine knows: the last word of everybody, folded.
 
 use crate::machine::Timestamp;
-use crate::model::{ClusterState, Epoch, Health, LeaseRequest, Lsn, NodeId, Report, Server};
+use crate::model::{ClusterState, Epoch, Health, LeaseRequest, Lsn, NodeId, Promotion, Report, Server};
 use crate::pg::Reported;
 use crate::raft::Leadership;
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 /// A node that has just started may hold an old log. It believes what the log says of others only after it has known a leader for so long:
@@ -35,6 +37,8 @@ pub(super) struct Facts {
     settled: bool,
     /// The primary of that epoch told itself how far it is.
     heard_from: Option<Epoch>,
+    /// The history that the primary of that epoch told its peers last, with its own promotion as the end.
+    lineage: Option<(Epoch, Vec<Promotion>)>,
     /// Since when this node leads and may decide.
     ready_since: Option<Timestamp>,
     /// When the state first showed this epoch.
@@ -105,6 +109,9 @@ impl Facts {
             && let Some(position) = database.position
         {
             self.heard(epoch, position.lsn);
+            if !database.lineage.is_empty() {
+                self.lineage = Some((epoch, database.lineage.clone()));
+            }
         }
         let news = report.as_ref().map(|report| (report.boot, report.seq));
         let before = self.peers.get(&node);
@@ -156,6 +163,20 @@ impl Facts {
     /// Whether the primary of the present epoch has told how far it is, so that a lag means something (D1).
     pub(super) fn has_heard_from_primary(&self) -> bool {
         self.state.as_ref().is_some_and(|state| self.heard_from == Some(state.epoch))
+    }
+
+    /// The history that databases are judged by. A primary's promotion counts from the moment at which its peers hear of it: if it dies before that
+    /// is committed, what it wrote must not be measured against the timeline before (D1).
+    pub(super) fn history<'a>(&self, state: &'a ClusterState) -> Cow<'a, ClusterState> {
+        let untold = state.primary.as_ref().is_some_and(|primary| primary.promoted.is_none());
+        match &self.lineage {
+            Some((epoch, lineage)) if untold && *epoch == state.epoch => {
+                let mut state = state.clone();
+                state.learn_promotion(lineage);
+                Cow::Owned(state)
+            }
+            _ => Cow::Borrowed(state),
+        }
     }
 
     /// How long this node has been in charge.

@@ -66,8 +66,17 @@ impl ClusterState {
         timeline < oldest.timeline || timeline > newest.timeline && (untold || goes_on())
     }
 
-    /// The primary tells its history. What it can no longer read of it stays as it was told before.
-    pub(super) fn learn_lineage(&mut self, told: &[Promotion]) {
+    /// The primary tells its history, which ends with its own promotion: the database's own word, and all of it. It may have been promoted twice
+    /// before it could tell, or beside a timeline that it never heard of.
+    pub(crate) fn learn_promotion(&mut self, told: &[Promotion]) {
+        if let Some(primary) = &mut self.primary {
+            primary.promoted = told.last().copied();
+        }
+        self.learn_lineage(told);
+    }
+
+    /// What the primary can no longer read of its history stays as it was told before.
+    fn learn_lineage(&mut self, told: &[Promotion]) {
         let known = |promotion: &Promotion| self.lineage.iter().find(|known| known.may_be(*promotion)).and_then(|known| known.mark);
         let newest = told.iter().skip(told.len().saturating_sub(LINEAGE_MAX));
         self.lineage = newest.map(|promotion| Promotion { mark: promotion.mark.or_else(|| known(promotion)), ..*promotion }).collect();

@@ -219,14 +219,11 @@ impl ClusterState {
             Command::Promoted { node, lineage } => {
                 self.require_holder(*node)?;
                 let Some(promotion) = lineage.last().copied() else { return Err(ignored("it names no timeline")) };
-                let Some(primary) = self.primary.as_mut() else { return Err(ignored("there is no primary")) };
+                let Some(primary) = self.primary.as_ref() else { return Err(ignored("there is no primary")) };
                 if primary.promoted.is_some_and(|known| known.may_be(promotion)) {
                     return Err(ignored("already known"));
                 }
-                primary.promoted = Some(promotion);
-                // The database's own word, and all of it: it may have been promoted twice before it could tell, or beside a timeline that it never
-                // heard of.
-                self.learn_lineage(lineage);
+                self.learn_promotion(lineage);
                 events.push(EventKind::Promoted { node: *node, timeline: promotion.timeline, lsn: promotion.lsn });
                 if let Some(switchover) = self.switchover.clone()
                     && switchover.to == *node

@@ -125,6 +125,40 @@ fn a_branch_that_was_given_up_is_no_candidate_however_high_its_timeline() {
     assert_eq!(bench.appointed(), [(NodeId(3), "fail-over-after-lease".into())], "a promotion that is not committed yet");
 }
 
+/// Node 1 is primary again, went on from 100, told its peers so, and died before its promotion was committed. Node 2 followed it; node 3 has more
+/// of the timeline before than node 1 went on from.
+#[test]
+fn a_promotion_that_was_told_to_the_peers_and_never_committed_counts() {
+    let line = |promotions: &[(u32, u64)]| {
+        let promotion = |(timeline, lsn): &(u32, u64)| Promotion { timeline: Timeline(*timeline), lsn: Lsn(*lsn), mark: None };
+        promotions.iter().map(promotion).collect::<Vec<_>>()
+    };
+    let on = |server, timeline, lsn, promotions: &[(u32, u64)]| {
+        let position = Some(Position { timeline: Timeline(timeline), lsn: Lsn(lsn) });
+        Database { position, lineage: line(promotions), streaming: false, ..database(server, lsn) }
+    };
+    let died = |third, told| {
+        let mut bench = leader_with_two_standbys();
+        bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
+        bench.observe(1, Health::Green, on(Server::Primary, 2, 3 << 20, &[(1, 0), (2, 100)]), 2);
+        if told {
+            bench.commit(None, Command::Promoted { node: NodeId(1), lineage: line(&[(1, 0), (2, 100)]) });
+        }
+        bench.observe(1, Health::Red, on(Server::Stopped, 2, 0, &[]), 2);
+        bench.report(database(Server::Standby, 90));
+        bench.observe(3, Health::Green, third, 2);
+        bench.pass(5000);
+        bench.lead(true, Gate::Lapsed);
+        bench.appointed()
+    };
+    let before = |lsn| on(Server::Standby, 1, lsn, &[(1, 0)]);
+    let follower = |lsn| on(Server::Standby, 2, lsn, &[(1, 0), (2, 100)]);
+    for told in [false, true] {
+        assert_eq!(died(before(3 << 20), told), [], "what it has beyond 100 is not what node 1 wrote; told: {told}");
+        assert_eq!(died(follower(3 << 20), told), [(NodeId(3), "fail-over-after-lease".into())], "told: {told}");
+    }
+}
+
 #[test]
 fn a_standby_of_another_database_is_no_candidate() {
     let foreign = Directory::Database { system_identifier: SystemIdentifier(1), timeline: Timeline(1) };
