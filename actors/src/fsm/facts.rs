@@ -1,7 +1,7 @@
 //! What the machine knows: the last word of everybody, folded.
 
 use crate::machine::Timestamp;
-use crate::model::{ClusterState, Epoch, Health, LeaseRequest, Lsn, NodeId, Promotion, Report, Server};
+use crate::model::{ClusterState, Epoch, Health, Lsn, NodeId, Promotion, Report, Server};
 use crate::pg::Reported;
 use crate::raft::Leadership;
 use alloc::borrow::Cow;
@@ -120,14 +120,6 @@ impl Facts {
             _ => now,
         };
         self.peers.insert(node, Peer { health, report, heard_at });
-    }
-
-    pub(super) fn lease_requested(&mut self, request: &LeaseRequest) {
-        if let Some(position) = request.position
-            && self.state.as_ref().and_then(ClusterState::leaseholder) == Some((request.node, request.epoch))
-        {
-            self.heard(request.epoch, position.lsn);
-        }
     }
 
     /// The primary of that epoch tells itself how far it is. From then on it does not matter any more what the ones before it had written.

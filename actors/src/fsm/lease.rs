@@ -4,7 +4,7 @@
 //! the request and its answer spent on the way is lost for the holder and so can never be time that somebody else counts differently.
 
 use crate::machine::Timestamp;
-use crate::model::{Boot, Epoch, LeaseGrant, LeaseRequest, LeaseTiming, NodeId, Position};
+use crate::model::{Boot, Epoch, LeaseGrant, LeaseRequest, LeaseTiming, NodeId};
 use alloc::collections::BTreeMap;
 use core::time::Duration;
 
@@ -68,7 +68,7 @@ impl Keeper {
     }
 
     /// Makes a request that is sent at `now`. None for an epoch that this node has released, and while the keeper rests.
-    pub(super) fn ask(&mut self, now: Timestamp, epoch: Epoch, position: Option<Position>) -> Option<LeaseRequest> {
+    pub(super) fn ask(&mut self, now: Timestamp, epoch: Epoch) -> Option<LeaseRequest> {
         if epoch <= self.released || self.rests_until(now).is_some_and(|until| now < until) {
             return None;
         }
@@ -78,7 +78,7 @@ impl Keeper {
         if self.open.len() > OPEN_MAX {
             self.open.pop_first();
         }
-        Some(LeaseRequest { node: self.node, epoch, boot: self.boot, seq: self.seq, position })
+        Some(LeaseRequest { node: self.node, epoch, boot: self.boot, seq: self.seq })
     }
 
     /// Takes a grant; answers the end that the guard must acknowledge before it counts. `holder` is whom the applied state names.
@@ -181,7 +181,7 @@ mod tests {
     }
 
     fn asked(keeper: &mut Keeper, now: Timestamp) -> LeaseRequest {
-        keeper.ask(now, Epoch(3), None).expect("the epoch is not released")
+        keeper.ask(now, Epoch(3)).expect("the epoch is not released")
     }
 
     #[test]
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(keeper.granted(at(1100), grant(&request), HOLDER), None);
         keeper.guarded(Epoch(3), at(9000));
         assert_eq!(keeper.held_until(at(1100), HOLDER), None);
-        assert_eq!(keeper.ask(at(1200), Epoch(3), None), None);
+        assert_eq!(keeper.ask(at(1200), Epoch(3)), None);
     }
 
     #[test]
@@ -270,13 +270,13 @@ mod tests {
         let request = asked(&mut keeper, at(1000));
         assert!(keeper.granted(at(1010), grant(&request), HOLDER).is_some());
         asked(&mut keeper, at(4000));
-        assert_eq!(keeper.ask(at(4100), Epoch(3), None), None);
+        assert_eq!(keeper.ask(at(4100), Epoch(3)), None);
         let again = keeper.due_at(at(4100));
         assert!(again.since(at(4000)) > LeaseTiming::default().wait(), "{again:?}");
-        assert_eq!(keeper.ask(again - Duration::from_micros(1), Epoch(3), None), None);
-        assert!(keeper.clone().ask(again, Epoch(3), None).is_some(), "a guard that was stopped may go on without a word");
+        assert_eq!(keeper.ask(again - Duration::from_micros(1), Epoch(3)), None);
+        assert!(keeper.clone().ask(again, Epoch(3)).is_some(), "a guard that was stopped may go on without a word");
         keeper.guard_began_anew(None);
-        assert!(keeper.ask(at(4200), Epoch(3), None).is_some(), "there is a guard again");
+        assert!(keeper.ask(at(4200), Epoch(3)).is_some(), "there is a guard again");
     }
 
     #[test]

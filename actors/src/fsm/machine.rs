@@ -115,7 +115,7 @@ impl Machine {
 
     /// Takes a fact in; the answer is what must be done about the fact itself, whatever the rules say next.
     fn fold(&mut self, now: Timestamp, input: Input) -> Vec<Effect> {
-        self.news |= !matches!(input, Input::Woken | Input::Observed { .. } | Input::Raft(raft::Fact::LeaseRequested(_)));
+        self.news |= !matches!(input, Input::Woken | Input::Observed { .. });
         match input {
             Input::Woken => Vec::new(),
             Input::Raft(fact) => self.fold_raft(now, fact),
@@ -174,10 +174,6 @@ impl Machine {
             raft::Fact::Leased(grant) => {
                 let guard = self.keeper.granted(now, grant, self.facts.holder());
                 guard.into_iter().map(|(epoch, end)| Effect::GuardLease { epoch, end }).collect()
-            }
-            raft::Fact::LeaseRequested(request) => {
-                self.facts.lease_requested(&request);
-                Vec::new()
             }
             raft::Fact::Asked { origin, id, request } => self.answer(now, origin, id, &request),
             raft::Fact::Refused { id, refusal } => {

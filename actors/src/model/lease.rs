@@ -1,6 +1,6 @@
 //! The lease: the right of (node, epoch) to run a writable database until an instant on that node's own clock.
 
-use super::{Boot, Epoch, NodeId, Position};
+use super::{Boot, Epoch, NodeId};
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
@@ -59,8 +59,6 @@ pub struct LeaseRequest {
     pub boot: Boot,
     /// Which of its requests.
     pub seq: u64,
-    /// What it has written so far, so that the leader's memory of it is fresh when it dies (D1).
-    pub position: Option<Position>,
 }
 
 /// The leader's grant: it repeats the request that it answers.

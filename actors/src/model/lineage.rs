@@ -68,7 +68,7 @@ impl ClusterState {
 
     /// The primary tells its history, which ends with its own promotion: the database's own word, and all of it. It may have been promoted twice
     /// before it could tell, or beside a timeline that it never heard of.
-    pub(crate) fn learn_promotion(&mut self, told: &[Promotion]) {
+    pub fn learn_promotion(&mut self, told: &[Promotion]) {
         if let Some(primary) = &mut self.primary {
             primary.promoted = told.last().copied();
         }

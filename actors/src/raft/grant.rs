@@ -100,7 +100,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(3);
 
     fn request(seq: u64) -> LeaseRequest {
-        LeaseRequest { node: NodeId(1), epoch: Epoch(4), boot: Boot(7), seq, position: None }
+        LeaseRequest { node: NodeId(1), epoch: Epoch(4), boot: Boot(7), seq }
     }
 
     fn at(seconds: u64) -> Timestamp {

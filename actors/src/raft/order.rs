@@ -51,8 +51,6 @@ pub enum Fact {
     Led(Leadership),
     /// The leader granted a lease that we asked for.
     Leased(LeaseGrant),
-    /// Somebody asked for a lease; told on the leader only, for the position it carries.
-    LeaseRequested(LeaseRequest),
     /// A node (ourselves, too) brings an operator's request before us, the leader.
     Asked {
         /// Who brings it, and is to be told of a refusal.

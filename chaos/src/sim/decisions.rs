@@ -29,6 +29,8 @@ pub(super) struct Told {
     holder: Option<(NodeId, Epoch)>,
     /// How far the primary of an epoch said that it is.
     heard: BTreeMap<Epoch, u64>,
+    /// The history that the primary of that epoch told last.
+    lineage: Option<(Epoch, Vec<Promotion>)>,
     /// The grant that is being looked at.
     grant: Option<LeaseGrant>,
     /// The order in force lets the server of this epoch write.
@@ -52,19 +54,39 @@ impl Told {
             Input::LeaseGuarded { epoch, end } => self.guarded = self.guarded.max(Some((*epoch, *end))),
             Input::ReleaseRecorded { epoch } => self.released = self.released.max(*epoch),
             Input::Observed { peer, health, report } => {
+                if let Some(report) = report {
+                    self.hear(report);
+                }
                 self.seen.insert(*peer, (*health, report.as_deref().cloned()));
             }
             Input::Raft(Fact::Committed { state, .. }) => self.holder = state.leaseholder(),
-            Input::Raft(Fact::LeaseRequested(request)) if self.holder == Some((request.node, request.epoch)) => {
-                if let Some(position) = request.position {
-                    let heard = self.heard.entry(request.epoch).or_default();
-                    *heard = position.lsn.0.max(*heard);
-                }
-            }
             Input::Raft(Fact::Leased(grant)) => self.grant = Some(*grant),
             _ => {}
         }
         self.guarded = self.guarded.filter(|(epoch, _)| *epoch > self.released);
+    }
+
+    /// A report, perhaps its own: the primary's tells how far it has written, and where it goes on from.
+    pub(super) fn hear(&mut self, report: &Report) {
+        let database = report.database.as_ref().filter(|database| database.server == Server::Primary);
+        let Some(database) = database.filter(|_| self.holder == Some((report.node, report.epoch))) else { return };
+        if let Some(position) = database.position {
+            let heard = self.heard.entry(report.epoch).or_default();
+            *heard = position.lsn.0.max(*heard);
+        }
+        if !database.lineage.is_empty() {
+            self.lineage = Some((report.epoch, database.lineage.clone()));
+        }
+    }
+
+    /// The history that counts: with a promotion that was told and not committed yet.
+    fn history(&self, state: &ClusterState) -> ClusterState {
+        let mut state = state.clone();
+        let untold = state.primary.as_ref().is_some_and(|primary| primary.promoted.is_none());
+        if let Some((_, lineage)) = self.lineage.as_ref().filter(|(epoch, _)| untold && *epoch == state.epoch) {
+            state.learn_promotion(lineage);
+        }
+        state
     }
 }
 
@@ -90,6 +112,7 @@ impl Told {
     /// Who could be appointed as well, and told that it has all that the chosen one has, and more. Of two that went different ways neither is better.
     fn better(&self, state: &ClusterState, chosen: NodeId) -> Option<NodeId> {
         let old = state.primary.as_ref().map(|primary| primary.node);
+        let state = &self.history(state);
         let standby = |node: NodeId| {
             let database = self.database(node).filter(|database| database.server == Server::Standby);
             let database = database.filter(|database| identifier(database) == state.system_identifier)?;
@@ -288,7 +311,8 @@ impl World {
             |node: usize| if node == leader { daemon.report.as_ref()?.database.as_ref() } else { daemon.belief.told.database(id(node)) };
         let lineage = account(chosen).map(|database| database.lineage.clone()).unwrap_or_default();
         let told = daemon.belief.positions.get(&chosen).copied();
-        if told.is_none_or(|told| !state.is_in_line(told, &lineage)) {
+        let history = daemon.belief.told.history(&state);
+        if told.is_none_or(|told| !history.is_in_line(told, &lineage)) {
             return self.violate("D1", format!("node {} is chosen and told that it has diverged: {told:?}", chosen + 1));
         }
         let final_lsn = state.primary.as_ref().and_then(|primary| Some((primary.node, primary.released?.final_lsn?)));
@@ -301,7 +325,7 @@ impl World {
             return self.violate("D1", text);
         }
         let ours = (0..self.setting.nodes).filter_map(account).filter(|database| identifier(database) == state.system_identifier);
-        let received = ours.filter_map(|database| database.position.filter(|position| state.is_in_line(*position, &database.lineage)));
+        let received = ours.filter_map(|database| database.position.filter(|position| history.is_in_line(*position, &database.lineage)));
         if let Some(furthest) =
             received.map(|position| position.lsn).max().filter(|furthest| furthest.0 > end + state.settings.max_replication_lag)
         {

@@ -115,13 +115,20 @@ impl World {
         let released = state.primary.as_ref().and_then(|primary| primary.released?.final_lsn);
         let ends = reigns.map(|(_, end)| *end).chain(promotion.map(|promotion| promotion.lsn.0 + CHECKPOINT));
         let written = ends.chain(released.map(|lsn| lsn.0)).max().unwrap_or(0);
+        // Nor is anything owed to who has left the line of a primary that has not told its promotion: its peers may have heard of it.
+        let mut told = state.clone();
+        if let Some((_, lineage)) = self.judge.lineage.as_ref().filter(|(epoch, _)| promotion.is_none() && *epoch == state.epoch) {
+            told.learn_promotion(lineage);
+        }
+        let in_line = |data: &super::postgres::Data| {
+            let (position, lineage) = (data.position(), data.lineage());
+            [state, &told].iter().all(|history| history.is_in_line(position, &lineage))
+        };
         let whole = |node: &usize| {
             let data = self.hosts[*node].data.as_ref().filter(|data| Some(data.identifier) == state.system_identifier && !data.unfinished);
             let close = |data: &super::postgres::Data| data.end().0 + state.settings.max_replication_lag >= written;
             let may = |data| close(data) && !self.setting.tags[*node].nofailover;
-            data.is_some_and(|data| {
-                state.is_in_line(data.position(), &data.lineage()) && may(data) || state.is_prefix(data.position()) && old == Some(*node)
-            })
+            data.is_some_and(|data| in_line(data) && may(data) || state.is_prefix(data.position()) && old == Some(*node))
         };
         let furthest = among.iter().copied().filter(whole).max_by_key(|node| {
             let position = self.hosts[*node].data.as_ref().map(super::postgres::Data::position).unwrap_or_default();

@@ -62,6 +62,7 @@ impl World {
             }
             fsm::Effect::Report(report) => {
                 daemon.report = Some((*report).clone());
+                daemon.belief.told.hear(&report);
                 if let Some(position) = report.database.as_ref().and_then(|database| database.position) {
                     daemon.belief.positions.insert(node, position);
                 }

@@ -24,9 +24,7 @@ impl Machine {
         if node != self.config.node || self.keeper.due_at(now) > now || !self.could_use_a_lease() {
             return;
         }
-        let database = self.facts.own.as_ref().map(|own| &own.database);
-        let position = database.filter(|database| database.server == Server::Primary).and_then(|database| database.position);
-        if let Some(request) = self.keeper.ask(now, epoch, position) {
+        if let Some(request) = self.keeper.ask(now, epoch) {
             effects.push(Effect::Raft(raft::Order::RequestLease(request)));
         }
     }

@@ -117,5 +117,5 @@ async fn the_actor_persists_links_tells_and_halts_and_finds_all_of_it_again_afte
 }
 
 fn lease_request() -> crate::model::LeaseRequest {
-    crate::model::LeaseRequest { node: NodeId(1), epoch: crate::model::Epoch(1), boot: crate::model::Boot(1), seq: 1, position: None }
+    crate::model::LeaseRequest { node: NodeId(1), epoch: crate::model::Epoch(1), boot: crate::model::Boot(1), seq: 1 }
 }

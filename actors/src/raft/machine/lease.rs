@@ -29,7 +29,6 @@ impl Machine {
             }
             return;
         }
-        self.out.push(Effect::Tell(Fact::LeaseRequested(request)));
         if !replica.may_grant((request.node, request.epoch)) {
             return;
         }
@@ -47,7 +46,7 @@ impl Machine {
         let Some(tenure) = &mut replica.tenure else { return };
         for (origin, request) in tenure.grants.take_due(applied) {
             let Stage::Running(replica) = &self.stage else { return };
-            let LeaseRequest { node, epoch, boot, seq, .. } = request;
+            let LeaseRequest { node, epoch, boot, seq } = request;
             if !replica.may_grant((node, epoch)) {
                 continue;
             }

@@ -22,7 +22,6 @@ pub(crate) struct Holder {
     pub(crate) stopping: bool,
     /// Appoints nobody by itself.
     pub(crate) passive: bool,
-    pub(crate) requested: Vec<LeaseRequest>,
 }
 
 /// A lease that the holder may use: for this epoch, until then on its clock.
@@ -41,7 +40,6 @@ impl Holder {
             led: Leadership::default(),
             stopping: false,
             passive: false,
-            requested: Vec::new(),
         }
     }
 
@@ -50,7 +48,6 @@ impl Holder {
             Fact::Committed { state, .. } => self.state = Some(state),
             Fact::Led(led) => self.led = led,
             Fact::Leased(grant) => return self.granted(grant, released),
-            Fact::LeaseRequested(request) => self.requested.push(request),
             Fact::Asked { .. } | Fact::Refused { .. } => {}
         }
         None
@@ -84,7 +81,7 @@ impl Holder {
                 self.seq += 1;
                 self.asked.insert(self.seq, now);
                 self.asked.retain(|_, sent| now.since(*sent) < self.timing.ttl);
-                orders.push(Order::RequestLease(LeaseRequest { node: self.node, epoch, boot: self.boot, seq: self.seq, position: None }));
+                orders.push(Order::RequestLease(LeaseRequest { node: self.node, epoch, boot: self.boot, seq: self.seq }));
             }
         }
         let Some(state) = &self.state else { return orders };

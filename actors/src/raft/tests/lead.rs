@@ -189,7 +189,7 @@ fn a_released_epoch_is_granted_no_more() {
     world.run_until(3, "it holds a lease", |world| world.lease_holder().is_some());
     world.host_mut(1).holder.passive = true;
     let grants = world.granted;
-    let request = LeaseRequest { node, epoch: Epoch(1), boot: Boot(5), seq: 1, position: None };
+    let request = LeaseRequest { node, epoch: Epoch(1), boot: Boot(5), seq: 1 };
     world.order(node, Order::RequestLease(request));
     world.run(Duration::from_secs(1));
     assert!(world.granted > grants, "while it is held it is granted");

@@ -117,7 +117,7 @@ async fn versions_without_overlap_are_named() {
     };
     let (accepted, heard) = tokio::join!(accept(there, &acceptor, |_| Ok(())), dialling);
     for words in [words(accepted.map(|_| ())), heard] {
-        assert!(words.contains("the versions 2-2 of the peer protocol and the dialer 7-9"), "{words}");
+        assert!(words.contains("the versions 3-3 of the peer protocol and the dialer 7-9"), "{words}");
     }
 }
 

@@ -167,7 +167,7 @@ mod tests {
             leader: None,
             birth: Some(7),
         };
-        let (node, epoch, boot, position) = (NodeId(2), Epoch(4), Boot(5), Some(Position { timeline: Timeline(2), lsn: Lsn(77) }));
+        let (node, epoch, boot) = (NodeId(2), Epoch(4), Boot(5));
         let proposal = Proposal { by: node, term: Some(Term(3)), basis: epoch, at: WallClock(99), command: Command::Handover };
         let refusal = Refusal { rule: "r".to_owned(), reason: "b".to_owned() };
         let database = Directory::Database { system_identifier: SystemIdentifier(7), timeline: Timeline(2) };
@@ -177,7 +177,7 @@ mod tests {
             ("introduction", PeerMessage::Introduction(introduction)),
             ("join", PeerMessage::Join { raft_id: RaftId(9), member }),
             ("propose", PeerMessage::Propose(proposal)),
-            ("lease-request", PeerMessage::LeaseRequest(LeaseRequest { node, epoch, boot, seq: 1, position })),
+            ("lease-request", PeerMessage::LeaseRequest(LeaseRequest { node, epoch, boot, seq: 1 })),
             ("lease-grant", PeerMessage::LeaseGrant(LeaseGrant { node, epoch, boot, seq: 1 })),
             ("ask-testimony", PeerMessage::AskTestimony { term: Term(3) }),
             ("testimony", PeerMessage::Testimony { term: Term(3), age: std::time::Duration::from_micros(1_234_567) }),
