@@ -315,7 +315,7 @@ impl World {
 
     /// A promotion is done: D4, if it was a switchover's; and how much was lost, if it was not.
     pub(super) fn judge_promoted(&mut self, node: usize, epoch: Epoch) {
-        self.judge.lineage = self.hosts[node].data.as_ref().map(|data| (epoch, data.lineage()));
+        self.judge.lineage = self.hosts[node].data.as_ref().map(|data| (epoch, data.history.clone()));
         let Some((_, state)) = &self.judge.newest else { return };
         let switched = state.switchover.as_ref().is_some_and(|switchover| switchover.to == id(node) && switchover.epoch.next() == epoch);
         let Some(data) = &self.hosts[node].data else { return };
