@@ -37,8 +37,8 @@ pub(super) struct Facts {
     settled: bool,
     /// The primary of that epoch told itself how far it is.
     heard_from: Option<Epoch>,
-    /// The history that the primary of that epoch told its peers last, with its own promotion as the end.
-    lineage: Option<(Epoch, Vec<Promotion>)>,
+    /// The history that the primary of that epoch told its peers, with its own promotion as the end, which is not committed.
+    untold: Option<(Epoch, Vec<Promotion>)>,
     /// Since when this node leads and may decide.
     ready_since: Option<Timestamp>,
     /// When the state first showed this epoch.
@@ -57,6 +57,11 @@ pub(super) struct Peer {
     pub(super) heard_at: Timestamp,
 }
 
+/// Whether the log does not name the promotion of the present primary yet.
+fn is_untold(state: &ClusterState) -> bool {
+    state.primary.as_ref().is_some_and(|primary| primary.promoted.is_none())
+}
+
 impl Facts {
     pub(super) fn committed(&mut self, now: Timestamp, state: ClusterState) {
         if self.appointed.is_none_or(|(epoch, _)| epoch != state.epoch) {
@@ -66,9 +71,8 @@ impl Facts {
             match primary.promoted {
                 // What the primaries before had written counts until the new one writes its own.
                 None => self.written = self.written.map(|(_, lsn)| (primary.epoch, lsn)),
-                // Unless it has told itself how far it is.
-                Some(promotion) if self.heard_from != Some(primary.epoch) => self.written = Some((primary.epoch, promotion.lsn)),
-                Some(_) => {}
+                Some(promotion) if self.heard_from == Some(primary.epoch) => self.wrote(primary.epoch, promotion.lsn),
+                Some(promotion) => self.written = Some((primary.epoch, promotion.lsn)),
             }
             if let Some(release) = primary.released {
                 if self.released.is_none_or(|(epoch, _)| epoch != primary.epoch) {
@@ -78,6 +82,10 @@ impl Facts {
                     self.wrote(primary.epoch, lsn);
                 }
             }
+        }
+        // Whatever was told since then, also of an epoch whose end this node did not see, is in the committed history.
+        if !is_untold(&state) || self.state.as_ref().is_some_and(|before| before.lineage != state.lineage) {
+            self.untold = None;
         }
         match &state.switchover {
             Some(switchover) if self.switching.is_none_or(|(epoch, _)| epoch != switchover.epoch) => {
@@ -109,8 +117,8 @@ impl Facts {
             && let Some(position) = database.position
         {
             self.heard(epoch, position.lsn);
-            if !database.lineage.is_empty() {
-                self.lineage = Some((epoch, database.lineage.clone()));
+            if self.state.as_ref().is_some_and(is_untold) && !database.lineage.is_empty() {
+                self.untold = Some((epoch, database.lineage.clone()));
             }
         }
         let news = report.as_ref().map(|report| (report.boot, report.seq));
@@ -158,17 +166,16 @@ impl Facts {
     }
 
     /// The history that databases are judged by. A primary's promotion counts from the moment at which its peers hear of it: if it dies before that
-    /// is committed, what it wrote must not be measured against the timeline before (D1).
+    /// is committed, what it wrote must not be measured against the timeline before (D1), nor in the epochs of successors that tell nothing either.
     pub(super) fn history<'a>(&self, state: &'a ClusterState) -> Cow<'a, ClusterState> {
-        let untold = state.primary.as_ref().is_some_and(|primary| primary.promoted.is_none());
-        match &self.lineage {
-            Some((epoch, lineage)) if untold && *epoch == state.epoch => {
-                let mut state = state.clone();
-                state.learn_promotion(lineage);
-                Cow::Owned(state)
-            }
-            _ => Cow::Borrowed(state),
+        let Some((epoch, lineage)) = self.untold.as_ref().filter(|_| is_untold(state)) else { return Cow::Borrowed(state) };
+        let mut state = state.clone();
+        if *epoch == state.epoch {
+            state.learn_promotion(lineage);
+        } else {
+            state.learn_lineage(lineage);
         }
+        Cow::Owned(state)
     }
 
     /// How long this node has been in charge.

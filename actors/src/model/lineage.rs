@@ -75,8 +75,8 @@ impl ClusterState {
         self.learn_lineage(told);
     }
 
-    /// What the primary can no longer read of its history stays as it was told before.
-    fn learn_lineage(&mut self, told: &[Promotion]) {
+    /// A history takes the place of the one before. What can no longer be read of it stays as it was told before.
+    pub fn learn_lineage(&mut self, told: &[Promotion]) {
         let known = |promotion: &Promotion| self.lineage.iter().find(|known| known.may_be(*promotion)).and_then(|known| known.mark);
         let newest = told.iter().skip(told.len().saturating_sub(LINEAGE_MAX));
         self.lineage = newest.map(|promotion| Promotion { mark: promotion.mark.or_else(|| known(promotion)), ..*promotion }).collect();

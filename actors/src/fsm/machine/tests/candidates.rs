@@ -125,6 +125,17 @@ fn a_branch_that_was_given_up_is_no_candidate_however_high_its_timeline() {
     assert_eq!(bench.appointed(), [(NodeId(3), "fail-over-after-lease".into())], "a promotion that is not committed yet");
 }
 
+/// It died, came back, and went on from where its log ended; this node had lost sight of it long before.
+#[test]
+fn how_far_a_primary_had_written_when_it_was_promoted_once_more_counts() {
+    let mut bench = leader_with_two_standbys();
+    bench.commit(None, promoted(1, 2, 101 + bench.state.settings.max_replication_lag));
+    bench.observe(1, Health::Red, database(Server::Stopped, 0), 1);
+    bench.lead(true, Gate::Lapsed);
+    bench.pass(60_000);
+    assert_eq!(bench.appointed(), []);
+}
+
 /// Node 1 is primary again, went on from 100, told its peers so, and died before its promotion was committed. Node 2 followed it; node 3 has more
 /// of the timeline before than node 1 went on from.
 #[test]
@@ -137,7 +148,7 @@ fn a_promotion_that_was_told_to_the_peers_and_never_committed_counts() {
         let position = Some(Position { timeline: Timeline(timeline), lsn: Lsn(lsn) });
         Database { position, lineage: line(promotions), streaming: false, ..database(server, lsn) }
     };
-    let died = |third, told| {
+    let died = |third, told, successor: Option<u64>| {
         let mut bench = leader_with_two_standbys();
         bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
         bench.observe(1, Health::Green, on(Server::Primary, 2, 3 << 20, &[(1, 0), (2, 100)]), 2);
@@ -147,15 +158,21 @@ fn a_promotion_that_was_told_to_the_peers_and_never_committed_counts() {
         bench.observe(1, Health::Red, on(Server::Stopped, 2, 0, &[]), 2);
         bench.report(database(Server::Standby, 90));
         bench.observe(3, Health::Green, third, 2);
+        if let Some(node) = successor {
+            bench.commit(Some(1), Command::Appoint { node: NodeId(node), why: Why::default(), lost_at_least: None });
+        }
         bench.pass(5000);
         bench.lead(true, Gate::Lapsed);
         bench.appointed()
     };
     let before = |lsn| on(Server::Standby, 1, lsn, &[(1, 0)]);
     let follower = |lsn| on(Server::Standby, 2, lsn, &[(1, 0), (2, 100)]);
-    for told in [false, true] {
-        assert_eq!(died(before(3 << 20), told), [], "what it has beyond 100 is not what node 1 wrote; told: {told}");
-        assert_eq!(died(follower(3 << 20), told), [(NodeId(3), "fail-over-after-lease".into())], "told: {told}");
+    // The successor, or node 1 once more, dies before it has told anything.
+    for (told, successor) in [(true, None), (false, None), (true, Some(2)), (false, Some(2)), (false, Some(1))] {
+        let beyond = died(before(3 << 20), told, successor);
+        assert_eq!(beyond, [], "what it has beyond 100 is not what node 1 wrote; {told} {successor:?}");
+        let appointed = died(follower(3 << 20), told, successor);
+        assert_eq!(appointed, [(NodeId(3), "fail-over-after-lease".into())], "{told} {successor:?}");
     }
 }
 
