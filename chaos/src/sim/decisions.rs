@@ -26,11 +26,12 @@ pub(super) struct Told {
     asked: BTreeMap<(Boot, u64), Timestamp>,
     /// How the others look.
     seen: BTreeMap<NodeId, (Health, Option<Report>)>,
-    holder: Option<(NodeId, Epoch)>,
     /// How far the primary of an epoch said that it is.
     heard: BTreeMap<Epoch, u64>,
-    /// The history that the primary of that epoch told last.
-    lineage: Option<(Epoch, Vec<Promotion>)>,
+    /// The history that the primary of that epoch told, and that is not committed.
+    untold: Option<(Epoch, Vec<Promotion>)>,
+    /// The state that it was told last.
+    state: Option<ClusterState>,
     /// The grant that is being looked at.
     grant: Option<LeaseGrant>,
     /// The order in force lets the server of this epoch write.
@@ -59,7 +60,7 @@ impl Told {
                 }
                 self.seen.insert(*peer, (*health, report.as_deref().cloned()));
             }
-            Input::Raft(Fact::Committed { state, .. }) => self.holder = state.leaseholder(),
+            Input::Raft(Fact::Committed { state, .. }) => self.apply(state),
             Input::Raft(Fact::Leased(grant)) => self.grant = Some(*grant),
             _ => {}
         }
@@ -69,24 +70,44 @@ impl Told {
     /// A report, perhaps its own: the primary's tells how far it has written, and where it goes on from.
     pub(super) fn hear(&mut self, report: &Report) {
         let database = report.database.as_ref().filter(|database| database.server == Server::Primary);
-        let Some(database) = database.filter(|_| self.holder == Some((report.node, report.epoch))) else { return };
+        let Some(state) = self.state.as_ref().filter(|state| state.leaseholder() == Some((report.node, report.epoch))) else { return };
+        let Some(database) = database else { return };
         if let Some(position) = database.position {
             let heard = self.heard.entry(report.epoch).or_default();
             *heard = position.lsn.0.max(*heard);
         }
-        if !database.lineage.is_empty() {
-            self.lineage = Some((report.epoch, database.lineage.clone()));
+        if promotion(state).is_none() && !database.lineage.is_empty() {
+            self.untold = Some((report.epoch, database.lineage.clone()));
         }
     }
 
-    /// The history that counts: with a promotion that was told and not committed yet.
-    fn history(&self, state: &ClusterState) -> ClusterState {
-        let mut state = state.clone();
-        let untold = state.primary.as_ref().is_some_and(|primary| primary.promoted.is_none());
-        if let Some((_, lineage)) = self.lineage.as_ref().filter(|(epoch, _)| untold && *epoch == state.epoch) {
-            state.learn_promotion(lineage);
+    fn apply(&mut self, state: &ClusterState) {
+        if let Some(promotion) = promotion(state) {
+            let heard = self.heard.entry(state.epoch).or_default();
+            *heard = promotion.lsn.0.max(*heard);
         }
-        state
+        if promotion(state).is_some() || self.state.as_ref().is_some_and(|before| before.lineage != state.lineage) {
+            self.untold = None;
+        }
+        self.state = Some(state.clone());
+    }
+
+    /// The history that counts: with a promotion that was told and not committed yet, also by a primary before the present one.
+    pub(super) fn history(&self, state: &ClusterState) -> ClusterState {
+        let mut history = state.clone();
+        match &self.untold {
+            Some((epoch, lineage)) if promotion(state).is_none() && *epoch == state.epoch => history.learn_promotion(lineage),
+            Some((_, lineage)) if promotion(state).is_none() => history.learn_lineage(lineage),
+            _ => {}
+        }
+        history
+    }
+
+    /// How far the primary of that epoch said that it is; while it has said nothing, how far the ones before it did.
+    fn heard(&self, state: &ClusterState) -> u64 {
+        let own = self.heard.get(&state.epoch).copied();
+        let before = || self.heard.range(..state.epoch).next_back().map(|(_, heard)| *heard).filter(|_| promotion(state).is_none());
+        own.or_else(before).unwrap_or(0)
     }
 }
 
@@ -138,6 +159,11 @@ impl Told {
             matches!(database.server, Server::Stopped | Server::Standby) && complete && identifier(database) == state.system_identifier
         })
     }
+}
+
+/// Of the present primary, once it is committed.
+fn promotion(state: &ClusterState) -> Option<Promotion> {
+    state.primary.as_ref()?.promoted
 }
 
 fn identifier(database: &Database) -> Option<SystemIdentifier> {
@@ -294,7 +320,7 @@ impl World {
         }
         let Some(daemon) = &self.hosts[leader].daemon else { return };
         let Some(state) = daemon.belief.state.clone() else { return };
-        let heard = daemon.belief.told.heard.get(&basis).copied().unwrap_or(0);
+        let heard = daemon.belief.told.heard(&state);
         // Of a database that was just taken away the leader cannot know yet.
         let unknown = self.hosts[chosen].replaced_at.is_some_and(|at| self.now < at + REPORT_MAX);
         // Another leader may decide upon the same epoch, and only one of them is heard.

@@ -6,7 +6,7 @@ use super::wiring::timing;
 use super::world::{World, id};
 use crate::invariants::at_most_one_writer;
 use actors::machine::Timestamp;
-use actors::model::{ClusterState, Epoch, LeaseGrant, NodeId, Position, Promotion};
+use actors::model::{ClusterState, Epoch, LeaseGrant, NodeId, Position};
 use actors::pg::Operation;
 use actors::raft::Leadership;
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,8 +89,6 @@ pub(super) struct Judge {
     pub(super) failovers: BTreeSet<Epoch>,
     /// The last epoch whose primary was promoted.
     promoted: Epoch,
-    /// The history of the database that was promoted last, and for which epoch.
-    pub(super) lineage: Option<(Epoch, Vec<Promotion>)>,
     /// How far the primary of an epoch wrote.
     pub(super) written: BTreeMap<Epoch, u64>,
     /// Who votes, as of the newest state.
@@ -315,7 +313,6 @@ impl World {
 
     /// A promotion is done: D4, if it was a switchover's; and how much was lost, if it was not.
     pub(super) fn judge_promoted(&mut self, node: usize, epoch: Epoch) {
-        self.judge.lineage = self.hosts[node].data.as_ref().map(|data| (epoch, data.history.clone()));
         let Some((_, state)) = &self.judge.newest else { return };
         let switched = state.switchover.as_ref().is_some_and(|switchover| switchover.to == id(node) && switchover.epoch.next() == epoch);
         let Some(data) = &self.hosts[node].data else { return };

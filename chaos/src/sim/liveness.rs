@@ -115,14 +115,12 @@ impl World {
         let released = state.primary.as_ref().and_then(|primary| primary.released?.final_lsn);
         let ends = reigns.map(|(_, end)| *end).chain(promotion.map(|promotion| promotion.lsn.0 + CHECKPOINT));
         let written = ends.chain(released.map(|lsn| lsn.0)).max().unwrap_or(0);
-        // Nor is anything owed to who has left the line of a primary that has not told its promotion: its peers may have heard of it.
-        let mut told = state.clone();
-        if let Some((_, lineage)) = self.judge.lineage.as_ref().filter(|(epoch, _)| promotion.is_none() && *epoch == state.epoch) {
-            told.learn_promotion(lineage);
-        }
+        // Nor is anything owed to who has left the line of a primary that one of these has heard of, though its promotion is not committed.
+        let daemons = among.iter().filter_map(|node| self.hosts[*node].daemon.as_ref());
+        let told: Vec<_> = daemons.map(|daemon| daemon.belief.told.history(state)).collect();
         let in_line = |data: &super::postgres::Data| {
             let (position, lineage) = (data.position(), data.lineage());
-            [state, &told].iter().all(|history| history.is_in_line(position, &lineage))
+            told.iter().chain([state]).all(|history| history.is_in_line(position, &lineage))
         };
         let whole = |node: &usize| {
             let data = self.hosts[*node].data.as_ref().filter(|data| Some(data.identifier) == state.system_identifier && !data.unfinished);
