@@ -72,8 +72,8 @@ fn judge_report(facts: &Facts, state: &ClusterState, called: &str, report: &Repo
     Ok(Candidate { node: report.node, position, priority: report.tags.failover_priority, streaming: database.streaming })
 }
 
-/// How far the primary of the present epoch is known to have written: as it reported; as its release says, which outlives every restart; or at
-/// least as far as anybody has received, whether or not that node may be appointed.
+/// How far the primary of the present epoch, or the last one that wrote, is known to have written: as it reported; as its release and the history
+/// say, which outlive every restart; or at least as far as anybody has received, whether or not that node may be appointed.
 pub(super) fn written(facts: &Facts, state: &ClusterState) -> Option<Lsn> {
     let history = facts.history(state);
     let reported = facts.written.filter(|(epoch, _)| *epoch == state.epoch).map(|(_, lsn)| lsn);
@@ -81,7 +81,8 @@ pub(super) fn written(facts: &Facts, state: &ClusterState) -> Option<Lsn> {
         let database = facts.fresh(member.node)?.database.as_ref().filter(|database| is_ours(state, database))?;
         database.position.filter(|position| history.is_in_line(*position, &database.lineage)).map(|position| position.lsn)
     });
-    reported.max(final_lsn(state)).max(received.max())
+    let began = history.lineage.back().map(|promotion| promotion.lsn);
+    [reported, final_lsn(state), began, received.max()].into_iter().max().flatten()
 }
 
 /// Where the log of the released primary ends, if it stopped cleanly.

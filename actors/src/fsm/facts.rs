@@ -67,8 +67,14 @@ impl Facts {
         if self.appointed.is_none_or(|(epoch, _)| epoch != state.epoch) {
             self.appointed = Some((state.epoch, now));
         }
+        // Whatever was told since then, also of an epoch that this node did not see, is in the committed history.
+        let retold = self.state.as_ref().is_some_and(|before| before.lineage != state.lineage);
+        if retold || !is_untold(&state) {
+            self.untold = None;
+        }
         if let Some(primary) = &state.primary {
             match primary.promoted {
+                None if retold => self.written = None,
                 // What the primaries before had written counts until the new one writes its own.
                 None => self.written = self.written.map(|(_, lsn)| (primary.epoch, lsn)),
                 Some(promotion) if self.heard_from == Some(primary.epoch) => self.wrote(primary.epoch, promotion.lsn),
@@ -82,10 +88,6 @@ impl Facts {
                     self.wrote(primary.epoch, lsn);
                 }
             }
-        }
-        // Whatever was told since then, also of an epoch whose end this node did not see, is in the committed history.
-        if !is_untold(&state) || self.state.as_ref().is_some_and(|before| before.lineage != state.lineage) {
-            self.untold = None;
         }
         match &state.switchover {
             Some(switchover) if self.switching.is_none_or(|(epoch, _)| epoch != switchover.epoch) => {

@@ -160,14 +160,14 @@ fn tells_position(facts: &Facts, node: NodeId) -> bool {
 
 fn candidate(facts: &Facts, config: &Config, state: &ClusterState, old: Option<NodeId>, now: Timestamp) -> Candidate {
     let Some(best) = best(facts, state, old) else { return Candidate::None };
+    // Nobody knows how far the primary was, as after a power failure: nobody is chosen before everybody had the time to speak.
+    let unknown = final_lsn(state).is_none() && !facts.has_heard_from_primary();
+    let silent = || state.data_nodes().any(|member| Some(member.node) != old && !tells_position(facts, member.node));
+    let awaited = unknown && facts.ready_for(now) < config.timing.wait() * 2 && silent();
     let moving = match gate(facts, state) {
-        Gate::Released => facts.released_for(now) < POSITIONS_MAX && all(facts, state, old).any(|candidate| candidate.streaming),
-        // Nobody knows how far the primary was, as after a power failure: nobody is chosen before everybody had the time to speak.
-        Gate::Lapsed if !facts.has_heard_from_primary() => {
-            facts.ready_for(now) < config.timing.wait() * 2
-                && state.data_nodes().any(|member| Some(member.node) != old && !tells_position(facts, member.node))
-        }
-        Gate::Closed | Gate::Lapsed => false,
+        Gate::Closed => false,
+        Gate::Lapsed => awaited,
+        Gate::Released => awaited || facts.released_for(now) < POSITIONS_MAX && all(facts, state, old).any(|candidate| candidate.streaming),
     };
     match final_lsn(state) {
         _ if moving && state.primary.is_some() => Candidate::Moving,

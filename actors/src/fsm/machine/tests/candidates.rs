@@ -136,6 +136,41 @@ fn how_far_a_primary_had_written_when_it_was_promoted_once_more_counts() {
     assert_eq!(bench.appointed(), []);
 }
 
+/// Node 1 went on from there, node 3 was appointed after it and told nothing, and this node has just started.
+#[test]
+fn what_the_committed_history_tells_of_a_primary_before_counts_as_long_as_the_present_one_tells_nothing() {
+    let started = |fork| {
+        let mut bench = Bench::founded(2, 1);
+        bench.commit(None, promoted(1, 2, fork));
+        bench.commit(Some(1), Command::Appoint { node: NodeId(3), why: Why::default(), lost_at_least: None });
+        bench.machine = Machine::new(config(2));
+        bench.tell_state();
+        bench.report(database(Server::Standby, 100));
+        bench.lead(true, Gate::Lapsed);
+        bench.pass(60_000);
+        bench.appointed()
+    };
+    let far = 100 + Settings::default().max_replication_lag;
+    assert_eq!(started(far), [(NodeId(2), "fail-over-after-lease".into())]);
+    assert_eq!(started(far + 1), []);
+}
+
+#[test]
+fn what_a_primary_had_written_does_not_count_any_more_once_another_one_was_promoted_unseen() {
+    let mut bench = leader_with_two_standbys();
+    bench.observe(1, Health::Green, database(Server::Primary, 101 + bench.state.settings.max_replication_lag), 1);
+    bench.observe(1, Health::Red, database(Server::Stopped, 0), 1);
+    let appoint = |node| Command::Appoint { node: NodeId(node), why: Why::default(), lost_at_least: None };
+    for (term, command) in [(Some(Term(1)), appoint(3)), (None, promoted(3, 2, 100))] {
+        let proposal = Proposal { by: NodeId(1), term, basis: bench.state.epoch, at: WallClock(0), command };
+        assert_eq!(bench.state.apply(bench.index, Term(1), &proposal), crate::model::Applied::Done);
+    }
+    bench.commit(Some(1), appoint(1));
+    bench.lead(true, Gate::Lapsed);
+    bench.pass(60_000);
+    assert!(!bench.appointed().is_empty());
+}
+
 /// Node 1 is primary again, went on from 100, told its peers so, and died before its promotion was committed. Node 2 followed it; node 3 has more
 /// of the timeline before than node 1 went on from.
 #[test]
@@ -221,6 +256,26 @@ fn an_old_primary_that_alone_has_everything_returns_instead_of_being_replaced() 
     let mut bench = started(3 << 20);
     bench.pass(7000);
     assert_eq!(bench.appointed(), [], "what the release tells counts as much as a report: node 2 is too far behind");
+}
+
+/// A whole cluster is started again after a stop in which the primary had to be killed, and this node is the first to lead.
+#[test]
+fn after_a_release_that_tells_no_end_a_leader_that_never_heard_the_primary_hears_everybody_first() {
+    let started = || {
+        let mut bench = Bench::founded(2, 1);
+        bench.commit(None, Command::Release { node: NodeId(1), timeline: Timeline(1), final_lsn: None, why: Why::default() });
+        bench.report(Database { streaming: false, ..database(Server::Standby, 100) });
+        bench.lead(true, Gate::Released);
+        bench.pass(1000);
+        assert_eq!(bench.appointed(), [], "node 3 has not told where it stands");
+        bench
+    };
+    let mut bench = started();
+    bench.observe(3, Health::Green, database(Server::Standby, 120), 1);
+    assert_eq!(bench.appointed(), [(NodeId(3), "fail-over-after-release".into())]);
+    let mut bench = started();
+    bench.pass(7000);
+    assert_eq!(bench.appointed(), [(NodeId(2), "fail-over-after-release".into())], "it stays away");
 }
 
 /// Raft tells of a release before it tells that the gate is open because of it.
