@@ -323,26 +323,27 @@ impl World {
         let heard = daemon.belief.told.heard(&state);
         // Of a database that was just taken away the leader cannot know yet.
         let unknown = self.hosts[chosen].replaced_at.is_some_and(|at| self.now < at + REPORT_MAX);
+        // Of what a primary wrote that nobody heard of, the ones before it tell nothing.
+        let unheard = self.judge.promoted >= basis && !daemon.belief.told.heard.contains_key(&basis);
+        let bound = if unknown || unheard { 0 } else { heard.saturating_sub(state.settings.max_replication_lag) };
         // Another leader may decide upon the same epoch, and only one of them is heard.
-        let bound = if unknown { 0 } else { heard.saturating_sub(state.settings.max_replication_lag) };
         self.judge.bounds.entry((basis.next(), chosen)).and_modify(|least| *least = bound.min(*least)).or_insert(bound);
         if unknown {
             return;
         }
-        let Some(data) = &self.hosts[chosen].data else {
+        if self.hosts[chosen].data.is_none() {
             return self.violate("D1", format!("node {} is chosen and has no database", chosen + 1));
-        };
-        let end = data.end().0;
+        }
         let account =
             |node: usize| if node == leader { daemon.report.as_ref()?.database.as_ref() } else { daemon.belief.told.database(id(node)) };
         let lineage = account(chosen).map(|database| database.lineage.clone()).unwrap_or_default();
-        let told = daemon.belief.positions.get(&chosen).copied();
         let history = daemon.belief.told.history(&state);
-        if told.is_none_or(|told| !history.is_in_line(told, &lineage)) {
-            return self.violate("D1", format!("node {} is chosen and told that it has diverged: {told:?}", chosen + 1));
-        }
+        let Some(told) = daemon.belief.positions.get(&chosen).filter(|told| history.is_in_line(**told, &lineage)).copied() else {
+            return self.violate("D1", format!("node {} is chosen and told that it has diverged", chosen + 1));
+        };
+        let end = told.lsn.0;
         let final_lsn = state.primary.as_ref().and_then(|primary| Some((primary.node, primary.released?.final_lsn?)));
-        if let (Some((old, final_lsn)), Some(told)) = (final_lsn, told)
+        if let Some((old, final_lsn)) = final_lsn
             && told.lsn < final_lsn
             && daemon.belief.told.has_everything(&state, old, final_lsn)
         {

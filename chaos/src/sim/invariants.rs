@@ -88,7 +88,7 @@ pub(super) struct Judge {
     /// The epochs in which a failover was decided.
     pub(super) failovers: BTreeSet<Epoch>,
     /// The last epoch whose primary was promoted.
-    promoted: Epoch,
+    pub(super) promoted: Epoch,
     /// How far the primary of an epoch wrote.
     pub(super) written: BTreeMap<Epoch, u64>,
     /// Who votes, as of the newest state.
