@@ -67,27 +67,15 @@ impl Facts {
         if self.appointed.is_none_or(|(epoch, _)| epoch != state.epoch) {
             self.appointed = Some((state.epoch, now));
         }
-        // Whatever was told since then, also of an epoch that this node did not see, is in the committed history.
-        let retold = self.state.as_ref().is_some_and(|before| before.lineage != state.lineage);
-        if retold || !is_untold(&state) {
-            self.untold = None;
+        // Raft may have died and come back with less than it had told before. What is known stays known.
+        if self.state.as_ref().is_none_or(|before| before.epoch <= state.epoch) {
+            self.reckon(&state);
         }
-        if let Some(primary) = &state.primary {
-            match primary.promoted {
-                None if retold => self.written = None,
-                // What the primaries before had written counts until the new one writes its own.
-                None => self.written = self.written.map(|(_, lsn)| (primary.epoch, lsn)),
-                Some(promotion) if self.heard_from == Some(primary.epoch) => self.wrote(primary.epoch, promotion.lsn),
-                Some(promotion) => self.written = Some((primary.epoch, promotion.lsn)),
-            }
-            if let Some(release) = primary.released {
-                if self.released.is_none_or(|(epoch, _)| epoch != primary.epoch) {
-                    self.released = Some((primary.epoch, now));
-                }
-                if let Some(lsn) = release.final_lsn {
-                    self.wrote(primary.epoch, lsn);
-                }
-            }
+        if let Some(primary) = &state.primary
+            && primary.released.is_some()
+            && self.released.is_none_or(|(epoch, _)| epoch != primary.epoch)
+        {
+            self.released = Some((primary.epoch, now));
         }
         match &state.switchover {
             Some(switchover) if self.switching.is_none_or(|(epoch, _)| epoch != switchover.epoch) => {
@@ -97,6 +85,26 @@ impl Facts {
             None => self.switching = None,
         }
         self.state = Some(state);
+    }
+
+    /// What a new state says of how far the primary has written.
+    fn reckon(&mut self, state: &ClusterState) {
+        // Another primary told its promotion in an epoch that this node did not see: whatever was told before it is in the committed history.
+        let retold = self.state.as_ref().is_some_and(|before| before.epoch < state.epoch && before.lineage != state.lineage);
+        if retold || !is_untold(state) {
+            self.untold = None;
+        }
+        let Some(primary) = &state.primary else { return };
+        match primary.promoted {
+            None if retold => self.written = None,
+            // What the primaries before had written counts until the new one writes its own.
+            None => self.written = self.written.map(|(_, lsn)| (primary.epoch, lsn)),
+            Some(promotion) if self.heard_from == Some(primary.epoch) => self.wrote(primary.epoch, promotion.lsn),
+            Some(promotion) => self.written = Some((primary.epoch, promotion.lsn)),
+        }
+        if let Some(lsn) = primary.released.and_then(|release| release.final_lsn) {
+            self.wrote(primary.epoch, lsn);
+        }
     }
 
     pub(super) fn led(&mut self, now: Timestamp, leadership: Leadership) {

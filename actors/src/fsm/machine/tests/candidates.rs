@@ -171,6 +171,26 @@ fn what_a_primary_had_written_does_not_count_any_more_once_another_one_was_promo
     assert!(!bench.appointed().is_empty());
 }
 
+/// Raft died, and tells at first only what it finds on its disk.
+#[test]
+fn what_a_primary_had_written_counts_while_raft_catches_up_with_itself() {
+    let mut bench = leader_with_two_standbys();
+    let mut told = alloc::vec![bench.state.clone()];
+    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
+    told.push(bench.state.clone());
+    bench.commit(None, promoted(1, 2, 100));
+    bench.observe(1, Health::Green, database(Server::Primary, 101 + bench.state.settings.max_replication_lag), 2);
+    bench.observe(1, Health::Red, database(Server::Stopped, 0), 2);
+    told.push(bench.state.clone());
+    for state in told {
+        bench.state = state;
+        bench.tell_state();
+    }
+    bench.lead(true, Gate::Lapsed);
+    bench.pass(60_000);
+    assert_eq!(bench.appointed(), []);
+}
+
 /// Node 1 is primary again, went on from 100, told its peers so, and died before its promotion was committed. Node 2 followed it; node 3 has more
 /// of the timeline before than node 1 went on from.
 #[test]
