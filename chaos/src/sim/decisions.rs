@@ -86,7 +86,10 @@ impl Told {
             let heard = self.heard.entry(state.epoch).or_default();
             *heard = promotion.lsn.0.max(*heard);
         }
-        if promotion(state).is_some() || self.state.as_ref().is_some_and(|before| before.lineage != state.lineage) {
+        let before = self.state.as_ref().map(|before| (before.epoch, &before.lineage));
+        let older = before.is_some_and(|(epoch, _)| state.epoch < epoch);
+        let retold = before.is_some_and(|(epoch, lineage)| epoch < state.epoch && *lineage != state.lineage);
+        if retold || promotion(state).is_some() && !older {
             self.untold = None;
         }
         self.state = Some(state.clone());
