@@ -87,7 +87,7 @@ impl Facts {
         self.state = Some(state);
     }
 
-    /// What a new state says of how far the primary has written.
+    /// What a new state says of what was told before it.
     fn reckon(&mut self, state: &ClusterState) {
         // Another primary told its promotion in an epoch that this node did not see: whatever was told before it is in the committed history.
         let retold = self.state.as_ref().is_some_and(|before| before.epoch < state.epoch && before.lineage != state.lineage);
@@ -95,12 +95,11 @@ impl Facts {
             self.untold = None;
         }
         let Some(primary) = &state.primary else { return };
-        match primary.promoted {
-            None if retold => self.written = None,
+        if is_untold(state) && !retold {
             // What the primaries before had written counts until the new one writes its own.
-            None => self.written = self.written.map(|(_, lsn)| (primary.epoch, lsn)),
-            Some(promotion) if self.heard_from == Some(primary.epoch) => self.wrote(primary.epoch, promotion.lsn),
-            Some(promotion) => self.written = Some((primary.epoch, promotion.lsn)),
+            self.written = self.written.map(|(_, lsn)| (primary.epoch, lsn));
+        } else if self.heard_from != Some(primary.epoch) {
+            self.written = None;
         }
         if let Some(lsn) = primary.released.and_then(|release| release.final_lsn) {
             self.wrote(primary.epoch, lsn);
