@@ -156,6 +156,19 @@ fn what_the_committed_history_tells_of_a_primary_before_counts_as_long_as_the_pr
 }
 
 #[test]
+fn what_the_old_primary_had_written_does_not_count_once_the_promotion_of_the_new_one_is_committed() {
+    let mut bench = leader_with_two_standbys();
+    bench.observe(1, Health::Green, database(Server::Primary, 101 + bench.state.settings.max_replication_lag), 1);
+    bench.commit(Some(1), Command::Appoint { node: NodeId(3), why: Why::default(), lost_at_least: None });
+    bench.commit(None, promoted(3, 2, 100));
+    bench.observe(1, Health::Red, database(Server::Stopped, 0), 1);
+    bench.observe(3, Health::Red, database(Server::Standby, 0), 2);
+    bench.pass(60_000);
+    bench.lead(true, Gate::Lapsed);
+    assert_eq!(bench.appointed(), [(NodeId(2), "fail-over-after-lease".into())]);
+}
+
+#[test]
 fn what_a_primary_had_written_does_not_count_any_more_once_another_one_was_promoted_unseen() {
     let mut bench = leader_with_two_standbys();
     bench.observe(1, Health::Green, database(Server::Primary, 101 + bench.state.settings.max_replication_lag), 1);
