@@ -14,7 +14,7 @@ use actors::model::{
 use actors::raft::{Fact, Gate, Leadership, Order, PeerMessage};
 use std::collections::BTreeMap;
 
-/// A leader that stood still for as long as a host here ever does acts upon the reports from before.
+/// A report is so old at most when it comes: its host and the leader's may both have stood still.
 const REPORT_MAX: u64 = 30_000_000;
 
 /// What one life of an FSM was told, and what it asked for.
@@ -324,8 +324,9 @@ impl World {
         let Some(daemon) = &self.hosts[leader].daemon else { return };
         let Some(state) = daemon.belief.state.clone() else { return };
         let heard = daemon.belief.told.heard(&state);
-        // Of a database that was just taken away the leader cannot know yet.
-        let unknown = self.hosts[chosen].replaced_at.is_some_and(|at| self.now < at + REPORT_MAX);
+        // Of a database that was taken away the leader does not know before that node's next report.
+        let heard_at = daemon.belief.heard_at.get(&chosen).copied().filter(|_| chosen != leader).unwrap_or(self.now);
+        let unknown = self.hosts[chosen].replaced_at.is_some_and(|at| heard_at < at + REPORT_MAX);
         // Of what a primary wrote that nobody heard of, the ones before it tell nothing.
         let unheard = self.judge.promoted >= basis && !daemon.belief.told.heard.contains_key(&basis);
         let bound = if unknown || unheard { 0 } else { heard.saturating_sub(state.settings.max_replication_lag) };

@@ -68,6 +68,8 @@ pub(super) struct Belief {
     pub(super) told: Told,
     /// How far the databases are, as they reported it.
     pub(super) positions: BTreeMap<usize, Position>,
+    /// When the others reported last.
+    pub(super) heard_at: BTreeMap<usize, u64>,
     /// It began to hand over in that term.
     pub(super) handing_over: Option<u64>,
 }

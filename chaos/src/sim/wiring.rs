@@ -18,10 +18,11 @@ impl World {
     pub(super) fn tell_fsm(&mut self, node: usize, input: fsm::Input) {
         let Some(daemon) = self.hosts[node].daemon.as_mut() else { return };
         daemon.board.note(&input);
-        if let fsm::Input::Observed { peer, report: Some(report), .. } = &input
-            && let Some(position) = report.database.as_ref().and_then(|database| database.position)
-        {
-            daemon.belief.positions.insert(index(*peer), position);
+        if let fsm::Input::Observed { peer, report: Some(report), .. } = &input {
+            daemon.belief.heard_at.insert(index(*peer), self.now);
+            if let Some(position) = report.database.as_ref().and_then(|database| database.position) {
+                daemon.belief.positions.insert(index(*peer), position);
+            }
         }
         let life = daemon.life;
         self.mail(node, life, Mail::Fsm(Box::new(input)));
