@@ -133,6 +133,9 @@ fn the_end_of_a_clean_log_is_what_the_standby_has_received() {
         basebackup(&two.site, &upstream(&one, identity, 1, 0), &|_| {}).await.unwrap();
         let second = two.start().await;
         second.streams_on(Timeline(1)).await;
+        for node in [&one, &two] {
+            make_segments_in_advance(node);
+        }
         // Several rounds, with records of many sizes, so that some final record lies across the end of a page.
         for round in 0..6 {
             let bytes = 1000 + round * 1337;
@@ -157,6 +160,15 @@ fn the_end_of_a_clean_log_is_what_the_standby_has_received() {
         assert_eq!(Position { timeline: end.timeline, lsn: end.lsn }, received);
         assert!(!end.clean);
     });
+}
+
+/// As PostgreSQL does: files of the log that hold nothing yet. So many, that the first one in the folder is hardly ever another.
+fn make_segments_in_advance(node: &Node) {
+    let folder = node.site.data_dir().join("pg_wal");
+    for number in 100..200 {
+        let segment = fs::File::create_new(folder.join(format!("0000000100000000000000{number:02X}"))).unwrap();
+        segment.set_len(16 << 20).unwrap();
+    }
 }
 
 /// A standby that was stopped before the promotion of another is a prefix of it: it starts and streams, without rewind or clone.

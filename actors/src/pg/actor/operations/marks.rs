@@ -4,7 +4,7 @@
 //! timeline's beginning has it, without anything that could be lost or be out of step.
 
 use super::lineage::files;
-use super::position::own_ancestry;
+use super::position::{PAGE_ADDRESS, own_ancestry};
 use super::{Failure, Site, blocking};
 use crate::model::{LINEAGE_MAX, Lsn, Position, Promotion};
 use crate::pg::ancestry::Ancestry;
@@ -15,8 +15,6 @@ use std::path::Path;
 
 /// Bytes of a checksum.
 const CHECKSUM: u64 = 4;
-/// Where a page's header holds the position at which the page begins.
-const PAGE_ADDRESS: usize = 8;
 
 /// The last promotions that the timeline of a database which is at `position` comes from, oldest first, with its own as the last.
 ///

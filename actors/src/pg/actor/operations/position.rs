@@ -7,11 +7,16 @@ use crate::model::{Lsn, Promotion, Timeline};
 use crate::pg::ancestry::Ancestry;
 use crate::pg::control::{ControlData, ControlState};
 use crate::pg::wal::{Geometry, Record, history_file_name};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// `pg_controldata` reads one block; `pg_waldump` of one record, a page or two.
 const ONE_READ: Patience = Patience::Total(Duration::from_secs(20));
+/// Where a page's header holds the position at which the page begins.
+pub(super) const PAGE_ADDRESS: usize = 8;
 
 /// Where the log of a stopped server ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,24 +124,47 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// The end of the last valid record at or after `start`; `start` itself if there is none.
     async fn end(&self, timeline: Timeline, start: Lsn, limit: Option<u32>) -> Result<Lsn, Failure> {
+        let (folder, geometry) = (self.site.data_dir().join("pg_wal"), self.geometry);
+        let stretch = blocking(move || Stretch::from(&folder, geometry, timeline, start)).await;
+        let Some(Stretch { first, last }) = stretch else { return Ok(start) };
         let waldump = self.site.installation.run("pg_waldump", self.patience);
-        let waldump = waldump.arg("--path").arg(self.site.data_dir().join("pg_wal"));
-        let waldump = waldump.arg(format!("--timeline={timeline}")).arg(format!("--start={start}"));
-        let waldump = waldump.args(limit.map(|limit| format!("--limit={limit}")));
+        let waldump = waldump.arg("--path").arg(self.site.data_dir().join("pg_wal")).arg(format!("--start={start}"));
+        let waldump = waldump.args(limit.map(|limit| format!("--limit={limit}"))).args([first, last]);
         let mut last = None;
         let ended = waldump.run(|_, line| last = Record::parse(line).or(last)).await;
         match (ended, last) {
-            // It always ends with an error: the first record that is not valid is where the log ends.
+            // It mostly ends with an error: the first record that is not valid is where the log ends.
             (Ok(()) | Err(ProgramFailure::Failed { .. }), Some(record)) => Ok(record.end(self.geometry)),
             (Err(ProgramFailure::Failed { output, .. }), None) if output.contains("could not find a valid record") => Ok(start),
-            // The log ends with a whole segment, and nothing of the next is there yet.
-            (Err(ProgramFailure::Failed { output, .. }), None)
-                if output.contains("could not find file") && self.geometry.begins_segment(start) =>
-            {
-                Ok(start)
-            }
             (Err(failure), _) => Err(failure.into()),
             (Ok(()), None) => Ok(start),
         }
     }
+}
+
+/// The files that hold a timeline's log from a position on, by their names. Without them `pg_waldump` learns from any file in the folder how
+/// large segments are, and fails if that is one which was made in advance.
+struct Stretch {
+    first: String,
+    last: String,
+}
+
+impl Stretch {
+    /// None: the log ends with a whole segment, and nothing of the next is there yet.
+    fn from(folder: &Path, geometry: Geometry, timeline: Timeline, start: Lsn) -> Option<Self> {
+        let name = |lsn| geometry.file_name(timeline, lsn);
+        let segments = |from: Lsn| (0..).map(move |number| Lsn(from.0 + number * geometry.segment));
+        if geometry.begins_segment(start) && !begins_with(&folder.join(name(start)), start) {
+            return None;
+        }
+        let last = segments(start).skip(1).take_while(|lsn| folder.join(name(*lsn)).exists()).last();
+        Some(Self { first: name(start), last: name(last.unwrap_or(start)) })
+    }
+}
+
+/// Whether the first page of that file is the one at that position. One that was made in advance is empty or holds older log.
+fn begins_with(path: &Path, at: Lsn) -> bool {
+    let mut header = [0; PAGE_ADDRESS + 8];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    read.is_ok() && header.last_chunk().map(|address| u64::from_ne_bytes(*address)) == Some(at.0)
 }
