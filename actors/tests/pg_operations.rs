@@ -10,10 +10,10 @@ mod ports;
 #[path = "pg_operations/servers.rs"]
 mod servers;
 
-use actors::model::{Directory, Lsn, NodeId, Position, SystemIdentifier, Timeline};
+use actors::model::{Directory, Lsn, NodeId, Position, Promotion, SystemIdentifier, Timeline};
 use actors::pg::actor::operations::{
     Answer, EndOfWal, Failure, Marker, Unfinished, Whom, adopt, basebackup, checkpoint_remote, controldata, create, discard_previous,
-    end_of_wal, follow, foreign_server, initdb, inspect_directory, lineage, marker, preserve_diverged, probe_fresh, relate,
+    end_of_wal, follow, foreign_server, initdb, inspect_directory, lineage, marker, note_marks, preserve_diverged, probe_fresh, relate,
     remove_discarded, rewind, set_standby_signal, startup_faults, upstream_ancestry, write_configuration,
 };
 use actors::pg::ancestry::Relation;
@@ -104,9 +104,13 @@ fn a_diverged_primary_is_rewound_and_what_it_wrote_is_kept() {
         assert!(fs::read_to_string(preserved.folder.join("summary.json")).unwrap().contains(&promotion.lsn.to_string()));
         assert_eq!(preserve_diverged(&one.site, fork, end).await.unwrap().folder, preserved.folder, "kept once");
 
+        let note = |node: &Node| node.site.data_dir().join("witch.marks");
+        fs::write(note(&one), "of the branch that is given up").unwrap();
+        note_marks(&two.site, &[Promotion { mark: Some(7), ..promotion }]).await.unwrap();
         checkpoint_remote(&one.site, &upstream, LONG).await.unwrap();
         rewind(&one.site, &upstream, &|_| {}).await.unwrap();
         assert_eq!(marker(&one.site).await.unwrap(), None);
+        assert_eq!(fs::read(note(&one)).unwrap(), fs::read(note(&two)).unwrap(), "what was noted of the history comes with it");
         // Without its slot the upstream turns it away: it connects, calls itself streaming, and does not.
         let first = one.start().await;
         let mut session = first.session().await;
@@ -269,15 +273,22 @@ fn two_timelines_with_one_number_are_told_apart_by_their_log() {
         assert_eq!((ours, ours.timeline), (theirs, Timeline(2)), "the histories show no difference");
         second.psql("INSERT INTO t VALUES (2)").await;
         third.psql("INSERT INTO t SELECT generate_series(1, 10000)").await;
-        let mark = async |node: &Node, server: &Server| {
+        let history = async |node: &Node, server: &Server| {
             let position = server.session().await.observe(LONG).await.unwrap().position;
-            let history = lineage(&node.site, controldata(&node.site).await.unwrap().geometry(), position).await.unwrap();
+            lineage(&node.site, controldata(&node.site).await.unwrap().geometry(), position).await.unwrap()
+        };
+        let mark = async |node: &Node, server: &Server| {
+            let history = history(node, server).await;
             let [began, promoted] = history.as_slice() else { panic!("two timelines: {history:?}") };
             assert_eq!((began.timeline, began.mark, promoted.timeline, promoted.lsn), (Timeline(1), None, Timeline(2), ours.lsn));
             promoted.mark
         };
         let marks = (mark(&nodes[1], &second).await, mark(&nodes[2], &third).await);
         assert!(marks.0.is_some() && marks.1.is_some() && marks.0 != marks.1, "their first records do: {marks:?}");
+        for (node, server) in [(&nodes[1], &second), (&nodes[2], &third)] {
+            note_marks(&node.site, &history(node, server).await).await.unwrap();
+        }
+        let note = |node: &Node| node.site.data_dir().join("witch.marks");
         second.crash().await;
 
         let end = end_of_wal(&nodes[1].site, LONG).await.unwrap();
@@ -301,7 +312,21 @@ fn two_timelines_with_one_number_are_told_apart_by_their_log() {
         first.has_received(&third).await;
         fs::rename(nodes[0].site.data_dir().join("pg_wal").join(&begins_in), nodes[0].site.data_dir().join("aside")).unwrap();
         assert_eq!(mark(&nodes[0], &first).await, None, "what is recycled cannot be read");
+        fs::copy(note(&nodes[2]), note(&nodes[0])).unwrap();
+        assert_eq!(mark(&nodes[0], &first).await, marks.1, "but it was noted");
         fs::rename(nodes[0].site.data_dir().join("aside"), nodes[0].site.data_dir().join("pg_wal").join(&begins_in)).unwrap();
+
+        fs::copy(note(&nodes[1]), note(&nodes[0])).unwrap();
+        assert_eq!(mark(&nodes[0], &first).await, marks.1, "the log counts more than what was noted of the twin");
+        // A copy begins with a later segment.
+        basebackup(&nodes[1].site, &upstream(&nodes[2], identity, 2, ours.lsn.0), &|_| {}).await.unwrap();
+        assert!(!nodes[1].site.data_dir().join("pg_wal").join(&begins_in).exists(), "the test shows nothing if it has the beginning");
+        let second = nodes[1].start().await;
+        second.streams_on(Timeline(2)).await;
+        assert_eq!(mark(&nodes[1], &second).await, marks.1, "a copy knows of which branch it is");
+        fs::write(note(&nodes[1]), "[{").unwrap();
+        assert_eq!(mark(&nodes[1], &second).await, None, "half a note is none");
+        second.stop().await;
         first.stop().await;
         let end = end_of_wal(&nodes[0].site, LONG).await.unwrap();
         assert_eq!(end.timeline, Timeline(2));

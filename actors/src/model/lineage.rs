@@ -16,7 +16,7 @@ pub struct Promotion {
     pub timeline: Timeline,
     /// Which began here.
     pub lsn: Lsn,
-    /// The checksum of its first record. None: there is none yet, or it can no longer be read.
+    /// The checksum of its first record. None: there is none yet, or it can no longer be read and was not noted.
     pub mark: Option<u32>,
 }
 

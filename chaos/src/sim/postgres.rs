@@ -30,6 +30,8 @@ pub(super) struct Data {
     pub(super) log: Vec<Record>,
     /// The log before this is not here: a clone takes along only what it needs.
     pub(super) oldest: u64,
+    /// The marks that were noted beside it, and go along with every copy and rewind.
+    pub(super) noted: Vec<Promotion>,
     /// Up to here the log survives the loss of power; all of it from `settles_at` on.
     pub(super) durable: usize,
     pub(super) settles_at: u64,
@@ -50,6 +52,7 @@ impl Data {
             history: vec![Promotion { timeline: Timeline(1), lsn: Lsn(0), mark: None }],
             log: vec![Record { number, end: FIRST }],
             oldest: 0,
+            noted: Vec::new(),
             durable: 1,
             settles_at: 0,
             state: DbState::ShutDown,
@@ -72,10 +75,20 @@ impl Data {
         Position { timeline: self.timeline(), lsn: self.end() }
     }
 
-    /// What the adapter can read of it: a timeline's mark lies in its first record.
+    /// What the adapter can read of it: a timeline's mark lies in its first record, or was noted.
     pub(super) fn lineage(&self) -> Vec<Promotion> {
-        let readable = |promotion: &Promotion| promotion.lsn < self.end() && promotion.lsn.0 >= self.oldest;
-        self.history.iter().map(|promotion| Promotion { mark: promotion.mark.filter(|_| readable(promotion)), ..*promotion }).collect()
+        let noted = |promotion: &Promotion| {
+            let noted = self.noted.iter().find(|noted| (noted.timeline, noted.lsn) == (promotion.timeline, promotion.lsn));
+            noted.and_then(|noted| noted.mark)
+        };
+        let read = |promotion: &Promotion| if promotion.lsn.0 >= self.oldest { promotion.mark } else { noted(promotion) };
+        let mark = |promotion: &Promotion| if promotion.lsn < self.end() { read(promotion) } else { None };
+        self.history.iter().map(|promotion| Promotion { mark: mark(promotion), ..*promotion }).collect()
+    }
+
+    pub(super) fn note_marks(&mut self) {
+        self.noted = self.lineage();
+        self.noted.retain(|promotion| promotion.mark.is_some());
     }
 
     pub(super) fn control(&self) -> ControlFile {
@@ -175,6 +188,7 @@ impl Data {
         self.durable = shared;
         let end = self.end();
         self.history = other.history.iter().copied().filter(|promotion| promotion.lsn < end || promotion.lsn.0 == 0).collect();
+        self.noted.clone_from(&other.noted);
     }
 }
 

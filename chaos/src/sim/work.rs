@@ -167,7 +167,11 @@ impl World {
                 Ok(Outcome::Done)
             }
             Operation::Tend | Operation::Checkpoint if !up(self) => Err(("no server answers", Outlook::Waiting)),
-            Operation::Tend | Operation::Checkpoint => Ok(Outcome::Done),
+            Operation::Tend => {
+                self.hosts[node].data.as_mut().ok_or(("there is no database", Outlook::Open))?.note_marks();
+                Ok(Outcome::Done)
+            }
+            Operation::Checkpoint => Ok(Outcome::Done),
             Operation::Compare(upstream) => self.compare(node, upstream).map(Outcome::Compared),
             Operation::Preserve(upstream) => self.compare(node, upstream).map(|_| Outcome::Done),
             Operation::Rewind(upstream) => {

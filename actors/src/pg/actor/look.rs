@@ -192,6 +192,12 @@ impl Known {
         read
     }
 
+    /// Where the timeline of the server that was seen last comes from. Empty: it is not known.
+    pub(super) fn seen_lineage(&self) -> Vec<Promotion> {
+        let life = self.session.as_ref().map(|(life, _)| *life);
+        self.lineage.as_ref().filter(|(of, _)| Some(*of) == life).map(|(_, lineage)| lineage.clone()).unwrap_or_default()
+    }
+
     /// It never changes while a server runs.
     async fn geometry(&mut self, site: &Site, life: Life) -> Option<Geometry> {
         if self.geometry.is_none_or(|(of, _)| of != life) {

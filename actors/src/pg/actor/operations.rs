@@ -36,7 +36,7 @@ pub use founding::{adopt, initdb};
 pub use installation::{Installation, NotInstalled};
 pub use lineage::relate;
 pub use marker::{Marker, Note, Unfinished, marker};
-pub use marks::lineage;
+pub use marks::{lineage, note_marks};
 pub use position::{EndOfWal, controldata, end_of_wal, own_ancestry, promotion};
 pub use probe::{Answer, probe_fresh};
 pub use rewind::{checkpoint_remote, rewind, upstream_ancestry};

@@ -2,7 +2,7 @@
 
 use super::launch::{NotStarted, Start, start};
 use super::operations::{
-    EndOfWal, Failure, Progress, Session, adopt, basebackup, checkpoint_remote, discard_previous, end_of_wal, follow, initdb,
+    EndOfWal, Failure, Progress, Session, adopt, basebackup, checkpoint_remote, discard_previous, end_of_wal, follow, initdb, note_marks,
     preserve_diverged, relate, remove_discarded, rewind,
 };
 use super::server_log::ServerLog;
@@ -128,11 +128,14 @@ async fn promote(shop: &Shop, epoch: Epoch) -> Result<(), Why> {
 async fn tend(shop: &Shop) -> Result<(), Why> {
     let data_nodes = (shop.surroundings.data_nodes)();
     let own = shop.site().settings.node;
-    session(shop).await?.ensure_slots(own, &data_nodes, BRIEF).await.map_err(Failure::from)?;
+    let slots = session(shop).await?.ensure_slots(own, &data_nodes, BRIEF).await.map_err(Failure::from);
+    let lineage = shop.known.lock().await.seen_lineage();
+    let noted = note_marks(shop.site(), &lineage).await;
     // Looked after is only what leads or streams: whatever a clone has replaced is of no more use.
     discard_previous(shop.site()).await?;
     remove_meanwhile(shop);
-    Ok(())
+    slots?;
+    Ok(noted.map_err(Failure::from)?)
 }
 
 /// To remove a large database takes minutes, for which no promotion and no stop can wait: it goes on beside them, once at a time.

@@ -1,9 +1,14 @@
 //! The promotions that a timeline of this directory comes from, each with the mark that tells it from a twin.
 //!
 //! A timeline begins with a record that holds the time of its promotion. Its checksum is the mark: it lies in the log, so whoever has the
-//! timeline's beginning has it, without anything that could be lost or be out of step.
+//! timeline's beginning has it.
+//!
+//! A copy begins with a later record, and old segments are recycled. So the marks are noted in a file of the data directory, which goes
+//! along with every copy and rewind of it, as its log does. What the log says counts more.
 
+use super::durable::{FileFailure, read_if_exists, replace};
 use super::lineage::files;
+use super::lock::OperationLock;
 use super::position::{PAGE_ADDRESS, own_ancestry};
 use super::{Failure, Site, blocking};
 use crate::model::{LINEAGE_MAX, Lsn, Position, Promotion};
@@ -11,8 +16,10 @@ use crate::pg::ancestry::Ancestry;
 use crate::pg::wal::Geometry;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+/// Where marks are noted, as JSON.
+const NOTE: &str = "witch.marks";
 /// Bytes of a checksum.
 const CHECKSUM: u64 = 4;
 
@@ -22,26 +29,59 @@ const CHECKSUM: u64 = 4;
 /// Its history is missing or malformed.
 pub async fn lineage(site: &Site, geometry: Geometry, position: Position) -> Result<Vec<Promotion>, Failure> {
     let ancestry = own_ancestry(site, position.timeline).await?;
-    let folder = site.data_dir().join("pg_wal");
-    Ok(blocking(move || marked(&folder, &ancestry, geometry, position.lsn)).await)
+    let data_dir = site.data_dir();
+    Ok(blocking(move || marked(&data_dir, &ancestry, geometry, position.lsn)).await)
 }
 
-fn marked(folder: &Path, ancestry: &Ancestry, geometry: Geometry, end: Lsn) -> Vec<Promotion> {
+/// Notes the marks of a history for the day on which the log does not show them any more. While another operation works in the directory,
+/// nothing is noted.
+///
+/// # Errors
+/// The file cannot be written.
+pub async fn note_marks(site: &Site, lineage: &[Promotion]) -> Result<(), FileFailure> {
+    let marked: Vec<_> = lineage.iter().filter(|promotion| promotion.mark.is_some()).collect();
+    if marked.is_empty() {
+        return Ok(());
+    }
+    let text = serde_json::to_string(&marked).expect("numbers always become JSON");
+    let Some(lock) = OperationLock::take_if_free(site).await? else { return Ok(()) };
+    let path = site.data_dir().join(NOTE);
+    lock.blocking(move || replace(&path, &format!("{text}\n"), 0o600)).await
+}
+
+/// What cannot be understood is noted anew, as far as the log shows it.
+fn noted(data_dir: &Path) -> Vec<Promotion> {
+    let text = read_if_exists(&data_dir.join(NOTE)).ok().flatten();
+    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+}
+
+fn marked(data_dir: &Path, ancestry: &Ancestry, geometry: Geometry, end: Lsn) -> Vec<Promotion> {
+    let log = Log { folder: data_dir.join("pg_wal"), ancestry, geometry };
+    let noted = noted(data_dir);
     let promotions = ancestry.promotions();
     let left_at = promotions.iter().skip(1).map(|next| next.lsn).chain([end]);
-    let marked = promotions.iter().zip(left_at).skip(promotions.len().saturating_sub(LINEAGE_MAX));
-    marked.map(|(promotion, left_at)| Promotion { mark: mark(folder, ancestry, geometry, *promotion, left_at), ..*promotion }).collect()
+    let told = promotions.iter().zip(left_at).skip(promotions.len().saturating_sub(LINEAGE_MAX));
+    told.map(|(promotion, left_at)| Promotion { mark: log.mark(*promotion, left_at, &noted), ..*promotion }).collect()
 }
 
-/// None: nobody was promoted to the first timeline; or it was left before it had a record, or the file is gone.
-fn mark(folder: &Path, ancestry: &Ancestry, geometry: Geometry, promotion: Promotion, left_at: Lsn) -> Option<u32> {
-    let checksum = geometry.checksum_of(promotion.lsn);
-    if promotion.lsn == Lsn(0) || left_at.0 < checksum.0 + CHECKSUM {
-        return None;
+struct Log<'a> {
+    folder: PathBuf,
+    ancestry: &'a Ancestry,
+    geometry: Geometry,
+}
+
+impl Log<'_> {
+    /// None: nobody was promoted to the first timeline; or it was left before it had a record; or the file is gone, and nothing was noted.
+    fn mark(&self, promotion: Promotion, left_at: Lsn, noted: &[Promotion]) -> Option<u32> {
+        let checksum = self.geometry.checksum_of(promotion.lsn);
+        if promotion.lsn == Lsn(0) || left_at.0 < checksum.0 + CHECKSUM {
+            return None;
+        }
+        let names = files(self.ancestry, promotion.timeline, checksum, self.geometry);
+        // The newest first: its beginning was copied when it was begun, and a file of an older number may be left of another branch.
+        let read = names.iter().rev().find_map(|name| read_checksum(&self.folder.join(name), self.geometry, checksum));
+        read.or_else(|| noted.iter().find(|noted| noted.may_be(promotion)).and_then(|noted| noted.mark))
     }
-    let names = files(ancestry, promotion.timeline, checksum, geometry);
-    // The newest first: its beginning was copied when it was begun, and a file of an older number may be left of another branch.
-    names.iter().rev().find_map(|name| read_checksum(&folder.join(name), geometry, checksum))
 }
 
 /// None: there is no such file, or it holds something else there, as one that was recycled does.
