@@ -106,11 +106,13 @@ fn a_diverged_primary_is_rewound_and_what_it_wrote_is_kept() {
 
         let note = |node: &Node| node.site.data_dir().join("witch.marks");
         fs::write(note(&one), "of the branch that is given up").unwrap();
+        fs::write(one.site.data_dir().join("only-here"), "").unwrap();
         note_marks(&two.site, &[Promotion { mark: Some(7), ..promotion }]).await.unwrap();
         checkpoint_remote(&one.site, &upstream, LONG).await.unwrap();
         rewind(&one.site, &upstream, &|_| {}).await.unwrap();
         assert_eq!(marker(&one.site).await.unwrap(), None);
         assert_eq!(fs::read(note(&one)).unwrap(), fs::read(note(&two)).unwrap(), "what was noted of the history comes with it");
+        assert!(!one.site.data_dir().join("only-here").exists(), "and where nothing was noted, the other branch's note is gone");
         // Without its slot the upstream turns it away: it connects, calls itself streaming, and does not.
         let first = one.start().await;
         let mut session = first.session().await;

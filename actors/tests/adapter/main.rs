@@ -23,7 +23,8 @@ use guards::{
 };
 use nix::sys::signal::Signal;
 use nix::unistd::{User, geteuid};
-use node::{Node, signal};
+use node::{Node, signal, until};
+use std::fs;
 use std::os::unix::process::CommandExt;
 use std::panic::AssertUnwindSafe;
 use std::process::{Command, ExitCode};
@@ -97,6 +98,13 @@ async fn a_cluster_of_two_lives_through_a_crash_a_failover_and_a_return() {
     assert_eq!(back.database.trouble, None);
     one.has("SELECT sum(n) FROM t", "2003").await;
     assert!(one.state_dir().join("diverged").is_dir(), "what two never got is kept");
+    for node in [&one, &two] {
+        let note = node.data_dir().join("witch.marks");
+        until("the mark of the timeline is noted", async || {
+            fs::read_to_string(&note).is_ok_and(|text| text.starts_with(r#"[{"timeline":2,"#))
+        })
+        .await;
+    }
 }
 
 /// A planned handover: the old primary tells where its log ends, and that is exactly where the standby stands.

@@ -51,7 +51,10 @@ impl Shop {
             _ => None,
         };
         let end = match process {
-            Process::Gone => known.end(self.site(), &on_disk).await,
+            Process::Gone => {
+                known.server_is_gone();
+                known.end(self.site(), &on_disk).await
+            }
             _ => None,
         };
         let streams = sight.as_ref().is_some_and(|sight| sight.stream.is_some());
@@ -136,6 +139,11 @@ fn childless(site: &Site, unswept: bool) -> Process {
 }
 
 impl Known {
+    /// The next one may have its number, and another history.
+    fn server_is_gone(&mut self) {
+        (self.session, self.geometry, self.lineage) = (None, None, None);
+    }
+
     async fn sight(&mut self, site: &Site, life: Life) -> Option<Sight> {
         match self.ask(site, life).await {
             Ok(sight) => {

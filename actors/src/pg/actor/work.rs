@@ -126,16 +126,18 @@ async fn promote(shop: &Shop, epoch: Epoch) -> Result<(), Why> {
 }
 
 async fn tend(shop: &Shop) -> Result<(), Why> {
+    // Before anybody copies this database. Slots do not wait until there is room for the note.
+    let lineage = shop.known.lock().await.seen_lineage();
+    if let Err(failure) = note_marks(shop.site(), &lineage).await {
+        tracing::warn!(%failure, "by which a copy of this database would know its timelines is not noted; it is tried again");
+    }
     let data_nodes = (shop.surroundings.data_nodes)();
     let own = shop.site().settings.node;
-    let slots = session(shop).await?.ensure_slots(own, &data_nodes, BRIEF).await.map_err(Failure::from);
-    let lineage = shop.known.lock().await.seen_lineage();
-    let noted = note_marks(shop.site(), &lineage).await;
+    session(shop).await?.ensure_slots(own, &data_nodes, BRIEF).await.map_err(Failure::from)?;
     // Looked after is only what leads or streams: whatever a clone has replaced is of no more use.
     discard_previous(shop.site()).await?;
     remove_meanwhile(shop);
-    slots?;
-    Ok(noted.map_err(Failure::from)?)
+    Ok(())
 }
 
 /// To remove a large database takes minutes, for which no promotion and no stop can wait: it goes on beside them, once at a time.

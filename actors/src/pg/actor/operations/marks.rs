@@ -6,6 +6,7 @@
 //! A copy begins with a later record, and old segments are recycled. So the marks are noted in a file of the data directory, which goes
 //! along with every copy and rewind of it, as its log does. What the log says counts more.
 
+use super::directory::control_head;
 use super::durable::{FileFailure, read_if_exists, replace};
 use super::lineage::files;
 use super::lock::OperationLock;
@@ -33,31 +34,41 @@ pub async fn lineage(site: &Site, geometry: Geometry, position: Position) -> Res
     Ok(blocking(move || marked(&data_dir, &ancestry, geometry, position.lsn)).await)
 }
 
-/// Notes the marks of a history for the day on which the log does not show them any more. While another operation works in the directory,
-/// nothing is noted.
+/// Notes the marks of a database's history for the day on which the log does not show them any more. Where there is no database, or while
+/// another operation works in the directory, nothing is noted.
 ///
 /// # Errors
-/// The file cannot be written.
+/// The file cannot be read or written.
 pub async fn note_marks(site: &Site, lineage: &[Promotion]) -> Result<(), FileFailure> {
-    let marked: Vec<_> = lineage.iter().filter(|promotion| promotion.mark.is_some()).collect();
-    if marked.is_empty() {
+    if lineage.iter().all(|promotion| promotion.mark.is_none()) || control_head(site).await.is_none() {
         return Ok(());
     }
-    let text = serde_json::to_string(&marked).expect("numbers always become JSON");
     let Some(lock) = OperationLock::take_if_free(site).await? else { return Ok(()) };
-    let path = site.data_dir().join(NOTE);
-    lock.blocking(move || replace(&path, &format!("{text}\n"), 0o600)).await
+    let (data_dir, lineage) = (site.data_dir(), lineage.to_vec());
+    lock.blocking(move || {
+        let before = noted(&data_dir)?;
+        let marked =
+            lineage.iter().map(|promotion| Promotion { mark: promotion.mark.or_else(|| mark_in(&before, *promotion)), ..*promotion });
+        let marked: Vec<_> = marked.filter(|promotion| promotion.mark.is_some()).collect();
+        let text = serde_json::to_string(&marked).expect("numbers always become JSON");
+        replace(&data_dir.join(NOTE), &format!("{text}\n"), 0o600)
+    })
+    .await
 }
 
 /// What cannot be understood is noted anew, as far as the log shows it.
-fn noted(data_dir: &Path) -> Vec<Promotion> {
-    let text = read_if_exists(&data_dir.join(NOTE)).ok().flatten();
-    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+fn noted(data_dir: &Path) -> Result<Vec<Promotion>, FileFailure> {
+    let text = read_if_exists(&data_dir.join(NOTE))?;
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+}
+
+fn mark_in(noted: &[Promotion], promotion: Promotion) -> Option<u32> {
+    noted.iter().find(|noted| noted.may_be(promotion)).and_then(|noted| noted.mark)
 }
 
 fn marked(data_dir: &Path, ancestry: &Ancestry, geometry: Geometry, end: Lsn) -> Vec<Promotion> {
     let log = Log { folder: data_dir.join("pg_wal"), ancestry, geometry };
-    let noted = noted(data_dir);
+    let noted = noted(data_dir).unwrap_or_default();
     let promotions = ancestry.promotions();
     let left_at = promotions.iter().skip(1).map(|next| next.lsn).chain([end]);
     let told = promotions.iter().zip(left_at).skip(promotions.len().saturating_sub(LINEAGE_MAX));
@@ -80,7 +91,7 @@ impl Log<'_> {
         let names = files(self.ancestry, promotion.timeline, checksum, self.geometry);
         // The newest first: its beginning was copied when it was begun, and a file of an older number may be left of another branch.
         let read = names.iter().rev().find_map(|name| read_checksum(&self.folder.join(name), self.geometry, checksum));
-        read.or_else(|| noted.iter().find(|noted| noted.may_be(promotion)).and_then(|noted| noted.mark))
+        read.or_else(|| mark_in(noted, promotion))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where a stopped database's log ends, and how its history relates to the primary's.
 
-use super::durable::read_if_exists;
+use super::durable::{FileFailure, failing, read_if_exists};
 use super::program::{Patience, ProgramFailure};
 use super::{Failure, Site, blocking};
 use crate::model::{Lsn, Promotion, Timeline};
@@ -8,7 +8,7 @@ use crate::pg::ancestry::Ancestry;
 use crate::pg::control::{ControlData, ControlState};
 use crate::pg::wal::{Geometry, Record, history_file_name};
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -48,6 +48,10 @@ pub async fn end_of_wal(site: &Site, within: Duration) -> Result<EndOfWal, Failu
     if control.state == ControlState::ShutDown {
         let walk = Walk { site, geometry, patience: ONE_READ };
         let lsn = walk.end(control.timeline, control.checkpoint, Some(1)).await?;
+        if lsn == control.checkpoint {
+            let reason = format!("the record of its last checkpoint, at {lsn}, is not in its log, although it was shut down cleanly");
+            return Err(Failure::Directory { path: site.settings.data_dir.clone(), reason });
+        }
         return Ok(EndOfWal { timeline: control.timeline, lsn, clean: true });
     }
     let deadline = Instant::now() + within;
@@ -125,7 +129,7 @@ impl Walk<'_> {
     /// The end of the last valid record at or after `start`; `start` itself if there is none.
     async fn end(&self, timeline: Timeline, start: Lsn, limit: Option<u32>) -> Result<Lsn, Failure> {
         let (folder, geometry) = (self.site.data_dir().join("pg_wal"), self.geometry);
-        let stretch = blocking(move || Stretch::from(&folder, geometry, timeline, start)).await;
+        let stretch = blocking(move || Stretch::from(&folder, geometry, timeline, start)).await?;
         let Some(Stretch { first, last }) = stretch else { return Ok(start) };
         let waldump = self.site.installation.run("pg_waldump", self.patience);
         let waldump = waldump.arg("--path").arg(self.site.data_dir().join("pg_wal")).arg(format!("--start={start}"));
@@ -144,6 +148,7 @@ impl Walk<'_> {
 
 /// The files that hold a timeline's log from a position on, by their names. Without them `pg_waldump` learns from any file in the folder how
 /// large segments are, and fails if that is one which was made in advance.
+#[derive(Debug, PartialEq, Eq)]
 struct Stretch {
     first: String,
     last: String,
@@ -151,20 +156,57 @@ struct Stretch {
 
 impl Stretch {
     /// None: the log ends with a whole segment, and nothing of the next is there yet.
-    fn from(folder: &Path, geometry: Geometry, timeline: Timeline, start: Lsn) -> Option<Self> {
+    fn from(folder: &Path, geometry: Geometry, timeline: Timeline, start: Lsn) -> Result<Option<Self>, FileFailure> {
         let name = |lsn| geometry.file_name(timeline, lsn);
-        let segments = |from: Lsn| (0..).map(move |number| Lsn(from.0 + number * geometry.segment));
-        if geometry.begins_segment(start) && !begins_with(&folder.join(name(start)), start) {
-            return None;
+        if geometry.begins_segment(start) && !begins_with(&folder.join(name(start)), start)? {
+            return Ok(None);
         }
-        let last = segments(start).skip(1).take_while(|lsn| folder.join(name(*lsn)).exists()).last();
-        Some(Self { first: name(start), last: name(last.unwrap_or(start)) })
+        let later = (1..).map(|number| Lsn(start.0 + number * geometry.segment));
+        let last = later.take_while(|lsn| folder.join(name(*lsn)).exists()).last();
+        Ok(Some(Self { first: name(start), last: name(last.unwrap_or(start)) }))
     }
 }
 
 /// Whether the first page of that file is the one at that position. One that was made in advance is empty or holds older log.
-fn begins_with(path: &Path, at: Lsn) -> bool {
+fn begins_with(path: &Path, at: Lsn) -> Result<bool, FileFailure> {
     let mut header = [0; PAGE_ADDRESS + 8];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
-    read.is_ok() && header.last_chunk().map(|address| u64::from_ne_bytes(*address)) == Some(at.0)
+    match File::open(path).and_then(|mut file| file.read_exact(&mut header)) {
+        Ok(()) => Ok(header.last_chunk().map(|address| u64::from_ne_bytes(*address)) == Some(at.0)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof) => Ok(false),
+        Err(error) => Err(failing("read", path)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const SEGMENT: u64 = 1 << 20;
+
+    fn stretch(files: &[(u64, u64)], start: u64) -> Option<(String, String)> {
+        let folder = tempfile::tempdir().unwrap();
+        let geometry = Geometry { page: 8192, segment: SEGMENT };
+        for (number, address) in files {
+            let header: Vec<u8> = [[0; 8], (address * SEGMENT).to_ne_bytes()].concat();
+            fs::write(folder.path().join(geometry.file_name(Timeline(2), Lsn(number * SEGMENT))), header).unwrap();
+        }
+        let found = Stretch::from(folder.path(), geometry, Timeline(2), Lsn(start)).unwrap();
+        found.map(|Stretch { first, last }| (first[16..].to_owned(), last[16..].to_owned()))
+    }
+
+    #[test]
+    fn a_log_is_read_to_the_last_file_without_a_gap() {
+        let of = |first: &str, last: &str| Some((first.to_owned(), last.to_owned()));
+        assert_eq!(stretch(&[(3, 3), (4, 4), (5, 0), (7, 7)], 3 * SEGMENT + 40), of("00000003", "00000005"));
+        assert_eq!(stretch(&[(3, 3)], 3 * SEGMENT + 40), of("00000003", "00000003"));
+        assert_eq!(stretch(&[(3, 3), (4, 4)], 4 * SEGMENT), of("00000004", "00000004"));
+    }
+
+    #[test]
+    fn a_log_that_ends_with_its_segment_goes_on_in_no_file_that_was_made_in_advance() {
+        assert_eq!(stretch(&[(3, 3)], 4 * SEGMENT), None);
+        assert_eq!(stretch(&[(3, 3), (4, 0)], 4 * SEGMENT), None, "it is empty");
+        assert_eq!(stretch(&[(3, 3), (4, 1)], 4 * SEGMENT), None, "it holds older log");
+    }
 }
