@@ -75,6 +75,7 @@ fn postgresql() -> String {
 
 fn value(value: Value) -> String {
     match value {
+        Value::Fixed("") => "empty".to_owned(),
         Value::Fixed(fixed) => format!("`{fixed}`"),
         Value::Key(key) => format!("from `{key}`"),
         // A word in angle brackets would be taken for HTML.

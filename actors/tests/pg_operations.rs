@@ -352,13 +352,18 @@ fn settings_that_witch_owns_are_not_shadowed() {
         server.psql("ALTER SYSTEM SET statement_timeout = '9s'").await;
         server.stop().await;
         let conf = node.site.data_dir().join("postgresql.conf");
-        let text = fs::read_to_string(&conf).unwrap();
-        fs::write(&conf, format!("{text}\nwal_sender_timeout = '1h'\n")).unwrap();
+        // PostgreSQL takes any bytes in a comment.
+        let mut text = fs::read(&conf).unwrap();
+        text.extend(b"\nwal_sender_timeout = '1h' # f\xfcr immer\nrecovery_target_lsn = '0/1'\n");
+        fs::write(&conf, text).unwrap();
         write_configuration(&node.site, None).await.unwrap();
+        let kept = fs::read(&conf).unwrap();
+        assert!(kept.windows(9).any(|bytes| bytes == b"f\xfcr immer"), "what stands in a comment stays");
         let auto = fs::read_to_string(node.site.data_dir().join("postgresql.auto.conf")).unwrap();
         assert!(auto.contains("statement_timeout") && !auto.contains("primary_conninfo") && !auto.contains("recovery_target"), "{auto}");
         let server = node.start().await;
         assert_eq!(server.psql("SHOW primary_conninfo").await, "");
+        assert_eq!(server.psql("SHOW recovery_target_lsn").await, "", "as a standby it would stop there");
         assert_eq!(server.psql("SHOW wal_keep_size").await, "256MB");
         assert_eq!(server.psql("SHOW wal_sender_timeout").await, "10s", "the include is the last line");
         assert_eq!(server.psql("SHOW listen_addresses").await, "127.0.0.1");

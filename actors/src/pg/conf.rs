@@ -107,21 +107,28 @@ pub fn passfile(settings: &Settings) -> String {
 
 /// `postgresql.conf` with the include as its last line: what comes after it would win.
 #[must_use]
-pub fn with_include(text: &str) -> String {
-    let mut lines: Vec<&str> = text.lines().filter(|line| line.trim() != INCLUDE).collect();
-    while lines.last().is_some_and(|line| line.trim().is_empty()) {
+pub fn with_include(text: &[u8]) -> Vec<u8> {
+    let mut lines: Vec<&[u8]> = text.split(is_end).filter(|line| line.trim_ascii() != INCLUDE.as_bytes()).collect();
+    while lines.last().is_some_and(|line| line.trim_ascii().is_empty()) {
         lines.pop();
     }
-    lines.push(INCLUDE);
-    lines.join("\n") + "\n"
+    lines.extend([INCLUDE.as_bytes(), b""]);
+    lines.join(&b'\n')
 }
 
 /// `postgresql.auto.conf` without the settings that `goes` names.
 #[must_use]
-pub fn without(text: &str, goes: impl Fn(&str) -> bool) -> String {
-    let name_of = |line: &str| line.split(['=', ' ', '\t']).next().unwrap_or_default().to_ascii_lowercase();
-    let kept = text.lines().filter(|line| !goes(&name_of(line.trim_start())));
-    kept.flat_map(|line| [line, "\n"]).collect()
+pub fn without(text: &[u8], goes: impl Fn(&str) -> bool) -> Vec<u8> {
+    let name_of = |line: &[u8]| {
+        let name = line.split(|byte| b"= \t".contains(byte)).next().unwrap_or_default();
+        String::from_utf8_lossy(name).to_ascii_lowercase()
+    };
+    text.split_inclusive(is_end).filter(|line| !goes(&name_of(line.trim_ascii_start()))).flatten().copied().collect()
+}
+
+/// Lines are bytes: PostgreSQL takes comments and values in any encoding.
+const fn is_end(byte: &u8) -> bool {
+    *byte == b'\n'
 }
 
 #[cfg(test)]
@@ -132,18 +139,21 @@ mod tests {
 
     #[test]
     fn the_include_is_the_last_line_and_there_once() {
-        assert_eq!(with_include(""), "include_if_exists = 'witch.conf'\n");
-        let once = with_include("port = 5432\n\n");
-        assert_eq!(once, "port = 5432\ninclude_if_exists = 'witch.conf'\n");
+        assert_eq!(with_include(b""), b"include_if_exists = 'witch.conf'\n");
+        let once = with_include(b"port = 5432 # f\xfcr uns\n\n");
+        assert_eq!(once, b"port = 5432 # f\xfcr uns\ninclude_if_exists = 'witch.conf'\n");
         assert_eq!(with_include(&once), once);
-        assert_eq!(with_include(&(once + "port = 1\n")), "port = 5432\nport = 1\ninclude_if_exists = 'witch.conf'\n");
+        assert_eq!(
+            with_include(&[&once, b"port = 1\n".as_slice()].concat()),
+            b"port = 5432 # f\xfcr uns\nport = 1\ninclude_if_exists = 'witch.conf'\n"
+        );
     }
 
     #[test]
     fn only_what_would_shadow_witch_goes_from_the_automatic_file() {
-        let text = "# a comment\nprimary_conninfo = 'host=x'\nPrimary_Slot_Name='y'\nrecovery_target_time = 'z'\nwork_mem = '4MB'\n\
+        let text = b"# a comment\nprimary_conninfo = 'host=x'\nPrimary_Slot_Name='y'\nrecovery_target_time = 'z'\nwork_mem = '4MB'\n\
                     promote_trigger_file = '/tmp/x'\nhot_standby_feedback = 'on'\n";
-        assert_eq!(without(text, is_stripped), "# a comment\nwork_mem = '4MB'\nhot_standby_feedback = 'on'\n");
+        assert_eq!(without(text, is_stripped), b"# a comment\nwork_mem = '4MB'\nhot_standby_feedback = 'on'\n");
     }
 
     #[test]

@@ -60,6 +60,11 @@ const fn at_reload(name: &'static str, value: Value, because: &'static str) -> O
     Owned { name, value, applies: Applies::AtReload, because, since: OLDEST }
 }
 
+/// A primary runs on with a target that was left in its configuration; as a standby it would obey.
+const fn no_target(name: &'static str) -> Owned {
+    at_start(name, Value::Fixed(""), "a target would end a standby's recovery, and a promotion would drop all that comes after it")
+}
+
 impl Owned {
     const fn since(self, major: u32) -> Self {
         Self { since: major, ..self }
@@ -84,6 +89,11 @@ pub static OWNED: &[Owned] = &[
     at_start("max_replication_slots", Value::Count(10), "every other data node has one, and a clone needs one more"),
     at_start("wal_log_hints", Value::Fixed("on"), "pg_rewind must see every block that changed"),
     at_start("recovery_target_timeline", Value::Fixed("latest"), "a standby follows its primary over each promotion"),
+    no_target("recovery_target"),
+    no_target("recovery_target_lsn"),
+    no_target("recovery_target_name"),
+    no_target("recovery_target_time"),
+    no_target("recovery_target_xid"),
     at_start(
         "recovery_init_sync_method",
         Value::Default("syncfs"),
@@ -113,7 +123,7 @@ pub static OWNED: &[Owned] = &[
     at_reload("password_encryption", Value::Default("scram-sha-256"), "the default pg_hba lines ask for it; PostgreSQL 13 would store MD5"),
 ];
 
-/// Settings that name a target for recovery, or are gone since PostgreSQL 16, and would make a standby end its recovery on its own.
+/// Settings about a target for recovery, or gone since PostgreSQL 16, that would make a standby end its recovery on its own.
 const ENDS_RECOVERY: [&str; 2] = ["recovery_target", "promote_trigger_file"];
 
 /// Settings that Witch does not make and nobody may make here, with what stands against it.
@@ -160,6 +170,7 @@ pub fn parameter_fault(name: &str, value: &str) -> Option<Refused> {
     };
     let because = owned.because;
     match owned.value {
+        Value::Fixed("") => refused(format!("Witch leaves it empty: {because}"), "remove it"),
         Value::Fixed(fixed) => refused(format!("Witch sets it to `{fixed}`: {because}"), "remove it"),
         Value::Key(other) => refused(format!("Witch sets it from {other}: {because}"), &format!("set {other}, and remove this")),
         Value::Computed(from) => refused(format!("Witch sets it from {from}: {because}"), "remove it"),

@@ -1,7 +1,7 @@
 //! The files that tell the server what Witch wants of it.
 
 use super::directory::name_of;
-use super::durable::{FileFailure, failing, read_if_exists, remove_if_exists, replace, sync_folder};
+use super::durable::{FileFailure, failing, read_bytes_if_exists, remove_if_exists, replace, sync_folder};
 use super::{Failure, Session, Site, blocking};
 use crate::model::Endpoint;
 use crate::pg::owned::{self, Applies, OWNED, Owned};
@@ -58,14 +58,14 @@ fn write(site: &Site, upstream: Option<&Endpoint>) -> Result<(), FileFailure> {
     let settings = &site.settings;
     let data_dir = site.data_dir();
     replace_passfile(settings)?;
-    replace(&data_dir.join("witch.conf"), &conf::witch_conf(settings, upstream), 0o600)?;
+    replace(&data_dir.join("witch.conf"), conf::witch_conf(settings, upstream), 0o600)?;
     write_hba(settings, &data_dir)?;
     let main = data_dir.join("postgresql.conf");
-    let text = read_if_exists(&main)?.unwrap_or_default();
-    replace(&main, &conf::with_include(&text), 0o600)?;
+    let text = read_bytes_if_exists(&main)?.unwrap_or_default();
+    replace(&main, conf::with_include(&text), 0o600)?;
     let auto = data_dir.join("postgresql.auto.conf");
-    if let Some(text) = read_if_exists(&auto)? {
-        replace(&auto, &conf::without(&text, owned::is_stripped), 0o600)?;
+    if let Some(text) = read_bytes_if_exists(&auto)? {
+        replace(&auto, conf::without(&text, owned::is_stripped), 0o600)?;
     }
     Ok(())
 }
@@ -77,17 +77,17 @@ pub(super) async fn write_passfile(site: &Site) -> Result<(), FileFailure> {
 }
 
 fn replace_passfile(settings: &Settings) -> Result<(), FileFailure> {
-    replace(Path::new(&settings.passfile()), &conf::passfile(settings), 0o600)
+    replace(Path::new(&settings.passfile()), conf::passfile(settings), 0o600)
 }
 
 /// Writes `pg_hba.conf`; the one of a database that was adopted stays beside it.
 fn write_hba(settings: &Settings, data_dir: &Path) -> Result<(), FileFailure> {
     let path = data_dir.join("pg_hba.conf");
     let before = data_dir.join("pg_hba.conf.before-witch");
-    if read_if_exists(&path)?.is_some_and(|text| !text.starts_with(conf::HEADER)) && !before.exists() {
+    if read_bytes_if_exists(&path)?.is_some_and(|text| !text.starts_with(conf::HEADER.as_bytes())) && !before.exists() {
         fs::copy(&path, &before).map_err(failing("keep a copy as", &before))?;
     }
-    replace(&path, &conf::pg_hba(settings, &name_of(Uid::effective())), 0o600)
+    replace(&path, conf::pg_hba(settings, &name_of(Uid::effective())), 0o600)
 }
 
 /// Makes or removes `standby.signal`; recovery to a target is nothing that Witch starts.

@@ -103,7 +103,7 @@ impl Job {
             left_out: &left_out,
         };
         let text = serde_json::to_string_pretty(&summary).expect("numbers and texts always become JSON");
-        replace(&folder.join(SUMMARY), &format!("{text}\n"), 0o600)?;
+        replace(&folder.join(SUMMARY), format!("{text}\n"), 0o600)?;
         sync_folder(&folder)?;
         if left_out.is_empty() {
             tracing::info!(folder = %folder.display(), diverged_bytes, files = kept.len(), "the diverged log is kept aside");

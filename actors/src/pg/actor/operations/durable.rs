@@ -33,23 +33,30 @@ pub(super) fn failing<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(i
 
 /// The text of a file. None: there is no such file.
 pub(super) fn read_if_exists(path: &Path) -> Result<Option<String>, FileFailure> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
+    let text = read_bytes_if_exists(path)?.map(String::from_utf8).transpose();
+    text.map_err(|error| failing("read", path)(io::Error::new(io::ErrorKind::InvalidData, error)))
+}
+
+/// The bytes of a file. None: there is no such file.
+pub(super) fn read_bytes_if_exists(path: &Path) -> Result<Option<Vec<u8>>, FileFailure> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failing("read", path)(error)),
     }
 }
 
 /// Writes a file beside its place, flushes it and moves it there. Does nothing if the file says that already.
-pub(super) fn replace(path: &Path, text: &str, mode: u32) -> Result<(), FileFailure> {
-    if fs::read(path).is_ok_and(|now| now == text.as_bytes()) {
+pub(super) fn replace(path: &Path, text: impl AsRef<[u8]>, mode: u32) -> Result<(), FileFailure> {
+    let text = text.as_ref();
+    if fs::read(path).is_ok_and(|now| now == text) {
         return Ok(());
     }
     let beside = beside(path);
     // A file that a crash left there may have another mode.
     remove_if_exists(&beside)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside).map_err(failing("create", &beside))?;
-    file.write_all(text.as_bytes()).map_err(failing("write", &beside))?;
+    file.write_all(text).map_err(failing("write", &beside))?;
     file.sync_all().map_err(failing("flush", &beside))?;
     fs::rename(&beside, path).map_err(failing("put in place", path))?;
     sync_parent(path)

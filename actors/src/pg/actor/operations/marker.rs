@@ -118,7 +118,7 @@ pub(super) async fn set(site: &Site, what: Unfinished, lock: &OperationLock) -> 
         let known_as = fs::canonicalize(&data_dir).map_err(failing("look at", &data_dir))?;
         let note = Note { what, since: wall().0, path: known_as, place };
         let text = serde_json::to_string(&note).expect("numbers and texts always become JSON");
-        replace(&path, &format!("{text}\n"), 0o600)
+        replace(&path, format!("{text}\n"), 0o600)
     })
     .await
 }

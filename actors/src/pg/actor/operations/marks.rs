@@ -51,7 +51,7 @@ pub async fn note_marks(site: &Site, lineage: &[Promotion]) -> Result<(), FileFa
             lineage.iter().map(|promotion| Promotion { mark: promotion.mark.or_else(|| mark_in(&before, *promotion)), ..*promotion });
         let marked: Vec<_> = marked.filter(|promotion| promotion.mark.is_some()).collect();
         let text = serde_json::to_string(&marked).expect("numbers always become JSON");
-        replace(&data_dir.join(NOTE), &format!("{text}\n"), 0o600)
+        replace(&data_dir.join(NOTE), format!("{text}\n"), 0o600)
     })
     .await
 }
