@@ -14,7 +14,7 @@ use actors::model::{Directory, Lsn, NodeId, Position, Promotion, SystemIdentifie
 use actors::pg::actor::operations::{
     Answer, EndOfWal, Failure, Marker, Unfinished, Whom, adopt, basebackup, checkpoint_remote, controldata, create, discard_previous,
     end_of_wal, follow, foreign_server, initdb, inspect_directory, lineage, marker, note_marks, preserve_diverged, probe_fresh, relate,
-    remove_discarded, rewind, set_standby_signal, startup_faults, upstream_ancestry, write_configuration,
+    remove_discarded, rewind, set_standby_signal, standby_arguments, startup_faults, upstream_ancestry, write_configuration,
 };
 use actors::pg::ancestry::Relation;
 use nix::fcntl::{Flock, FlockArg};
@@ -368,6 +368,33 @@ fn settings_that_witch_owns_are_not_shadowed() {
         assert_eq!(server.psql("SHOW wal_sender_timeout").await, "10s", "the include is the last line");
         assert_eq!(server.psql("SHOW listen_addresses").await, "127.0.0.1");
         assert_eq!(server.psql("SHOW statement_timeout").await, "9s", "what Witch does not own stays the operator's");
+    });
+}
+
+/// A standby with less room than its primary has would not start, and a copy would not help. A raise begins at the standbys.
+#[test]
+fn a_standby_has_room_for_what_its_primary_allows() {
+    as_postgres("a_standby_has_room_for_what_its_primary_allows", async {
+        let (one, two) = (Node::new(1), Node::new(2));
+        let identity = initdb(&one.site).await.unwrap();
+        let configure = |node: &Node, line: &str| {
+            let conf = node.site.data_dir().join("postgresql.conf");
+            let text = fs::read_to_string(&conf).unwrap();
+            fs::write(&conf, format!("{text}\n{line}\n")).unwrap();
+        };
+        configure(&one, "max_connections = 40\nmax_prepared_transactions = 7");
+        let first = one.start().await;
+        first.session().await.ensure_slots(NodeId(1), &[NodeId(2)].into(), LONG).await.unwrap();
+        basebackup(&two.site, &upstream(&one, identity, 1, 0), &|_| {}).await.unwrap();
+        configure(&two, "max_connections = 30\nmax_prepared_transactions = 9");
+        let second = two.start().await;
+        second.streams_on(Timeline(1)).await;
+        assert_eq!(second.psql("SHOW max_connections").await, "40", "at least the primary's");
+        assert_eq!(second.psql("SHOW max_prepared_transactions").await, "9", "more, if the operator wants it");
+        second.stop().await;
+        configure(&two, "max_connections = many");
+        let error = standby_arguments(&two.site).await.unwrap_err().to_string();
+        assert!(error.contains("max_connections") && error.contains("postgresql.conf"), "{error}");
     });
 }
 

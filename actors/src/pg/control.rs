@@ -113,7 +113,18 @@ pub struct ControlData {
     pub wal_segment_size: u64,
     /// Bytes in a page of the write-ahead log.
     pub wal_page_size: u64,
+    /// What a standby must have at least, in the order of [`CAPACITIES`].
+    pub capacities: [u32; CAPACITIES.len()],
 }
+
+/// The settings of which a standby needs as much as its primary has, and what `pg_controldata` calls them.
+pub const CAPACITIES: [(&str, &str); 5] = [
+    ("max_connections", "max_connections setting"),
+    ("max_worker_processes", "max_worker_processes setting"),
+    ("max_wal_senders", "max_wal_senders setting"),
+    ("max_prepared_transactions", "max_prepared_xacts setting"),
+    ("max_locks_per_transaction", "max_locks_per_xact setting"),
+];
 
 /// `pg_controldata` printed something else than expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -128,7 +139,12 @@ impl ControlData {
     pub fn parse(text: &str) -> Result<Self, NotControlData> {
         let lines: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once(':')).map(|(k, v)| (k.trim(), v.trim())).collect();
         let field = |key: &'static str| Field { key, text: lines.get(key).copied() };
+        let mut capacities = [0; CAPACITIES.len()];
+        for (capacity, (_, key)) in capacities.iter_mut().zip(CAPACITIES) {
+            *capacity = field(key).read(|text| text.parse().ok())?;
+        }
         Ok(Self {
+            capacities,
             system_identifier: SystemIdentifier(field("Database system identifier").read(|text| text.parse().ok())?),
             state: field("Database cluster state").read(ControlState::from_words)?,
             checkpoint: field("Latest checkpoint location").read(|text| text.parse().ok())?,
@@ -176,6 +192,11 @@ Time of latest checkpoint:            Sun Nov 22 01:00:00 2026
 Minimum recovery ending location:     0/3000100
 Min recovery ending loc's timeline:   2
 wal_log_hints setting:                on
+max_connections setting:              100
+max_worker_processes setting:         8
+max_wal_senders setting:              10
+max_prepared_xacts setting:           0
+max_locks_per_xact setting:           64
 WAL block size:                       8192
 Bytes per WAL segment:                16777216
 Data page checksum version:           1
@@ -188,6 +209,7 @@ Data page checksum version:           1
         assert_eq!(control.state, ControlState::InArchiveRecovery);
         assert_eq!((control.checkpoint, control.redo, control.min_recovery), (Lsn(0x300_0060), Lsn(0x300_0028), Lsn(0x300_0100)));
         assert!(control.data_checksums && control.wal_log_hints);
+        assert_eq!(control.capacities, [100, 8, 10, 0, 64]);
     }
 
     #[test]

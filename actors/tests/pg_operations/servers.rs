@@ -2,7 +2,7 @@
 
 use crate::ports::free_port;
 use actors::model::{Endpoint, Epoch, Lsn, NodeId, Promotion, SystemIdentifier, Timeline};
-use actors::pg::actor::operations::{Installation, Session, Site, server_arguments};
+use actors::pg::actor::operations::{Installation, Session, Site, server_arguments, standby_arguments};
 use actors::pg::{Secret, Settings, Upstream};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, User};
@@ -96,7 +96,9 @@ impl Node {
     pub(crate) async fn start(&self) -> Server {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).unwrap();
         let mut postgres = Command::new(self.site.installation.program("postgres"));
-        postgres.args(server_arguments(&self.site)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let standby = self.site.data_dir().join("standby.signal").exists();
+        let arguments = if standby { standby_arguments(&self.site).await.unwrap() } else { server_arguments(&self.site) };
+        postgres.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let server = Server { child: Some(postgres.spawn().unwrap()), site: self.site.clone(), log: self.folder.join("log") };
         let deadline = Instant::now() + LONG;
         while Session::open(&self.site, LONG).await.is_err() {

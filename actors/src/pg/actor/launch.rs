@@ -2,7 +2,7 @@
 
 use super::Shop;
 use super::lock_files::remove_stale_locks;
-use super::operations::{Failure, Site, server_arguments, set_standby_signal, write_configuration};
+use super::operations::{Failure, Site, server_arguments, set_standby_signal, standby_arguments, write_configuration};
 use super::server_log::ServerLog;
 use crate::guard;
 use crate::guard::wire::Launch;
@@ -67,15 +67,15 @@ pub(super) async fn start(shop: &Shop, what: Start) -> Result<Outcome, NotStarte
     write_configuration(site, upstream.as_ref()).await?;
     set_standby_signal(site, as_primary.is_none()).await?;
     remove_stale_locks(site).await.map_err(NotStarted::Locks)?;
+    let arguments = if as_primary.is_some() { server_arguments(site) } else { standby_arguments(site).await? };
     shop.with_log(ServerLog::begin_anew).await;
-    let pid = client.start(launch(site, as_primary), START_MAX).await?;
+    let pid = client.start(launch(site, as_primary, arguments), START_MAX).await?;
     tokio::fs::write(pid_file(site), pid.to_string()).await.map_err(NotStarted::Note)?;
     Ok(Outcome::Started(Life(pid)))
 }
 
-fn launch(site: &Site, as_primary: Option<Epoch>) -> Launch {
+fn launch(site: &Site, as_primary: Option<Epoch>, mut args: Vec<String>) -> Launch {
     let text = |path: PathBuf| path.to_string_lossy().into_owned();
-    let mut args = server_arguments(site);
     // The complaints of a standby are read from its log.
     args.extend(["-c".to_owned(), "lc_messages=C".to_owned()]);
     Launch {

@@ -5,6 +5,7 @@
 //!
 //! Dropping a function's future ends what it was doing, with every process that it started.
 
+mod capacity;
 mod clearing;
 mod clone;
 mod configuration;
@@ -26,6 +27,7 @@ mod rewind;
 mod session;
 mod slots;
 
+pub use capacity::standby_arguments;
 pub use clone::{Progress, basebackup, discard_previous, remove_discarded};
 pub use configuration::{follow, server_arguments, set_standby_signal, write_configuration};
 pub use connection::{SqlFailure, Whom};
