@@ -22,6 +22,14 @@ pub async fn write_configuration(site: &Site, upstream: Option<&Endpoint>) -> Re
     Ok(blocking(move || write(&site, upstream.as_ref())).await?)
 }
 
+/// The same until the next start, but nothing of the log is recycled meanwhile.
+pub(super) async fn write_configuration_that_keeps_log(site: &Site) -> Result<(), Failure> {
+    write_configuration(site, None).await?;
+    let path = site.data_dir().join("witch.conf");
+    let text = conf::witch_conf(&site.settings, None) + "wal_keep_size = '1TB'\nmax_slot_wal_keep_size = '-1'\n";
+    Ok(blocking(move || replace(&path, text, 0o600)).await?)
+}
+
 /// Whether the next start is one as a standby.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! Brings a diverged directory back onto the primary's history with `pg_rewind`.
 
-use super::configuration::{set_standby_signal, write_configuration, write_passfile};
+use super::configuration::{set_standby_signal, write_configuration, write_configuration_that_keeps_log};
 use super::connection::{Connection, DATABASE, Whom};
 use super::directory::control_head;
 use super::lock::OperationLock;
@@ -66,9 +66,10 @@ pub async fn rewind(site: &Site, upstream: &Upstream, progress: &(dyn Fn(Progres
         return Err(Failure::OtherDatabase { place: site.settings.data_dir.clone(), found, expected: upstream.system_identifier });
     }
     checkpoint_remote(site, upstream, CHECKPOINT).await?;
-    // pg_rewind recovers a crashed target in single-user mode, which refuses standbys.
+    // pg_rewind recovers a crashed target in single-user mode, which refuses standbys. That ends with a checkpoint, after which the log from
+    // before the fork would be recycled, and pg_rewind reads it next.
     set_standby_signal(site, false).await?;
-    write_passfile(site).await?;
+    write_configuration_that_keeps_log(site).await?;
     marker::set(site, Unfinished::Rewind, &lock).await?;
     let source = format!("{} dbname={DATABASE}", site.settings.conninfo(&upstream.database));
     let pg_rewind = site.installation.run("pg_rewind", REWIND).holding(lock.share());
