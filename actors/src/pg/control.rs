@@ -139,12 +139,8 @@ impl ControlData {
     pub fn parse(text: &str) -> Result<Self, NotControlData> {
         let lines: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once(':')).map(|(k, v)| (k.trim(), v.trim())).collect();
         let field = |key: &'static str| Field { key, text: lines.get(key).copied() };
-        let mut capacities = [0; CAPACITIES.len()];
-        for (capacity, (_, key)) in capacities.iter_mut().zip(CAPACITIES) {
-            *capacity = field(key).read(|text| text.parse().ok())?;
-        }
-        Ok(Self {
-            capacities,
+        let mut control = Self {
+            capacities: [0; CAPACITIES.len()],
             system_identifier: SystemIdentifier(field("Database system identifier").read(|text| text.parse().ok())?),
             state: field("Database cluster state").read(ControlState::from_words)?,
             checkpoint: field("Latest checkpoint location").read(|text| text.parse().ok())?,
@@ -156,7 +152,11 @@ impl ControlData {
             wal_log_hints: field("wal_log_hints setting").read(|text| Some(text == "on"))?,
             wal_segment_size: field("Bytes per WAL segment").read(|text| text.parse().ok())?,
             wal_page_size: field("WAL block size").read(|text| text.parse().ok())?,
-        })
+        };
+        for (capacity, (_, key)) in control.capacities.iter_mut().zip(CAPACITIES) {
+            *capacity = field(key).read(|text| text.parse().ok())?;
+        }
+        Ok(control)
     }
 
     /// How large pages and segments of the log are.
