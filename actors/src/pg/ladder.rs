@@ -128,6 +128,11 @@ impl Ladder {
         self.starts_failed += 1;
     }
 
+    /// What ended the server lies outside of its directory: if it could not start, that shows nothing of the directory. True: it could not.
+    pub(super) fn start_excused(&mut self) -> bool {
+        core::mem::take(&mut self.starts_failed) > 0
+    }
+
     /// The running standby does not stream, and says why if it knows. An old comparison is to be made again.
     pub(super) fn stalled(&mut self, now: Timestamp, stall: Option<Stall>) {
         self.wal_removed |= stall == Some(Stall::WalRemoved);

@@ -1,6 +1,7 @@
 //! What the hands see when they look at the database.
 
 use crate::model::{Directory, Endpoint, Lsn, Position, Promotion, Timeline};
+use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,8 @@ pub struct Observation {
     pub end: Option<Position>,
     /// What the server's log file says against streaming, since it was last told what to follow.
     pub stall: Option<Stall>,
+    /// What ended a server that is gone, in its own words, if that lies outside of its directory and a copy of the database would not help.
+    pub excuse: Option<String>,
 }
 
 /// What `pg_control` says.

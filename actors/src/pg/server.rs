@@ -162,6 +162,7 @@ mod tests {
             sight,
             end: None,
             stall: None,
+            excuse: None,
         }
     }
 

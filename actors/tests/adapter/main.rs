@@ -25,6 +25,8 @@ use nix::sys::signal::Signal;
 use nix::unistd::{User, geteuid};
 use node::{Node, signal, until};
 use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::panic::AssertUnwindSafe;
 use std::process::{Command, ExitCode};
@@ -42,6 +44,7 @@ tests! {
     a_cluster_of_two_lives_through_a_crash_a_failover_and_a_return,
     a_step_down_hands_the_whole_log_over,
     a_restarted_actor_takes_the_running_server_over,
+    a_standby_whose_port_is_taken_keeps_its_database,
     a_primary_whose_guard_dies_is_swept_and_restarted,
     a_hanging_server_is_reported_and_fenced,
     a_primary_whose_guard_is_stopped_stays_one_until_it_is_fenced,
@@ -131,6 +134,30 @@ async fn a_step_down_hands_the_whole_log_over() {
     one.order(Order::Follow(two.as_upstream(2, founded, second.promotion())));
     one.until("one streams", |report| report.database.streaming).await;
     assert!(!one.state_dir().join("diverged").exists(), "nothing diverged");
+}
+
+/// L2: a copy is for a directory that is broken, and would not find the port free either.
+async fn a_standby_whose_port_is_taken_keeps_its_database() {
+    let (one, two) = (Node::new(1).await, Node::new(2).await);
+    one.order(Order::Found);
+    let founded = one.until("the database is founded", |report| report.founded.is_some()).await.founded.expect("it was asked for");
+    one.lead(1).await;
+    let first = one.until("one leads", |report| report.promotion().is_some()).await;
+    two.order(Order::Follow(one.as_upstream(1, founded, first.promotion())));
+    two.until("two streams", |report| report.database.streaming).await;
+    two.order(Order::Stop);
+    two.until("two has stopped", |report| report.stopped.is_some()).await;
+
+    let (port, directory) = (two.port(), || fs::metadata(two.data_dir()).expect("it is there").ino());
+    let (taken, before) = (TcpListener::bind(("127.0.0.1", port)).expect("it was stopped"), directory());
+    two.order(Order::Follow(one.as_upstream(1, founded, first.promotion())));
+    let tried = two.until("two has tried often", |report| report.database.deaths >= 4 && report.database.trouble.is_some()).await;
+    let trouble = tried.database.trouble.expect("it does not start");
+    assert!(trouble.contains("could not create any TCP/IP sockets"), "{trouble}");
+    assert_eq!(directory(), before, "a clone would have replaced it");
+    drop(taken);
+    two.until("two streams again", |report| report.database.streaming && report.database.trouble.is_none()).await;
+    assert_eq!(directory(), before);
 }
 
 /// The actor dies; its successor finds the server, and nobody who is connected notices.

@@ -211,6 +211,10 @@ impl Node {
         self.found.lock().expect("nobody panics with it").clone()
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.site.settings.port
+    }
+
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.site.data_dir()
     }

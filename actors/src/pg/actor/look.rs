@@ -62,6 +62,10 @@ impl Shop {
             Process::Running { .. } if !streams => self.with_log(ServerLog::stall).await,
             _ => None,
         };
+        let excuse = match process {
+            Process::Gone => self.with_log(ServerLog::excuse).await,
+            _ => None,
+        };
         Observation {
             directory: on_disk.directory,
             control: on_disk.control.map(|head| Control { timeline: head.timeline, phase: phase(head.state) }),
@@ -70,6 +74,7 @@ impl Shop {
             sight,
             end,
             stall,
+            excuse,
         }
     }
 

@@ -24,18 +24,38 @@ const COMPLAINTS: [(&str, &str, Stall); 5] = [
     ("highest timeline", "of the primary is behind recovery timeline", Stall::Diverged),
 ];
 
+/// Why a server could not start or go on, where its directory is not to blame, in PostgreSQL 13 to 18.
+const EXCUSES: [&str; 15] = [
+    "could not create any TCP/IP sockets",
+    "could not create any Unix-domain sockets",
+    "lock file",
+    "could not access file",
+    "could not load library",
+    "could not map anonymous shared memory",
+    "could not create shared memory segment",
+    "could not create semaphores",
+    "contains errors",
+    "insufficient parameter settings",
+    "server certificate file",
+    "private key file",
+    "No space left on device",
+    "Too many open files",
+    "Cannot allocate memory",
+];
+
 /// The server's log, read as it grows.
 #[derive(Debug)]
 pub(super) struct ServerLog {
     path: PathBuf,
     read_to: u64,
     stall: Option<Stall>,
+    excuse: Option<String>,
 }
 
 impl ServerLog {
     /// What was written before does not count.
     pub(super) fn from_its_end(path: PathBuf) -> Self {
-        let mut log = Self { path, read_to: 0, stall: None };
+        let mut log = Self { path, read_to: 0, stall: None, excuse: None };
         log.begin_anew();
         log
     }
@@ -43,15 +63,25 @@ impl ServerLog {
     /// The server was told something else to follow: what it said before does not count.
     pub(super) fn begin_anew(&mut self) {
         self.read_to = std::fs::metadata(&self.path).map_or(0, |file| file.len());
-        self.stall = None;
+        (self.stall, self.excuse) = (None, None);
     }
 
     /// The last complaint since then. An unreadable log complains of nothing.
     pub(super) fn stall(&mut self) -> Option<Stall> {
-        if let Some(text) = self.read_on() {
-            self.stall = complaint(&text).or(self.stall);
-        }
+        self.take_in();
         self.stall
+    }
+
+    /// What the server said since then that ended it and that a copy of its directory would not mend.
+    pub(super) fn excuse(&mut self) -> Option<String> {
+        self.take_in();
+        self.excuse.clone()
+    }
+
+    fn take_in(&mut self) {
+        let Some(text) = self.read_on() else { return };
+        self.stall = complaint(&text).or(self.stall);
+        self.excuse = excuse(&text).or_else(|| self.excuse.take());
     }
 
     fn read_on(&mut self) -> Option<String> {
@@ -99,10 +129,34 @@ fn complaint(text: &str) -> Option<Stall> {
     text.lines().rev().find_map(of_line)
 }
 
+/// The last fatal line that names a reason outside of the directory, without the time and the process.
+fn excuse(text: &str) -> Option<String> {
+    let fatal = |line: &'_ str| ["FATAL:", "PANIC:"].iter().find_map(|severity| line.find(severity)).map(|at| line[at..].trim().to_owned());
+    text.lines().rev().filter_map(fatal).find(|said| EXCUSES.iter().any(|excuse| said.contains(excuse)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Write;
+
+    #[test]
+    fn an_excuse_is_what_ended_the_server_and_lies_outside_of_its_directory() {
+        let said = |line: &str| excuse(&format!("noise\n{line}\nLOG:  database system is shut down\n"));
+        let lines = [
+            "2026-11-22 20:00:00.000 UTC [7] FATAL:  could not create any TCP/IP sockets",
+            "FATAL:  could not access file \"no_such_library\": No such file or directory",
+            "FATAL:  configuration file \"/data/postgresql.conf\" contains errors",
+            "FATAL:  could not map anonymous shared memory: Cannot allocate memory",
+            "FATAL:  recovery aborted because of insufficient parameter settings",
+            "PANIC:  could not write to file \"pg_wal/xlogtemp.7\": No space left on device",
+        ];
+        for line in lines {
+            assert!(said(line).is_some_and(|said| line.ends_with(&said)), "{line}");
+        }
+        assert_eq!(said("LOG:  could not bind IPv6 address \"::1\": Cannot assign requested address"), None);
+        assert_eq!(said("PANIC:  could not locate a valid checkpoint record"), None, "that is what a copy is for");
+    }
 
     #[test]
     fn the_complaints_of_a_standby_are_understood() {

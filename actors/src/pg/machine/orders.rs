@@ -6,6 +6,7 @@ use crate::model::Server;
 use crate::pg::plan::Wish;
 use crate::pg::server::Run;
 use crate::pg::{Effect, Observation, Operation, Order, Process, Upstream};
+use alloc::format;
 use alloc::vec::Vec;
 
 impl Machine {
@@ -68,6 +69,11 @@ impl Machine {
             Process::Unsettled | Process::Silent => {}
             _ if self.run.is_some() => self.died(now, false),
             _ => {}
+        }
+        if let (Process::Gone, Some(excuse)) = (observation.process, &observation.excuse)
+            && self.ladder.start_excused()
+        {
+            self.failure = Some(format!("the server does not start: {excuse}"));
         }
         // A look that found a server dead is itself the freshest there is.
         self.looking.believed_from = self.looking.believed_from.min(number);

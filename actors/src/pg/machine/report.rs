@@ -120,6 +120,7 @@ mod tests {
             sight: None,
             end: Some(Position { timeline: Timeline(1), lsn: Lsn(0x4000) }),
             stall: None,
+            excuse: None,
         };
         assert_eq!(stopped(&ended(Phase::ShutDown)).final_lsn, Some(Lsn(0x4000)));
         for phase in [Phase::Production, Phase::Recovery] {

@@ -210,6 +210,21 @@ fn what_diverged_and_cannot_be_kept_is_rewound_all_the_same() {
 }
 
 #[test]
+fn a_standby_that_cannot_start_is_cloned_unless_a_copy_could_not_either() {
+    let mut bench = Bench::new(World { dies: true, ..World::stopped_standby() });
+    bench.order(follow(), 300_000);
+    assert!(bench.transcript().contains(&"clone".into()));
+    let excuse = "FATAL:  could not create any TCP/IP sockets";
+    let mut bench = Bench::new(World { dies: true, excuse: Some(excuse), ..World::stopped_standby() });
+    bench.order(follow(), 900_000);
+    assert!(!bench.transcript().contains(&"clone".into()), "the port is in use for a copy, too");
+    assert!(bench.last().database.trouble.as_ref().is_some_and(|trouble| trouble.contains(excuse)), "{:?}", bench.last());
+    (bench.world.dies, bench.world.excuse) = (false, None);
+    bench.pass(60_000);
+    assert!(bench.last().database.streaming && bench.last().database.trouble.is_none());
+}
+
+#[test]
 fn a_standby_that_waits_for_the_log_of_a_lost_primary_is_brought_to_the_next_one() {
     let mut bench = Bench::new(World::opening_standby(2_000_000));
     assert_eq!(bench.order(follow(), 58_000).transcript(), nothing(), "it may have much to replay");

@@ -48,6 +48,8 @@ pub(super) struct World {
     pub(super) keepable: bool,
     /// The server dies while it starts.
     pub(super) dies: bool,
+    /// What the server's log says of that.
+    pub(super) excuse: Option<&'static str>,
     /// The server does not obey a fast stop.
     pub(super) obstinate: bool,
     /// The end of the log cannot be read.
@@ -86,6 +88,7 @@ impl World {
             comparable: true,
             keepable: true,
             dies: false,
+            excuse: None,
             obstinate: false,
             unreadable: false,
             frozen: false,
@@ -166,6 +169,7 @@ impl World {
             sight: up.map(|_| Sight { in_recovery, position, replayed: None, stream: stream.clone(), lineage: lineage.clone() }),
             end: (self.server.is_none() && !self.unreadable).then_some(position),
             stall: if stream.is_some() { None } else { stall },
+            excuse: self.excuse.filter(|_| self.server.is_none()).map(String::from),
         }
     }
 
