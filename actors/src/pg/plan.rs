@@ -393,12 +393,6 @@ pub static RULES: &[Rule] = &[
         because: "the standby cannot follow this primary as it is, so the next rung of the ladder is taken (L2)",
     },
     Rule {
-        id: "pg-restart-deaf",
-        when: |v| !v.aimed && v.promoted && v.server == Server::StartingStandby && v.stream == Streaming::Missing,
-        then: Step::Begin(Kind::StopFast),
-        because: "the standby may wait for log that only another primary had, and cannot be told of this one before it is open (L2)",
-    },
-    Rule {
         id: "pg-tend-standby",
         when: |v| v.stream == Streaming::Seen && !v.tended,
         then: Step::Begin(Kind::Tend),

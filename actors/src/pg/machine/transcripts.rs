@@ -225,17 +225,6 @@ fn a_standby_that_cannot_start_is_cloned_unless_a_copy_could_not_either() {
 }
 
 #[test]
-fn a_standby_that_waits_for_the_log_of_a_lost_primary_is_brought_to_the_next_one() {
-    let mut bench = Bench::new(World::opening_standby(2_000_000));
-    assert_eq!(bench.order(follow(), 58_000).transcript(), nothing(), "it may have much to replay");
-    bench.world.start = 1_000;
-    assert_eq!(bench.pass(10_000).transcript(), ["stop fast", "compare histories", "start as a standby"]);
-    assert!(bench.last().database.streaming);
-    let mut bench = Bench::new(World { start: 2_000_000, ..World::stopped_standby() });
-    assert_eq!(bench.order(follow(), 600_000).transcript(), ["compare histories", "start as a standby"], "this one knows its primary");
-}
-
-#[test]
 fn a_standby_whose_log_is_gone_upstream_is_cloned() {
     let mut bench = Bench::new(World { wal_removed: true, ..World::stopped_standby() });
     let expected = ["compare histories", "start as a standby", "stop fast", "clone", "start as a standby"];

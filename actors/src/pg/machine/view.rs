@@ -10,8 +10,6 @@ use core::time::Duration;
 
 /// A standby that had reason to stream for this long and does not is in trouble.
 const STREAM_MAX: Duration = Duration::from_secs(10);
-/// A server that is to follow another upstream and has not been open for so long is not waited for.
-const CLOSED_MAX: Duration = Duration::from_secs(60);
 /// The slots are looked after so often.
 const TEND_EVERY: Duration = Duration::from_secs(10);
 
@@ -66,12 +64,8 @@ impl Machine {
         if run.is_aimed_at(upstream) && streams(seen, upstream) {
             return Streaming::Seen;
         }
-        // A server that still replays what it has cannot stream; only its log can say that it never will, unless it waits for another upstream.
-        let had_time = match (run.came_up, run.is_aimed_at(upstream)) {
-            (true, _) => now.since(run.stream_due) > STREAM_MAX,
-            (false, true) => false,
-            (false, false) => now.since(run.stream_due) > CLOSED_MAX,
-        };
+        // A server that still replays what it has cannot stream; only its log can say that it never will.
+        let had_time = run.came_up && now.since(run.stream_due) > STREAM_MAX;
         if seen.stall.is_some() || had_time { Streaming::Missing } else { Streaming::Expected }
     }
 

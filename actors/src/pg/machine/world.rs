@@ -122,13 +122,6 @@ impl World {
         world
     }
 
-    /// It takes so long until it answers.
-    pub(super) fn opening_standby(millis: u64) -> Self {
-        let mut world = Self::stopped_standby();
-        world.launch(at(0), false, None, millis);
-        world
-    }
-
     pub(super) fn is_writable(&self) -> bool {
         self.server.as_ref().is_some_and(|server| server.primary)
     }
