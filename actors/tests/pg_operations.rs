@@ -332,8 +332,10 @@ fn two_timelines_with_one_number_are_told_apart_by_their_log() {
         let second = nodes[1].start().await;
         second.streams_on(Timeline(2)).await;
         assert_eq!(mark(&nodes[1], &second).await, marks.1, "a copy knows of which branch it is");
-        fs::write(note(&nodes[1]), "[{").unwrap();
+        fs::write(note(&nodes[1]), b"[{\xff").unwrap();
         assert_eq!(mark(&nodes[1], &second).await, None, "half a note is none");
+        note_marks(&nodes[1].site, &[Promotion { timeline: Timeline(2), lsn: ours.lsn, mark: marks.1 }]).await.unwrap();
+        assert_eq!(mark(&nodes[1], &second).await, marks.1, "and is written anew");
         second.stop().await;
         first.stop().await;
         let end = end_of_wal(&nodes[0].site, LONG).await.unwrap();

@@ -24,8 +24,9 @@ const COMPLAINTS: [(&str, &str, Stall); 5] = [
     ("highest timeline", "of the primary is behind recovery timeline", Stall::Diverged),
 ];
 
-/// Why a server could not start or go on, where its directory is not to blame, in PostgreSQL 13 to 18.
-const EXCUSES: [&str; 15] = [
+/// Why a server could not start or go on, where its directory is not to blame, in PostgreSQL 13 to 18. A full disk is no excuse: what fills
+/// it may be the log in the directory itself.
+const EXCUSES: [&str; 16] = [
     "could not create any TCP/IP sockets",
     "could not create any Unix-domain sockets",
     "lock file",
@@ -35,10 +36,11 @@ const EXCUSES: [&str; 15] = [
     "could not create shared memory segment",
     "could not create semaphores",
     "contains errors",
+    "pg_hba.conf",
     "insufficient parameter settings",
+    "must be less than max_connections",
     "server certificate file",
     "private key file",
-    "No space left on device",
     "Too many open files",
     "Cannot allocate memory",
 ];
@@ -131,7 +133,10 @@ fn complaint(text: &str) -> Option<Stall> {
 
 /// The last fatal line that names a reason outside of the directory, without the time and the process.
 fn excuse(text: &str) -> Option<String> {
-    let fatal = |line: &'_ str| ["FATAL:", "PANIC:"].iter().find_map(|severity| line.find(severity)).map(|at| line[at..].trim().to_owned());
+    // Before it has a log of its own a server says by its name what is wrong with its settings.
+    let severe =
+        |line: &str| ["FATAL:", "PANIC:"].iter().find_map(|severity| line.find(severity)).or(line.starts_with("postgres: ").then_some(0));
+    let fatal = |line: &str| severe(line).map(|at| line[at..].trim().to_owned());
     text.lines().rev().filter_map(fatal).find(|said| EXCUSES.iter().any(|excuse| said.contains(excuse)))
 }
 
@@ -149,13 +154,15 @@ mod tests {
             "FATAL:  configuration file \"/data/postgresql.conf\" contains errors",
             "FATAL:  could not map anonymous shared memory: Cannot allocate memory",
             "FATAL:  recovery aborted because of insufficient parameter settings",
-            "PANIC:  could not write to file \"pg_wal/xlogtemp.7\": No space left on device",
+            "FATAL:  could not load pg_hba.conf",
+            "postgres: superuser_reserved_connections (3) plus max_wal_senders (10) must be less than max_connections (5)",
         ];
         for line in lines {
             assert!(said(line).is_some_and(|said| line.ends_with(&said)), "{line}");
         }
         assert_eq!(said("LOG:  could not bind IPv6 address \"::1\": Cannot assign requested address"), None);
         assert_eq!(said("PANIC:  could not locate a valid checkpoint record"), None, "that is what a copy is for");
+        assert_eq!(said("PANIC:  could not write to file \"pg_wal/xlogtemp.7\": No space left on device"), None, "and that may be");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! along with every copy and rewind of it, as its log does. What the log says counts more.
 
 use super::directory::control_head;
-use super::durable::{FileFailure, read_if_exists, replace};
+use super::durable::{FileFailure, read_bytes_if_exists, replace};
 use super::lineage::files;
 use super::lock::OperationLock;
 use super::position::{PAGE_ADDRESS, own_ancestry};
@@ -58,8 +58,8 @@ pub async fn note_marks(site: &Site, lineage: &[Promotion]) -> Result<(), FileFa
 
 /// What cannot be understood is noted anew, as far as the log shows it.
 fn noted(data_dir: &Path) -> Result<Vec<Promotion>, FileFailure> {
-    let text = read_if_exists(&data_dir.join(NOTE))?;
-    Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+    let text = read_bytes_if_exists(&data_dir.join(NOTE))?;
+    Ok(text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default())
 }
 
 fn mark_in(noted: &[Promotion], promotion: Promotion) -> Option<u32> {
