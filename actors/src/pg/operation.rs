@@ -18,7 +18,8 @@ pub enum Operation {
     StartStandby(Option<Upstream>),
     /// Ask the running standby to become the primary of this epoch. The guard refuses without a lease for it.
     Promote(Epoch),
-    /// Tell the running standby to follow another upstream.
+    /// Tell the running standby to follow another upstream, if what it has once it follows nobody any more is still a part of that one's log.
+    /// Otherwise the outcome says how the two relate.
     Aim(Upstream),
     /// Make the slots of the other members, and bring those of a standby forward.
     Tend,

@@ -160,9 +160,14 @@ impl World {
                 Ok(Outcome::Founded(data.identifier))
             }
             Operation::Aim(upstream) => {
-                let follows = node_at(&upstream.database);
                 let server = self.hosts[node].server.as_mut().filter(|server| server.up).ok_or(("no server answers", Outlook::Waiting))?;
-                (server.follows, server.streams, server.diverged) = (follows, false, false);
+                (server.follows, server.streams, server.diverged) = (None, false, false);
+                let fork = self.compare(node, upstream)?;
+                if fork != Fork::Prefix {
+                    return Ok(Outcome::Compared(fork));
+                }
+                let Some(server) = self.hosts[node].server.as_mut() else { return Ok(Outcome::Done) };
+                server.follows = node_at(&upstream.database);
                 server.compared = upstream.promotion.map(|_| upstream.epoch);
                 Ok(Outcome::Done)
             }

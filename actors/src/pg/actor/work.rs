@@ -3,7 +3,7 @@
 use super::launch::{NotStarted, Start, start};
 use super::operations::{
     EndOfWal, Failure, Progress, Session, adopt, basebackup, checkpoint_remote, discard_previous, end_of_wal, follow, initdb, note_marks,
-    preserve_diverged, relate, remove_discarded, rewind,
+    preserve_diverged, relate, remove_discarded, rewind, write_configuration,
 };
 use super::server_log::ServerLog;
 use super::{Input, Shop};
@@ -15,10 +15,12 @@ use crate::tree::Address;
 use crate::tree::clock::boottime;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// A connection to the own server, or one question over it.
 const BRIEF: Duration = Duration::from_secs(5);
+/// So long after a reload each process of the server has read the configuration, or is starved of processor time.
+const RELOAD: Duration = Duration::from_millis(200);
 /// Promotion ends recovery at the last byte received; that is moments, unless replay was far behind. Then it is seen to end later.
 const PROMOTE_MAX: Duration = Duration::from_secs(10);
 /// A checkpoint, here or on the primary, writes all that is dirty. The machine gives it up sooner if it must.
@@ -44,6 +46,10 @@ enum Why {
          stopped, or is starved of processor time"
     )]
     TooLate { waited: Duration },
+    #[error(
+        "the server was told to follow nobody and still receives from its upstream before; if that goes on, see why its replay stands still"
+    )]
+    StillReceives,
 }
 
 impl Why {
@@ -81,21 +87,12 @@ async fn try_to(shop: &Shop, operation: Operation, progress: &(dyn Fn(Progress) 
         Operation::StartPrimary(epoch) => return Ok(start(shop, Start::Primary(epoch)).await?),
         Operation::StartStandby(upstream) => return Ok(start(shop, Start::Standby(upstream.map(|upstream| upstream.database))).await?),
         Operation::Promote(epoch) => promote(shop, epoch).await?,
-        Operation::Aim(upstream) => {
-            shop.with_log(ServerLog::begin_anew).await;
-            follow(site, &mut session(shop).await?, &upstream.database, BRIEF).await?;
-        }
+        Operation::Aim(upstream) => return aim(shop, &upstream).await,
         Operation::Tend => tend(shop).await?,
         Operation::Checkpoint => session(shop).await?.checkpoint(CHECKPOINT_MAX).await.map_err(Failure::from)?,
         Operation::StopFast => stop(shop, StopMode::Fast).await?,
         Operation::StopImmediately => stop(shop, StopMode::Immediate).await?,
-        Operation::Compare(upstream) => {
-            return Ok(Outcome::Compared(match compare(shop, &upstream).await?.0 {
-                Relation::Prefix => Fork::Prefix,
-                Relation::Twin { .. } => Fork::Twin,
-                Relation::Diverged { .. } | Relation::Unrelated => Fork::Diverged,
-            }));
-        }
+        Operation::Compare(upstream) => return Ok(Outcome::Compared(fork(&compare(shop, &upstream).await?.0))),
         Operation::Preserve(upstream) => preserve(shop, &upstream).await?,
         Operation::Rewind(upstream) => {
             checkpoint_remote(site, &upstream, CHECKPOINT_MAX).await?;
@@ -123,6 +120,32 @@ async fn promote(shop: &Shop, epoch: Epoch) -> Result<(), Why> {
     }
     session.promote(shop.site(), PROMOTE_MAX).await?;
     Ok(())
+}
+
+/// Whatever the upstream before still sends comes before the comparison or not at all.
+async fn aim(shop: &Shop, upstream: &Upstream) -> Result<Outcome, Why> {
+    let site = shop.site();
+    let mut session = session(shop).await?;
+    write_configuration(site, None).await?;
+    session.reload(BRIEF).await.map_err(Failure::from)?;
+    let deadline = Instant::now() + BRIEF;
+    loop {
+        // A receiver that ends by itself at this moment is started again until the server has read that there is nobody to follow.
+        sleep(RELOAD).await;
+        if session.observe(BRIEF).await.map_err(Failure::from)?.receiver.is_none() {
+            break;
+        }
+        if Instant::now() > deadline {
+            return Err(Why::StillReceives);
+        }
+    }
+    let fork = fork(&compare(shop, upstream).await?.0);
+    if fork != Fork::Prefix {
+        return Ok(Outcome::Compared(fork));
+    }
+    shop.with_log(ServerLog::begin_anew).await;
+    follow(site, &mut session, &upstream.database, BRIEF).await?;
+    Ok(Outcome::Done)
 }
 
 async fn tend(shop: &Shop) -> Result<(), Why> {
@@ -155,6 +178,14 @@ fn remove_meanwhile(shop: &Shop) {
 async fn stop(shop: &Shop, mode: StopMode) -> Result<(), Why> {
     let client = shop.surroundings.tether.client().ok_or(Why::Unguarded)?;
     Ok(client.stop(mode, BRIEF).await?)
+}
+
+const fn fork(relation: &Relation) -> Fork {
+    match relation {
+        Relation::Prefix => Fork::Prefix,
+        Relation::Twin { .. } => Fork::Twin,
+        Relation::Diverged { .. } | Relation::Unrelated => Fork::Diverged,
+    }
 }
 
 /// How what is here relates to the upstream's history, and where it ends.

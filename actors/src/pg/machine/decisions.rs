@@ -74,6 +74,12 @@ impl Machine {
         }
         let Some(operation) = self.operation(kind) else { return };
         match kind {
+            // It begins by following nobody.
+            Kind::Aim => {
+                if let Some(run) = &mut self.run {
+                    run.aimed = None;
+                }
+            }
             Kind::Promote => {
                 if let Some(run) = &mut self.run {
                     run.promoting = true;

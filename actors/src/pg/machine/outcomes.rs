@@ -40,6 +40,7 @@ impl Machine {
             (Operation::InitDb | Operation::Adopt, Outcome::Founded(identifier)) => self.founded = Some(identifier),
             (Operation::StartPrimary(_), Outcome::Started(life)) => self.started(now, life, None, false),
             (Operation::StartStandby(upstream), Outcome::Started(life)) => self.started(now, life, upstream.as_ref(), true),
+            (Operation::Compare(_) | Operation::Aim(_), Outcome::Compared(fork)) => self.ladder.compared(now, fork),
             (Operation::Aim(upstream), _) => {
                 if let Some(run) = &mut self.run {
                     run.aimed = Some(upstream);
@@ -48,7 +49,6 @@ impl Machine {
             }
             (Operation::Tend, _) => self.tended(now),
             (Operation::Checkpoint, _) => self.checkpointed = true,
-            (Operation::Compare(_), Outcome::Compared(fork)) => self.ladder.compared(now, fork),
             (Operation::Preserve(_), _) => self.ladder.preserved(),
             (Operation::Rewind(_), _) => self.ladder.rewound(now),
             (Operation::Clone(_), _) => self.ladder.cloned(now),
@@ -90,7 +90,7 @@ impl Machine {
         let mut next = format!("next try in {} s at the earliest", back_off.until.since(now).as_secs());
         match kind {
             Kind::Checkpoint => self.checkpointed = true,
-            Kind::Compare | Kind::Preserve | Kind::Clone | Kind::Rewind if outlook == Outlook::Waiting => self.ladder.waits(),
+            Kind::Aim | Kind::Compare | Kind::Preserve | Kind::Clone | Kind::Rewind if outlook == Outlook::Waiting => self.ladder.waits(),
             Kind::Rewind => self.ladder.rewind_failed(outlook == Outlook::Hopeless),
             Kind::Compare => self.ladder.comparison_failed(),
             Kind::Preserve => {

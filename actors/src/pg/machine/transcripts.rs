@@ -225,6 +225,14 @@ fn a_standby_that_cannot_start_is_cloned_unless_a_copy_could_not_either() {
 }
 
 #[test]
+fn what_is_received_after_the_comparison_is_compared_before_another_is_followed() {
+    let mut bench = Bench::new(World { receives_on: true, ..World::running_standby() });
+    let expected = ["compare histories", "follow", "stop fast", "preserve diverged log", "clone", "start as a standby"];
+    assert_eq!(bench.order(follow(), 20_000).transcript(), expected);
+    assert!(bench.last().database.streaming);
+}
+
+#[test]
 fn a_standby_whose_log_is_gone_upstream_is_cloned() {
     let mut bench = Bench::new(World { wal_removed: true, ..World::stopped_standby() });
     let expected = ["compare histories", "start as a standby", "stop fast", "clone", "start as a standby"];

@@ -40,6 +40,8 @@ pub(super) struct World {
     /// How this directory relates to the upstream.
     pub(super) fork: Fork,
     pub(super) wal_removed: bool,
+    /// After the comparison the upstream before is heard of once more.
+    pub(super) receives_on: bool,
     pub(super) upstream_up: bool,
     pub(super) rewind_works: bool,
     /// The upstream can be asked, and the comparison fails.
@@ -83,6 +85,7 @@ impl World {
             silent: false,
             fork: Fork::Prefix,
             wal_removed: false,
+            receives_on: false,
             upstream_up: true,
             rewind_works: true,
             comparable: true,
@@ -185,6 +188,10 @@ impl World {
                     (self.phase, self.standby_signal) = (Phase::Production, false);
                 }
                 Outcome::Done
+            }
+            Operation::Aim(_) if self.receives_on => {
+                self.fork = Fork::Twin;
+                Outcome::Compared(self.fork)
             }
             Operation::Aim(upstream) => {
                 if let Some(server) = &mut self.server {
