@@ -119,6 +119,18 @@ fn a_diverged_primary_is_rewound_and_what_it_wrote_is_kept() {
         assert_eq!(marker(&one.site).await.unwrap(), None);
         assert_eq!(fs::read(note(&one)).unwrap(), fs::read(note(&two)).unwrap(), "what was noted of the history comes with it");
         assert!(!one.site.data_dir().join("only-here").exists(), "and where nothing was noted, the other branch's note is gone");
+        // It may need the very end of the source's log before it opens.
+        second.session().await.ensure_slots(NodeId(2), &[NodeId(1), NodeId(2)].into(), LONG).await.unwrap();
+        let first = one.start().await;
+        first.streams_on(Timeline(2)).await;
+        first.stop().await;
+        eventually("the slot is gone", async || {
+            second
+                .psql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = 'witch_1' AND NOT active")
+                .await;
+            second.psql("SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'witch_1'").await == "0"
+        })
+        .await;
         // Without its slot the upstream turns it away: it connects, calls itself streaming, and does not.
         let first = one.start().await;
         let mut session = first.session().await;
