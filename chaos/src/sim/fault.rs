@@ -212,7 +212,7 @@ impl World {
         self.end_daemon(node);
         let host = &mut self.hosts[node];
         host.powered = false;
-        (host.guard, host.server, host.lease) = (None, None, None);
+        (host.guard, host.server, host.lease, host.dropped) = (None, None, None, None);
         (host.daemon_wakes_at, host.guard_wakes_at, host.server_wakes_at, host.exposed) = (0, 0, 0, false);
         if let Some(data) = &mut host.data {
             data.lose_power(now);

@@ -30,6 +30,8 @@ pub(super) struct Host {
     pub(super) pids: u32,
     /// What the guard has acknowledged: for which epoch, and until when.
     pub(super) lease: Option<(Epoch, Timestamp)>,
+    /// What it was told to drop of that.
+    pub(super) dropped: Option<(Epoch, Timestamp)>,
     /// Nobody could have ended a writable server: the daemon and the guard were both unable to. That is the hardware watchdog's case (S7).
     pub(super) exposed: bool,
     pub(super) slow_links: (u64, u64),
@@ -55,6 +57,7 @@ impl Host {
             server: None,
             pids: 100,
             lease: None,
+            dropped: None,
             exposed: false,
             slow_links: (0, 0),
             replaced_at: None,

@@ -232,6 +232,7 @@ impl World {
             }
             Request::DropLease { epoch } => {
                 let host = &mut self.hosts[node];
+                host.dropped = host.lease.filter(|(held, _)| held <= epoch).or(host.dropped);
                 host.lease = host.lease.filter(|(held, _)| held > epoch);
             }
             _ => {}
@@ -296,7 +297,8 @@ impl World {
             self.tally.count("S7: commits that only a hardware watchdog would have prevented");
             return false;
         }
-        let leased = self.lease_ends(node).is_some_and(|(held, end)| held == epoch && end > self.now);
+        let leased =
+            self.lease_ends(node).is_some_and(|(held, end)| held == epoch && end > self.now) || self.is_struck_in_time(node, epoch);
         // A guard that has died takes its memory along; the kernel ends the server sooner than the lease would have ended.
         let orphan = self.hosts[node].guard.as_ref().map(|guard| guard.life) != self.hosts[node].server.as_ref().map(|server| server.guard);
         if !leased && !orphan {
@@ -311,6 +313,13 @@ impl World {
             );
         }
         true
+    }
+
+    /// Its guard kills the server of that epoch, since it was told to drop the lease, which would not be over yet; and nobody else knows.
+    fn is_struck_in_time(&self, node: usize, epoch: Epoch) -> bool {
+        let host = &self.hosts[node];
+        let dropped = host.dropped.is_some_and(|(held, end)| held == epoch && host.clock.when(end) > self.now);
+        dropped && host.server.as_ref().is_some_and(|server| server.dying) && !self.judge.released.contains(&epoch)
     }
 
     /// A promotion is done: D4, if it was a switchover's; and how much was lost, if it was not.
