@@ -233,6 +233,28 @@ fn what_is_received_after_the_comparison_is_compared_before_another_is_followed(
 }
 
 #[test]
+fn a_standby_that_was_let_go_and_followed_nobody_is_brought_back_to_its_primary() {
+    let mut bench = Bench::new(World::running_standby());
+    assert_eq!(bench.order(follow(), 20_000).transcript(), ["compare histories", "follow"]);
+    assert!(bench.last().database.streaming);
+    bench.order(Order::Follow(Upstream { epoch: Epoch(3), ..upstream(true) }), 0);
+    let mut begun = Vec::new();
+    for _ in 0..5_000 {
+        begun.extend(bench.pass(1).transcript());
+        if begun.last().is_some_and(|last| last == "follow") {
+            break;
+        }
+    }
+    assert_eq!(begun, ["compare histories", "follow"]);
+    bench.world.upstream_up = false;
+    bench.pass(1_000);
+    assert!(!bench.last().database.streaming);
+    bench.world.upstream_up = true;
+    bench.order(follow(), 30_000);
+    assert!(bench.last().database.streaming, "{:?}", bench.last());
+}
+
+#[test]
 fn a_standby_whose_log_is_gone_upstream_is_cloned() {
     let mut bench = Bench::new(World { wal_removed: true, ..World::stopped_standby() });
     let expected = ["compare histories", "start as a standby", "stop fast", "clone", "start as a standby"];

@@ -189,6 +189,12 @@ impl World {
                 }
                 Outcome::Done
             }
+            Operation::Aim(_) if !self.upstream_up => {
+                if let Some(server) = &mut self.server {
+                    server.follows = None;
+                }
+                failed("two:5432 cannot be reached", Outlook::Waiting)
+            }
             Operation::Aim(_) if self.receives_on => {
                 self.fork = Fork::Twin;
                 Outcome::Compared(self.fork)
