@@ -13,7 +13,7 @@ mod ports;
 use actors::guard::{Arguments, run};
 use actors::machine::Timestamp;
 use actors::model::{Directory, Server};
-use actors::pg::Order;
+use actors::pg::{Order, Upstream};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use guards::{
@@ -110,19 +110,26 @@ async fn a_cluster_of_two_lives_through_a_crash_a_failover_and_a_return() {
     }
 }
 
-/// A planned handover: the old primary tells where its log ends, and that is exactly where the standby stands.
-async fn a_step_down_hands_the_whole_log_over() {
+/// Node 2 streams from node 1, which leads epoch 1 with the database that it founded.
+async fn a_primary_and_its_standby() -> (Node, Node, Upstream) {
     let (one, two) = (Node::new(1).await, Node::new(2).await);
     one.order(Order::Found);
     let founded = one.until("the database is founded", |report| report.founded.is_some()).await.founded.expect("it was asked for");
     one.lead(1).await;
     let first = one.until("one leads", |report| report.promotion().is_some()).await;
-    two.order(Order::Follow(one.as_upstream(1, founded, first.promotion())));
+    let upstream = one.as_upstream(1, founded, first.promotion());
+    two.order(Order::Follow(upstream.clone()));
     two.until("two streams", |report| report.database.streaming).await;
+    (one, two, upstream)
+}
+
+/// A planned handover: the old primary tells where its log ends, and that is exactly where the standby stands.
+async fn a_step_down_hands_the_whole_log_over() {
+    let (one, two, upstream) = a_primary_and_its_standby().await;
 
     let began = actors::tree::clock::boottime();
     one.hurry(Order::StepDown);
-    two.hurry(Order::Follow(one.as_upstream(1, founded, first.promotion())));
+    two.hurry(Order::Follow(upstream.clone()));
     let stopped = one.until("one has stopped", |report| report.stopped.is_some()).await.stopped.expect("it was waited for");
     let end = stopped.final_lsn.expect("a clean stop has an end");
     println!("    stopped {:?} after the order", actors::tree::clock::boottime().since(began));
@@ -131,26 +138,20 @@ async fn a_step_down_hands_the_whole_log_over() {
     let second = two.until("two leads", |report| report.promotion().is_some()).await;
     println!("    the other leads {:?} after the order", actors::tree::clock::boottime().since(began));
     assert_eq!(second.promotion().expect("it leads").lsn, end, "not a byte more or less");
-    one.order(Order::Follow(two.as_upstream(2, founded, second.promotion())));
+    one.order(Order::Follow(two.as_upstream(2, upstream.system_identifier, second.promotion())));
     one.until("one streams", |report| report.database.streaming).await;
     assert!(!one.state_dir().join("diverged").exists(), "nothing diverged");
 }
 
 /// L2: a copy is for a directory that is broken, and would not find the port free either.
 async fn a_standby_whose_port_is_taken_keeps_its_database() {
-    let (one, two) = (Node::new(1).await, Node::new(2).await);
-    one.order(Order::Found);
-    let founded = one.until("the database is founded", |report| report.founded.is_some()).await.founded.expect("it was asked for");
-    one.lead(1).await;
-    let first = one.until("one leads", |report| report.promotion().is_some()).await;
-    two.order(Order::Follow(one.as_upstream(1, founded, first.promotion())));
-    two.until("two streams", |report| report.database.streaming).await;
+    let (_one, two, upstream) = a_primary_and_its_standby().await;
     two.order(Order::Stop);
     two.until("two has stopped", |report| report.stopped.is_some()).await;
 
     let (port, directory) = (two.port(), || fs::metadata(two.data_dir()).expect("it is there").ino());
     let (taken, before) = (TcpListener::bind(("127.0.0.1", port)).expect("it was stopped"), directory());
-    two.order(Order::Follow(one.as_upstream(1, founded, first.promotion())));
+    two.order(Order::Follow(upstream));
     let tried = two.until("two has tried often", |report| report.database.deaths >= 4 && report.database.trouble.is_some()).await;
     let trouble = tried.database.trouble.expect("it does not start");
     assert!(trouble.contains("could not create any TCP/IP sockets"), "{trouble}");

@@ -29,6 +29,7 @@ pub(crate) fn as_postgres(name: &str, test: impl Future<Output = ()>) {
             .env("RUST_BACKTRACE", "0");
         let ended = again.output().expect("the user postgres can run the test");
         let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(said(&ended.stdout).contains("1 passed") || !ended.status.success(), "no test is called {name}");
         assert!(ended.status.success(), "it failed as the user postgres:\n{}{}", said(&ended.stdout), said(&ended.stderr));
         return;
     }
