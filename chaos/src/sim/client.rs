@@ -37,10 +37,7 @@ impl World {
         let (Some(server), Some(data)) = (host.server.as_ref(), host.data.as_mut()) else { return };
         data.append(now, now + flush, number, size);
         let (pid, end) = (server.pid, data.end().0);
-        if let Some(epoch) = server.epoch() {
-            let written = self.judge.written.entry(epoch).or_default();
-            *written = end.max(*written);
-        }
+        self.note_written(node);
         self.schedule(now + flush, Event::Server(node, pid, ServerEvent::Flushed { client, number, end, began: now }));
     }
 

@@ -322,6 +322,14 @@ impl World {
         dropped && host.server.as_ref().is_some_and(|server| server.dying) && !self.judge.released.contains(&epoch)
     }
 
+    /// A record was added to the log of that node's server.
+    pub(super) fn note_written(&mut self, node: usize) {
+        let host = &self.hosts[node];
+        let Some((epoch, data)) = host.server.as_ref().and_then(super::postgres::Server::epoch).zip(host.data.as_ref()) else { return };
+        let written = self.judge.written.entry(epoch).or_default();
+        *written = data.end().0.max(*written);
+    }
+
     /// A promotion is done: D4, if it was a switchover's; and how much was lost, if it was not.
     pub(super) fn judge_promoted(&mut self, node: usize, epoch: Epoch) {
         let Some((_, state)) = &self.judge.newest else { return };

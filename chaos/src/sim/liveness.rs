@@ -1,7 +1,6 @@
 //! After the faults: a random core is healed, everything else stays as it is or worse, and progress is demanded (L1, L2).
 
 use super::event::Event;
-use super::postgres::CHECKPOINT;
 use super::world::World;
 use actors::fsm::Request;
 use actors::model::ClusterState;
@@ -112,9 +111,8 @@ impl World {
         // D1 may rule out everybody else; then nothing is owed without the old primary.
         let promotion = state.primary.as_ref().and_then(|primary| primary.promoted);
         let reigns = self.judge.written.iter().filter(|(epoch, _)| promotion.is_none() || **epoch == state.epoch);
-        let released = state.primary.as_ref().and_then(|primary| primary.released?.final_lsn);
-        let ends = reigns.map(|(_, end)| *end).chain(promotion.map(|promotion| promotion.lsn.0 + CHECKPOINT));
-        let written = ends.chain(released.map(|lsn| lsn.0)).max().unwrap_or(0);
+        let ends = reigns.map(|(_, end)| *end).chain(promotion.map(|promotion| promotion.lsn.0));
+        let written = ends.max().unwrap_or(0);
         // Nor is anything owed to who has left the line of a primary that one of these has heard of, though its promotion is not committed.
         let daemons = among.iter().filter_map(|node| self.hosts[*node].daemon.as_ref());
         let told: Vec<_> = daemons.map(|daemon| daemon.belief.told.history(state)).collect();

@@ -51,6 +51,7 @@ impl World {
                 if let Some(data) = self.hosts[node].data.as_mut() {
                     data.append(now, now, number, CHECKPOINT);
                 }
+                self.note_written(node);
             }
             ServerEvent::Stops => self.stops(node),
             ServerEvent::Gone => self.remove_server(node, "killed"),
@@ -71,6 +72,7 @@ impl World {
             data.append(now, now, number, CHECKPOINT);
             data.set_state(now, DbState::ShutDown);
             self.schedule(now + 20_000, Event::Server(node, pid, ServerEvent::Stops));
+            self.note_written(node);
             return self.push(node);
         }
         let waits = data.state == DbState::ShutDown
