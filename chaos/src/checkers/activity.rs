@@ -1,10 +1,11 @@
 //! Whether the run showed anything, and whether the cluster came back.
 
-use super::{Promise, Verdict};
-use crate::history::{Change, Event, History};
+use super::Verdict;
+use crate::history::{Event, History};
+use crate::workload::{BANK, FAITHFUL, LISTS, STUBBORN};
 
-pub(super) fn judge(history: &History, promises: &[Promise]) -> [Verdict; 3] {
-    [came_back(history), was_used(history, promises), was_struck(history)]
+pub(super) fn judge(history: &History) -> [Verdict; 3] {
+    [came_back(history), was_used(history), was_struck(history)]
 }
 
 fn came_back(history: &History) -> Verdict {
@@ -20,13 +21,19 @@ fn came_back(history: &History) -> Verdict {
     }
 }
 
-fn was_used(history: &History, promises: &[Promise]) -> Verdict {
-    let count = |wanted: fn(&Change) -> bool| promises.iter().filter(|promise| wanted(&promise.change)).count();
+fn was_used(history: &History) -> Verdict {
+    let clients = || {
+        history.records.iter().filter_map(|record| if let Event::Acknowledged { client, .. } = record.event { Some(client) } else { None })
+    };
+    let of = |wanted: u32| clients().filter(|client| *client == wanted).count();
     let seen = |wanted: fn(&Event) -> bool| history.records.iter().filter(|record| wanted(&record.event)).count();
     let counts = [
-        ("row was inserted", count(|change| matches!(change, Change::Insert { .. }))),
-        ("value was appended", count(|change| matches!(change, Change::Append { .. }))),
-        ("transfer was made", count(|change| matches!(change, Change::Transfer { .. }))),
+        ("row was inserted by the client that follows the primary", of(FAITHFUL)),
+        // Not each of them: a node need not be primary at any time.
+        ("row was inserted by a client that stays with one database", clients().filter(|client| STUBBORN.contains(client)).count()),
+        ("value was appended by the first client of the lists", of(LISTS[0])),
+        ("value was appended by the second client of the lists", of(LISTS[1])),
+        ("transfer was made", of(BANK)),
         ("list was read", seen(|event| matches!(event, Event::List { .. }))),
         ("primary counted the money", seen(|event| matches!(event, Event::Total { in_recovery: false, .. }))),
         ("standby counted the money", seen(|event| matches!(event, Event::Total { in_recovery: true, .. }))),
@@ -40,7 +47,7 @@ fn was_used(history: &History, promises: &[Promise]) -> Verdict {
 fn was_struck(history: &History) -> Verdict {
     let planned = history.setting.schedule.steps.len();
     let done = history.records.iter().filter(|record| matches!(record.event, Event::Inflicted { .. })).count();
-    let violations = if done * 2 < planned { vec![format!("{done} of {planned} faults were done")] } else { Vec::new() };
+    let violations = if done * 2 < planned || planned == 0 { vec![format!("{done} of {planned} faults were done")] } else { Vec::new() };
     Verdict { claim: "half of the faults were done, or little was shown", rules: "-", checked: planned, violations }
 }
 
@@ -72,12 +79,13 @@ mod tests {
             was_struck(&history).holds()
         };
         assert!(struck(2) && !struck(1));
+        assert!(!was_struck(&history(Vec::new())).holds());
     }
 
     #[test]
     fn a_client_that_did_nothing_is_told() {
         let history = history(vec![inserted(1, (1, 1), 0, 10)]);
-        let verdict = was_used(&history, &super::super::promises(&history));
-        assert_eq!(verdict.violations.len(), 6, "{verdict:?}");
+        let verdict = was_used(&history);
+        assert_eq!(verdict.violations.len(), 8, "{verdict:?}");
     }
 }

@@ -14,6 +14,8 @@ use std::time::Duration;
 const REPORT_AGE: Duration = Duration::from_secs(4);
 /// The appointments by which nothing may be lost.
 const PLANNED: [&str; 2] = ["complete-the-switchover", "return-from-switchover"];
+/// Those of the old primary, by which nothing of its own may be lost.
+const RETURNS: [&str; 2] = ["return-to-the-complete", "return-to-the-old"];
 
 /// How a timeline ended.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +31,7 @@ pub(super) fn judge(history: &History, promises: &[Promise]) -> Vec<Verdict> {
     let (kept_ones, lost): (Vec<&Promise>, Vec<&Promise>) = promises.iter().partition(|promise| kept.has(promise.change));
     let decisions = Decisions::of(history);
     let endings = endings(&decisions, end);
+    let failovers = endings.values().filter(|ending| !ending.planned).count();
     let verdict = |claim, rules, violations| Verdict { claim, rules, checked: promises.len(), violations };
     vec![
         verdict("no change is there twice, and none that nobody asked for", "-", extra(history, promises, &kept)),
@@ -38,7 +41,12 @@ pub(super) fn judge(history: &History, promises: &[Promise]) -> Vec<Verdict> {
             "D4",
             unplanned_only(history, &lost, &endings, &decisions),
         ),
-        verdict("an unplanned failover loses no more than max_replication_lag", "D1", bounded(history, promises, &lost, &endings)),
+        Verdict {
+            claim: "an unplanned failover loses no more than max_replication_lag",
+            rules: "D1",
+            checked: failovers,
+            violations: bounded(history, promises, &lost, &endings),
+        },
     ]
 }
 
@@ -64,12 +72,11 @@ impl Kept {
     }
 }
 
-/// What is lost of a run, for the report.
+/// What is lost of a run, for the report. None: the run broke off, so nobody knows.
 #[must_use]
-pub fn lost(history: &History) -> usize {
-    let Some(end) = history.end() else { return 0 };
-    let kept = Kept::of(end);
-    super::promises(history).iter().filter(|promise| !kept.has(promise.change)).count()
+pub fn lost(history: &History) -> Option<usize> {
+    let kept = Kept::of(history.end()?);
+    Some(super::promises(history).iter().filter(|promise| !kept.has(promise.change)).count())
 }
 
 fn extra(history: &History, promises: &[Promise], kept: &Kept) -> Vec<String> {
@@ -136,8 +143,9 @@ impl<'a> Decisions<'a> {
         decisions
     }
 
-    fn is_planned(&self, epoch: Epoch) -> bool {
-        self.rules.get(&epoch).is_some_and(|rule| PLANNED.contains(rule))
+    /// Whether one of these rules appointed the primary of that epoch.
+    fn is_by(&self, epoch: Epoch, rules: &[&str]) -> bool {
+        self.rules.get(&epoch).is_some_and(|rule| rules.contains(rule))
     }
 
     /// The epoch in which another node began a timeline of the same number after this one had, whether or not this one ever told.
@@ -156,15 +164,16 @@ fn endings(decisions: &Decisions<'_>, end: &End) -> BTreeMap<Timeline, Ending> {
     for &(timeline, lsn) in &end.lineage {
         begins.entry(timeline).or_insert(lsn);
     }
-    let mut epochs: BTreeMap<Timeline, Epoch> = BTreeMap::new();
-    for (epoch, _, timeline, lsn) in &decisions.reigns {
+    let mut reigns: BTreeMap<Timeline, (Epoch, NodeId)> = BTreeMap::new();
+    for (epoch, node, timeline, lsn) in &decisions.reigns {
         begins.entry(*timeline).or_insert(*lsn);
-        epochs.entry(*timeline).or_insert(*epoch);
+        reigns.entry(*timeline).or_insert((*epoch, *node));
     }
     let planned = |old, new| {
-        let Some(epoch) = epochs.get(&new) else { return false };
-        // A node that goes on under its own epoch goes on from its own disk.
-        epochs.get(&old) == Some(epoch) || decisions.is_planned(*epoch)
+        let Some(&(epoch, node)) = reigns.get(&new) else { return false };
+        // A node that goes on under its own epoch, or is appointed again for want of another, goes on from its own disk.
+        let goes_on = reigns.get(&old).is_some_and(|&(before, by)| before == epoch || by == node && decisions.is_by(epoch, &RETURNS));
+        goes_on || decisions.is_by(epoch, &PLANNED)
     };
     let pairs = begins.iter().zip(begins.iter().skip(1));
     pairs.map(|((&old, _), (&new, &fork))| (old, Ending { fork, planned: planned(old, new) })).collect()
@@ -175,7 +184,7 @@ fn unplanned_only(history: &History, lost: &[&Promise], endings: &BTreeMap<Timel
     for gone in lost {
         let (name, timeline) = (history.name(gone.stamp.node), gone.stamp.timeline);
         let planned = match decisions.twin(gone.stamp.node, timeline) {
-            Some(epoch) => Some(decisions.is_planned(epoch)),
+            Some(epoch) => Some(decisions.is_by(epoch, &PLANNED)),
             None => endings.get(&timeline).map(|ending| ending.planned),
         };
         match planned {
@@ -261,6 +270,24 @@ mod tests {
         ];
         assert_eq!(broken(events.clone(), end(&[], &TWO)), ["D4"]);
         assert_eq!(broken(events, end(&[1], &TWO)), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn an_old_primary_that_is_appointed_again_may_lose_nothing_of_its_own() {
+        let again = |second: u64, rule| {
+            let events = vec![
+                decided(1, 1, appointed(1, "found")),
+                decided(2, 1, promoted(1, 1, 0)),
+                inserted(1, (1, 1), 0, 1050),
+                decided(3, 2, appointed(second, rule)),
+                decided(4, 2, promoted(second, 2, 1000)),
+            ];
+            broken(events, end(&[], &TWO))
+        };
+        assert_eq!(again(1, "return-to-the-complete"), ["D4"]);
+        assert_eq!(again(1, "return-to-the-old"), ["D4"]);
+        // Another one that was appointed before it, and never told of a promotion.
+        assert_eq!(again(2, "return-to-the-old"), Vec::<&str>::new());
     }
 
     /// The second node died before it could tell that it had begun timeline 2, and the third began one of the same number.

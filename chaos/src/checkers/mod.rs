@@ -64,7 +64,7 @@ pub fn judge(history: &History) -> Vec<Verdict> {
     verdicts.extend(loss::judge(history, &promises));
     verdicts.extend(lists::judge(history, &promises));
     verdicts.push(bank::judge(history));
-    verdicts.extend(activity::judge(history, &promises));
+    verdicts.extend(activity::judge(history));
     for verdict in &mut verdicts {
         let more = verdict.violations.len().saturating_sub(TOLD);
         verdict.violations.truncate(TOLD);

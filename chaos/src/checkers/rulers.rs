@@ -4,7 +4,7 @@ use super::Verdict;
 use crate::history::{Event, History};
 use actors::machine::Timestamp;
 use actors::model::{Epoch, EventKind, NodeId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn judge(history: &History) -> [Verdict; 2] {
     [leases_follow_epochs(history), one_story(history)]
@@ -16,54 +16,62 @@ struct Held {
     epoch: Epoch,
     node: NodeId,
     at: Timestamp,
+    end: Timestamp,
 }
 
-/// Once a lease of an epoch is held nobody holds one of an earlier epoch, and an epoch belongs to one node.
+/// A lease lasts until the end that its holder told last, also while nobody hears the holder, unless it released the epoch.
 fn leases_follow_epochs(history: &History) -> Verdict {
-    let mut held: Vec<Held> = Vec::new();
-    for record in &history.records {
-        let Event::Looked { node, look: Some(look) } = &record.event else { continue };
-        if let (Some(epoch), Some(end)) = (look.epoch, look.lease_end)
-            && end > look.said_at
-        {
-            held.push(Held { epoch, node: *node, at: look.said_at });
-        }
-    }
-    held.sort_by_key(|held| held.at);
+    let looks = history.records.iter().filter_map(|record| match &record.event {
+        Event::Looked { node, look: Some(look) } => Some((*node, look)),
+        _ => None,
+    });
+    let leases = looks.filter_map(|(node, look)| Some(Held { epoch: look.epoch?, node, at: look.said_at, end: look.lease_end? }));
+    let mut held: Vec<Held> = leases.filter(|lease| lease.end > lease.at).collect();
+    held.sort_by_key(|lease| lease.at);
+    let released: BTreeSet<Epoch> =
+        decided(history).filter(|entry| matches!(entry.kind, EventKind::Released { .. })).map(|entry| entry.epoch).collect();
     let mut violations = Vec::new();
-    let mut highest: Option<Held> = None;
-    let mut holders: BTreeMap<Epoch, NodeId> = BTreeMap::new();
+    // Of each holder what it told last.
+    let mut before: BTreeMap<(Epoch, NodeId), Held> = BTreeMap::new();
     for &now in &held {
-        if let Some(before) = highest.filter(|before| before.epoch > now.epoch && before.node != now.node) {
-            let (late, early) = (history.name(now.node), history.name(before.node));
-            let behind = now.at.since(before.at).as_millis();
-            violations.push(format!(
-                "{late} held a lease for epoch {}, {behind} ms after {early} held one for epoch {}",
-                now.epoch, before.epoch
-            ));
+        for old in before.values().filter(|old| old.node != now.node) {
+            let (early, late) = (history.name(old.node), history.name(now.node));
+            if old.epoch == now.epoch {
+                violations.push(format!("{early} and {late} both held leases for epoch {}", now.epoch));
+            } else if old.epoch > now.epoch {
+                let behind = now.at.since(old.at).as_millis();
+                violations.push(format!(
+                    "{late} held a lease for epoch {}, {behind} ms after {early} held one for epoch {}",
+                    now.epoch, old.epoch
+                ));
+            } else if old.end > now.at && !released.contains(&old.epoch) {
+                let left = old.end.since(now.at).as_millis();
+                violations.push(format!(
+                    "{late} held a lease for epoch {}, {left} ms before that of {early} for epoch {} was over",
+                    now.epoch, old.epoch
+                ));
+            }
         }
-        let holder = *holders.entry(now.epoch).or_insert(now.node);
-        if holder != now.node {
-            violations.push(format!("{} and {} both held leases for epoch {}", history.name(holder), history.name(now.node), now.epoch));
-        }
-        if highest.is_none_or(|before| now.epoch >= before.epoch) {
-            highest = Some(now);
-        }
+        before.insert((now.epoch, now.node), now);
     }
     Verdict { claim: "at no instant do two nodes hold a lease", rules: "S1-S5", checked: held.len(), violations }
 }
 
-/// All nodes tell the same history, and epochs grow in it.
-fn one_story(history: &History) -> Verdict {
-    // One entry of the log may make two events of the history, never two of a kind.
-    let mut entries: BTreeMap<(u64, String), &actors::model::Event> = BTreeMap::new();
-    let mut violations = Vec::new();
-    let decided = history.records.iter().filter_map(|record| match &record.event {
+fn decided(history: &History) -> impl Iterator<Item = &actors::model::Event> {
+    history.records.iter().filter_map(|record| match &record.event {
         Event::Decided { entry } => Some(entry),
         _ => None,
-    });
-    for entry in decided {
-        let known = entries.entry((entry.index, name(&entry.kind))).or_insert(entry);
+    })
+}
+
+/// All nodes tell the same history, and epochs grow in it.
+fn one_story(history: &History) -> Verdict {
+    // One entry of the log may make two events of the history: the second is the end of a switchover.
+    let mut entries: BTreeMap<(u64, bool), &actors::model::Event> = BTreeMap::new();
+    let mut violations = Vec::new();
+    for entry in decided(history) {
+        let ends = matches!(entry.kind, EventKind::SwitchoverEnded { .. });
+        let known = entries.entry((entry.index, ends)).or_insert(entry);
         if *known != entry {
             violations.push(format!("two nodes tell of entry {} differently: {known:?} and {entry:?}", entry.index));
         }
@@ -81,18 +89,12 @@ fn one_story(history: &History) -> Verdict {
     Verdict { claim: "all nodes tell one history, and epochs grow in it", rules: "S1", checked: entries.len(), violations }
 }
 
-/// What an event is called where it is written down.
-fn name(kind: &EventKind) -> String {
-    let written = serde_json::to_value(kind).unwrap_or_default();
-    written.get("event").and_then(|name| name.as_str()).unwrap_or_default().to_owned()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::script::{appointed, at, decided, history};
+    use super::super::script::{appointed, at, decided, history, why};
     use super::*;
     use crate::history::Look;
-    use actors::model::Term;
+    use actors::model::{RequestId, Term, Timeline};
 
     fn looked(node: u64, epoch: u64, said: u64, end: u64) -> Event {
         let (epoch, lease_end) = (Some(Epoch(epoch)), Some(at(end)));
@@ -107,6 +109,17 @@ mod tests {
         assert!(verdict.holds() && verdict.checked == 3, "{verdict:?}");
         let two = vec![looked(2, 2, 50, 250), looked(1, 1, 60, 100)];
         assert!(!leases_follow_epochs(&history(two)).holds());
+    }
+
+    /// Nobody hears the old holder any more, and its lease is not over.
+    #[test]
+    fn a_lease_lasts_until_its_end_unless_it_is_released() {
+        let handed_on_at = |said| vec![looked(1, 1, 0, 100), looked(1, 1, 50, 150), looked(2, 2, said, 300)];
+        assert!(!leases_follow_epochs(&history(handed_on_at(140))).holds());
+        assert!(leases_follow_epochs(&history(handed_on_at(150))).holds());
+        let kind = EventKind::Released { node: NodeId(1), timeline: Timeline(1), final_lsn: None, why: why("release") };
+        let released = handed_on_at(60).into_iter().chain([decided(7, 1, kind)]).collect();
+        assert!(leases_follow_epochs(&history(released)).holds());
     }
 
     #[test]
@@ -125,5 +138,9 @@ mod tests {
         assert!(one_story(&history(vec![entry(1, 1, 1), entry(2, 2, 2), entry(1, 1, 1)])).holds());
         assert!(!one_story(&history(vec![entry(1, 1, 1), entry(1, 1, 2)])).holds());
         assert!(!one_story(&history(vec![entry(1, 2, 1), entry(2, 2, 2)])).holds());
+        let paused = decided(1, 1, EventKind::Paused { paused: true });
+        assert!(!one_story(&history(vec![entry(1, 1, 1), paused])).holds());
+        let ended = decided(1, 1, EventKind::SwitchoverEnded { id: RequestId(3), failure: None });
+        assert!(one_story(&history(vec![entry(1, 1, 1), ended])).holds());
     }
 }

@@ -26,7 +26,7 @@ pub async fn statuses(doors: &[Door]) -> Vec<Option<Status>> {
     statuses
 }
 
-/// None: one node accepts writes, all others stream, and all agree on who is appointed. Otherwise what is missing.
+/// None: one node accepts writes, all others stream on its timeline, and all agree on who is appointed. Otherwise what is missing.
 #[must_use]
 pub fn is_settled(statuses: &[Option<Status>]) -> Option<String> {
     let mut primary = None;
@@ -42,8 +42,13 @@ pub fn is_settled(statuses: &[Option<Status>]) -> Option<String> {
     }
     let Some(primary) = primary else { return Some("no node accepts writes".to_owned()) };
     let appointed = |status: &Status| status.state.as_ref().and_then(|state| state.primary.as_ref()).map(|primary| primary.node);
-    let doubter = statuses.iter().flatten().find(|status| appointed(status) != Some(primary))?;
-    Some(format!("{} does not know that node {primary} is the primary", doubter.name))
+    if let Some(doubter) = statuses.iter().flatten().find(|status| appointed(status) != Some(primary)) {
+        return Some(format!("{} does not know that node {primary} is the primary", doubter.name));
+    }
+    let timeline = |status: &Status| Some(status.database.as_ref()?.position?.timeline);
+    let right = statuses.iter().flatten().find(|status| status.writable).and_then(timeline);
+    let stray = statuses.iter().flatten().find(|status| timeline(status) != right)?;
+    Some(format!("{} is on timeline {:?}, and node {primary}, the primary, on {right:?}", stray.name, timeline(stray)))
 }
 
 /// The victims that a fault may name.

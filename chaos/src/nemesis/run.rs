@@ -125,10 +125,10 @@ impl Nemesis {
                 self.each(&victims, move |hosts, node| hosts.empty(node, folder)).await?
             }
             Fault::SetClock { seconds, .. } => self.each(&victims, move |hosts, node| hosts.set_clock(node, seconds)).await?,
-            Fault::SwitchOver => Some(self.command(victims[0], "/switchover").await?),
+            Fault::SwitchOver => Some(self.begin_by_command(victims[0], "/switchover").await?),
             Fault::RestartDaemons => self.restart_daemons(&victims).await?,
             Fault::Pause => {
-                let said = self.command(victims[0], "/failover/pause").await?;
+                let said = self.begin_by_command(victims[0], "/failover/pause").await?;
                 self.kill(&victims, Part::Server).await?.or(Some(said))
             }
             Fault::Cut { shape, .. } => {
@@ -185,7 +185,9 @@ impl Nemesis {
             }
             Ok(())
         };
-        self.each(&all, heal).await?;
+        if let Some(remark) = self.each(&all, heal).await? {
+            eprintln!("chaos: not everything could be repaired: {remark}");
+        }
         self.boot(&all).await?;
         self.resume_failover().await
     }
@@ -309,6 +311,14 @@ impl Nemesis {
             }
             sleep(LOOK_AGAIN).await;
         }
+    }
+
+    /// A command that was begun, whatever came of it. One that is refused does nothing.
+    async fn begin_by_command(&self, node: usize, path: &str) -> Result<String> {
+        let said = self.command(node, path).await?;
+        let begun = said.starts_with("200") || said.starts_with("504") || said.contains("\"failed\"");
+        ensure!(begun, "the command was refused: {said}");
+        Ok(said)
     }
 
     /// An operator's command: the answer's code and body.

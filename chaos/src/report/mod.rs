@@ -25,7 +25,7 @@ pub fn closing_counts(history: &History) -> String {
         "{done} of {} faults done; {} changes acknowledged, {} of them lost, {} of unknown fate; {} outages above half a second, the longest {:.1} s",
         history.setting.schedule.steps.len(),
         count(|event| matches!(event, Event::Acknowledged { .. })),
-        lost(history),
+        lost(history).map_or_else(|| "an unknown number".to_owned(), |lost| lost.to_string()),
         count(|event| matches!(event, Event::Unsure { .. })),
         outages.len(),
         longest.as_secs_f64()

@@ -2,21 +2,20 @@
 
 use super::deeds::deeds;
 use crate::history::{Event, History};
+use crate::workload::FAITHFUL;
 use actors::machine::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A shorter wait is no outage but a slow machine.
 const TOLERANCE: Duration = Duration::from_millis(500);
-/// The client that follows the primary and does nothing but insert.
-const FAITHFUL: u32 = 1;
 
 /// A gap between two acknowledged writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outage {
     /// The last acknowledgement before it.
     pub from: Timestamp,
-    /// The first one after it.
+    /// The first one after it, or the end of the run.
     pub until: Timestamp,
 }
 
@@ -44,6 +43,9 @@ fn gaps(history: &History) -> Vec<Outage> {
         })
         .collect();
     ends.sort();
+    // The clients end with the one that looks at the daemons: what is not over by then is an outage until then.
+    let over = history.records.iter().rev().find(|record| matches!(record.event, Event::Looked { .. }));
+    ends.extend(over.map(|record| record.at).filter(|over| ends.last().is_some_and(|last| over > last)));
     ends.windows(2).map(|pair| Outage { from: pair[0], until: pair[1] }).collect()
 }
 
@@ -107,6 +109,17 @@ pub fn by_fault(history: &History) -> Vec<Distribution> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkers::script::{at, history, inserted};
+    use actors::model::NodeId;
+
+    #[test]
+    fn an_outage_that_does_not_end_lasts_until_the_end_of_the_run() {
+        let looked = |count| vec![Event::Looked { node: NodeId(1), look: None }; count];
+        let run = |looks| outages(&history(vec![inserted(1, (1, 1), 0, 10)].into_iter().chain(looked(looks)).collect()));
+        // One record a millisecond.
+        assert_eq!(run(700), [Outage { from: at(5), until: at(700) }]);
+        assert_eq!(run(300), []);
+    }
 
     fn of(millis: &[u64]) -> Distribution {
         Distribution { title: String::new(), waits: millis.iter().map(|&millis| Duration::from_millis(millis)).collect() }

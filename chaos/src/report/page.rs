@@ -77,7 +77,7 @@ fn figures(page: &mut String, history: &History) {
     let figures = [
         (done.to_string(), "faults"),
         (acknowledged.to_string(), "changes acknowledged"),
-        (lost(history).to_string(), "of them lost"),
+        (lost(history).map_or_else(|| "?".to_owned(), |lost| lost.to_string()), "of them lost"),
         (unsure.to_string(), "of unknown fate"),
         (outages.len().to_string(), "outages above 0.5 s"),
         (seconds(longest), "the longest"),

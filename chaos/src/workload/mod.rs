@@ -13,7 +13,9 @@ mod tables;
 use crate::history::Recorder;
 use crate::live::Door;
 use actors::model::Epoch;
+use anyhow::{Context, Result};
 use client::Leases;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -22,6 +24,14 @@ use tokio::time::timeout;
 
 pub use tables::{ACCOUNTS, TOTAL, create, read_end};
 
+/// The client that follows the primary, as one with a URI of all hosts, and does nothing but insert.
+pub(crate) const FAITHFUL: u32 = 1;
+/// Those that stay with one database, whatever it is: one for each node.
+pub(crate) const STUBBORN: Range<u32> = 10..20;
+/// Those that append to lists.
+pub(crate) const LISTS: [u32; 2] = [20, 21];
+/// The one that moves money.
+pub(crate) const BANK: u32 = 30;
 /// Longer than any statement may take.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
 
@@ -59,23 +69,28 @@ impl Workload {
         let desk = Desk { doors: doors.to_vec(), recorder: Arc::clone(recorder), leases: Leases::of_nodes(doors.len()), stop: stopped };
         let mut clients = JoinSet::new();
         clients.spawn(observer::run(desk.clone()));
-        clients.spawn(inserts::faithful(desk.clone(), 1));
-        for node in 0..doors.len() {
-            clients.spawn(inserts::stubborn(desk.clone(), node, 10 + u32::try_from(node).unwrap_or(0)));
+        clients.spawn(inserts::faithful(desk.clone(), FAITHFUL));
+        for (node, client) in (0..doors.len()).zip(STUBBORN) {
+            clients.spawn(inserts::stubborn(desk.clone(), node, client));
             clients.spawn(bank::count(desk.clone(), node));
         }
-        for client in [20, 21] {
+        for client in LISTS {
             clients.spawn(appends::run(desk.clone(), client));
         }
-        clients.spawn(bank::transfer(desk, 30));
+        clients.spawn(bank::transfer(desk, BANK));
         Self { stop, clients }
     }
 
-    /// Lets each finish what it has begun, so that nothing is tried that is not in the history.
-    pub async fn stop(mut self) {
+    /// Lets each finish what it has begun, so that nothing is tried that is not in the history. An error if one of them broke off.
+    pub async fn stop(mut self) -> Result<()> {
         self.stop.send_replace(true);
-        let all = async { while self.clients.join_next().await.is_some() {} };
+        let all = async {
+            while let Some(ended) = self.clients.join_next().await {
+                ended.context("a client of the run broke off, so the history lacks what it would have seen")?;
+            }
+            Ok(())
+        };
         // Whoever is still at it after this is ended by the drop.
-        drop(timeout(STOP_DEADLINE, all).await);
+        timeout(STOP_DEADLINE, all).await.unwrap_or(Ok(()))
     }
 }

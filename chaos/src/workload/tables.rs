@@ -45,11 +45,12 @@ async fn repeated<T>(work: impl AsyncFn() -> Result<T>) -> Result<T> {
     }
 }
 
-/// Reads all of them where writes are accepted.
+/// Reads all of them where a write is accepted.
 pub async fn read_end(doors: &[Door], unhealed: Option<String>) -> Result<End> {
     let targets: Vec<_> = doors.iter().map(|door| door.target.clone()).collect();
     let read = async || {
         let client = sql::await_writable(&targets, CONNECT_DEADLINE).await;
+        client.batch_execute("UPDATE chaos_accounts SET balance = balance").await?;
         let rows = client.query("SELECT id FROM chaos_rows", &[]).await?.iter().map(|row| row.get(0)).collect();
         let lists = client.query("SELECT key, items FROM chaos_lists ORDER BY key", &[]).await?;
         let lists = lists.iter().map(|row| (row.get(0), row.get(1))).collect();
@@ -61,5 +62,5 @@ pub async fn read_end(doors: &[Door], unhealed: Option<String>) -> Result<End> {
         let lineage: Vec<(Timeline, Lsn)> = best.lineage.iter().map(|point| (point.timeline, point.lsn)).collect();
         anyhow::Ok(End { unhealed: unhealed.clone(), rows, lists, transfers, total, lineage })
     };
-    repeated(read).await.context("cannot read the clients' tables")
+    repeated(read).await.context("cannot write to the clients' tables and read them")
 }

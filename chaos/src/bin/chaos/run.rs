@@ -190,7 +190,7 @@ async fn play(hosts: &Arc<dyn Hosts>, nemesis: &Nemesis, recorder: &Arc<Recorder
         unhealed = hurt_and_heal(nemesis, schedule) => unhealed,
         () = nemesis.revive() => None,
     };
-    clients.stop().await;
+    clients.stop().await?;
     match workload::read_end(&doors, unhealed.clone()).await {
         Ok(end) => recorder.record(Event::Ended(Box::new(end))),
         // The checkers miss the end; the reason is told here.
@@ -205,9 +205,12 @@ async fn hurt_and_heal(nemesis: &Nemesis, schedule: &Schedule) -> Option<String>
     if let Err(error) = nemesis.repair_everything().await {
         return Some(format!("something could not be repaired: {error:#}"));
     }
-    let missing = nemesis.await_whole(HEAL_DEADLINE).await.err();
+    if let Err(missing) = nemesis.await_whole(HEAL_DEADLINE).await {
+        return Some(missing);
+    }
     tokio::time::sleep(CALM).await;
-    missing
+    // And not for an instant only.
+    nemesis.await_whole(HEAL_DEADLINE).await.err()
 }
 
 async fn allowed_lag(hosts: &Arc<dyn Hosts>) -> Option<u64> {
