@@ -9,7 +9,6 @@ pub mod operations;
 mod aside;
 mod kill;
 mod launch;
-mod lock_files;
 mod look;
 mod server_log;
 mod tether;

@@ -1,8 +1,7 @@
 //! How the guard is told to start the server.
 
 use super::Shop;
-use super::lock_files::remove_stale_locks;
-use super::operations::{Failure, Site, server_arguments, set_standby_signal, standby_arguments, write_configuration};
+use super::operations::{Failure, Site, remove_stale_locks, server_arguments, set_standby_signal, standby_arguments, write_configuration};
 use super::server_log::ServerLog;
 use crate::guard;
 use crate::guard::wire::Launch;
@@ -48,10 +47,6 @@ pub(super) enum NotStarted {
     Unguarded,
     #[error(transparent)]
     Guard(#[from] guard::Error),
-    #[error(
-        "cannot see whether the lock files of an earlier server are still in force: {0}; see that its directory can be read and written"
-    )]
-    Locks(std::io::Error),
     #[error("cannot note down the server's process id: {0}; see that Witch's folder is writable and not full")]
     Note(std::io::Error),
 }
@@ -66,7 +61,7 @@ pub(super) async fn start(shop: &Shop, what: Start) -> Result<Outcome, NotStarte
     };
     write_configuration(site, upstream.as_ref()).await?;
     set_standby_signal(site, as_primary.is_none()).await?;
-    remove_stale_locks(site).await.map_err(NotStarted::Locks)?;
+    remove_stale_locks(site).await?;
     let arguments = if as_primary.is_some() { server_arguments(site) } else { standby_arguments(site).await? };
     shop.with_log(ServerLog::begin_anew).await;
     let pid = client.start(launch(site, as_primary, arguments), START_MAX).await?;

@@ -3,38 +3,38 @@
 //! PostgreSQL refuses to start while the number in one of them belongs to any living process of its user, a thread of ours included. After a
 //! boot that is a rare accident. In a container, where numbers begin anew with every start, it is likely and stays so for as long as we live.
 
-use super::operations::Site;
+use super::durable::{FileFailure, failing, read_if_exists};
+use super::{Failure, Site, blocking};
 use crate::guard;
 use std::fs;
-use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// Removes the lock files of servers that are gone. Only one daemon and one guard exist for a data directory, and every process of a server
 /// works in it: a number that none of those has is stale, whoever else has it by now.
-pub(super) async fn remove_stale_locks(site: &Site) -> io::Result<()> {
+///
+/// # Errors
+/// A lock file cannot be read or removed, or the processes of the machine cannot be seen.
+pub async fn remove_stale_locks(site: &Site) -> Result<(), Failure> {
     let data_dir = site.data_dir();
     let socket = site.settings.socket_dir().map(|folder| Path::new(folder).join(format!(".s.PGSQL.{}.lock", site.settings.port)));
     let locks: Vec<PathBuf> = [data_dir.join("postmaster.pid")].into_iter().chain(socket).collect();
-    let removed = tokio::task::spawn_blocking(move || {
-        let residents = guard::residents(&data_dir)?;
+    let removed = blocking(move || {
+        let residents = guard::residents(&data_dir).map_err(failing("look for servers in", &data_dir))?;
         locks.iter().try_for_each(|lock| remove_if_stale(lock, &residents))
     });
-    removed.await.map_err(io::Error::other)?
+    Ok(removed.await?)
 }
 
-fn remove_if_stale(lock: &Path, residents: &[u32]) -> io::Result<()> {
-    let holder = match fs::read_to_string(lock) {
-        // A server in single-user mode writes its own number negated.
-        Ok(text) => text.lines().next().and_then(|line| line.trim().parse::<i32>().ok()).map(i32::unsigned_abs),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
+fn remove_if_stale(lock: &Path, residents: &[u32]) -> Result<(), FileFailure> {
+    let Some(text) = read_if_exists(lock)? else { return Ok(()) };
+    // A server in single-user mode writes its own number negated.
+    let holder = text.lines().next().and_then(|line| line.trim().parse::<i32>().ok()).map(i32::unsigned_abs);
     if holder.is_some_and(|holder| residents.contains(&holder)) {
         // Whoever it is: PostgreSQL itself refuses to start beside it, and says so.
         return Ok(());
     }
     tracing::info!(lock = %lock.display(), ?holder, "removing the lock file of a server that is gone");
-    fs::remove_file(lock)
+    fs::remove_file(lock).map_err(failing("remove", lock))
 }
 
 #[cfg(test)]
