@@ -7,6 +7,7 @@ use super::configuration::write_configuration;
 use super::connection::DATABASE;
 use super::directory::{control_head, create, inspect_directory};
 use super::lock::OperationLock;
+use super::lock_files::remove_stale_locks;
 use super::marker::{self, Unfinished};
 use super::program::{Patience, ProgramFailure};
 use super::{Failure, Site, clearing};
@@ -73,6 +74,7 @@ pub async fn adopt(site: &Site) -> Result<SystemIdentifier, Failure> {
         }
     }
     write_configuration(site, None).await?;
+    remove_stale_locks(site).await?;
     make_roles(site).await?;
     identity(site).await
 }

@@ -4,6 +4,7 @@ use super::configuration::{set_standby_signal, write_configuration, write_config
 use super::connection::{Connection, DATABASE, Whom};
 use super::directory::control_head;
 use super::lock::OperationLock;
+use super::lock_files::remove_stale_locks;
 use super::marker::{self, Unfinished};
 use super::program::Patience;
 use super::{Failure, Progress, Site};
@@ -68,6 +69,7 @@ pub async fn rewind(site: &Site, upstream: &Upstream, progress: &(dyn Fn(Progres
     checkpoint_remote(site, upstream, CHECKPOINT).await?;
     // pg_rewind recovers a crashed target in single-user mode, which refuses standbys. That ends with a checkpoint, after which the log from
     // before the fork would be recycled, and pg_rewind reads it next.
+    remove_stale_locks(site).await?;
     set_standby_signal(site, false).await?;
     write_configuration_that_keeps_log(site).await?;
     marker::set(site, Unfinished::Rewind, &lock).await?;
