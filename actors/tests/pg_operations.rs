@@ -11,6 +11,8 @@ mod ports;
 mod servers;
 #[path = "pg_operations/settings.rs"]
 mod settings;
+#[path = "pg_operations/shared_memory.rs"]
+mod shared_memory;
 
 use actors::model::{Directory, Lsn, NodeId, Position, Promotion, SystemIdentifier, Timeline};
 use actors::pg::actor::operations::{
@@ -21,6 +23,7 @@ use actors::pg::actor::operations::{
 use actors::pg::ancestry::Relation;
 use nix::fcntl::{Flock, FlockArg};
 use servers::{LONG, Node, Server, as_postgres, eventually, upstream};
+use shared_memory::SharedMemory;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
@@ -414,6 +417,28 @@ fn a_half_clone_is_made_anew_and_a_whole_database_is_kept_until_then() {
         let second = two.start().await;
         first.session().await.ensure_slots(NodeId(1), &[NodeId(2)].into(), LONG).await.unwrap();
         second.streams_on(Timeline(1)).await;
+    });
+}
+
+/// What a killed server leaves in memory is released when its directory is replaced, since nobody starts it again.
+#[test]
+fn a_replaced_database_leaves_no_shared_memory() {
+    as_postgres("a_replaced_database_leaves_no_shared_memory", async {
+        let (one, two) = (Node::new(1), Node::new(2));
+        let identity = initdb(&one.site).await.unwrap();
+        let first = one.start().await;
+        let from = upstream(&one, identity, 1, 0);
+        basebackup(&two.site, &from, &|_| {}).await.unwrap();
+        let second = two.start().await;
+        let memory = SharedMemory::of(second.pid());
+        assert!(memory.segments() > 0 && memory.files() > 0);
+        second.kill().await;
+        eventually("all its processes are gone", async || memory.is_detached()).await;
+        // Its number belongs to somebody else by now.
+        fs::write(two.site.data_dir().join("postmaster.pid"), std::process::id().to_string()).unwrap();
+        basebackup(&two.site, &from, &|_| {}).await.unwrap();
+        assert_eq!((memory.segments(), memory.files()), (0, 0));
+        drop(first);
     });
 }
 

@@ -163,6 +163,13 @@ impl Server {
         tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
     }
 
+    /// The end without a word.
+    pub(crate) async fn kill(mut self) {
+        self.signal(Signal::SIGKILL);
+        let mut child = self.child.take().unwrap();
+        tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
+    }
+
     pub(crate) async fn session(&self) -> Session {
         Session::open(&self.site, LONG).await.unwrap()
     }

@@ -26,6 +26,7 @@ mod probe;
 mod program;
 mod rewind;
 mod session;
+mod shared_memory;
 mod slots;
 
 pub use capacity::standby_arguments;

@@ -13,7 +13,7 @@ use super::lock::OperationLock;
 use super::marker::{self, Unfinished};
 use super::program::Patience;
 use super::rewind::{Primary, not_ready};
-use super::{Failure, Site, blocking};
+use super::{Failure, Site, blocking, shared_memory};
 use crate::model::Directory;
 use crate::pg::Upstream;
 use nix::sys::statvfs::statvfs;
@@ -75,6 +75,9 @@ pub async fn basebackup(site: &Site, upstream: &Upstream, progress: &(dyn Fn(Pro
             fill(&copy, &lock, upstream, progress).await?;
             write_configuration(&copy, Some(&upstream.database)).await?;
             remove_folder(&beside.previous, &lock).await?;
+            if let Err(failure) = shared_memory::release(site, &lock).await {
+                tracing::warn!(%failure, "the shared memory of the database that is replaced stays allocated until this host restarts");
+            }
             lock.blocking(move || beside.exchange()).await?;
         }
         _ => {

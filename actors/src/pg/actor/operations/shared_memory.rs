@@ -1,0 +1,28 @@
+//! The shared memory that a killed server leaves behind: a segment of System V, and files in `/dev/shm`.
+//!
+//! PostgreSQL releases it with the next start in the same directory, which it knows by its inode. A directory that is put aside for a copy is
+//! not started again, and its memory would be lost until the host is: a megabyte each time, and one of the 4096 segments that the kernel allows.
+
+use super::lock::OperationLock;
+use super::lock_files::remove_stale_locks;
+use super::program::Patience;
+use super::{Failure, Site, server_arguments};
+use std::time::Duration;
+
+/// It reads the configuration and the lock file, and no data.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Little enough for a host whose memory another server fills.
+const SMALL: [&str; 2] = ["shared_buffers=128kB", "huge_pages=off"];
+
+/// Makes PostgreSQL release what its last server left; none may run.
+pub(super) async fn release(site: &Site, lock: &OperationLock) -> Result<(), Failure> {
+    remove_stale_locks(site).await?;
+    // The mode in which `initdb` tries whether settings work: it opens shared memory, closes it and ends.
+    let mode: &[&str] = if site.installation.major() < 15 { &["--boot", "-x0"] } else { &["--check"] };
+    let mut postgres = site.installation.run("postgres", Patience::Total(PATIENCE)).holding(lock.share());
+    postgres = postgres.args(mode).args(server_arguments(site));
+    for setting in SMALL {
+        postgres = postgres.args(["-c", setting]);
+    }
+    Ok(postgres.run(|_, _| ()).await?)
+}
