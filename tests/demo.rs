@@ -2,9 +2,10 @@ use crate::scene::{WITCH, seat};
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -37,8 +38,12 @@ async fn a_demo_that_is_interrupted_in_the_middle_of_a_fault_leaves_nothing_behi
     let mut demo = demo(folder.path(), "freeze")?;
     await_line(&mut demo, "of the server is stopped").await?;
     ensure!(!processes_in(folder.path())?.is_empty(), "no process was found before, so finding none afterwards would show nothing");
+    let memory = shared_memory_in(folder.path());
+    ensure!(memory.len() >= 3, "each server has some: {memory:?}");
     let status = interrupt(&mut demo).await?;
     ensure!(status.code() == Some(1), "it ended with {status}");
+    let left: Vec<_> = memory.iter().filter(|file| file.exists()).collect();
+    ensure!(left.is_empty(), "shared memory is left: {left:?}");
     nothing_is_left(folder.path())
 }
 
@@ -99,6 +104,14 @@ fn nothing_is_left(folder: &Path) -> Result<()> {
     let processes = processes_in(folder)?;
     ensure!(processes.is_empty(), "processes are left:\n{}", processes.join("\n"));
     Ok(())
+}
+
+/// The shared memory that processes which work in the folder have mapped.
+fn shared_memory_in(folder: &Path) -> BTreeSet<PathBuf> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
+    let workers = processes.filter(|process| fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder)));
+    let maps: Vec<_> = workers.filter_map(|process| fs::read_to_string(process.join("maps")).ok()).collect();
+    maps.iter().flat_map(|maps| maps.lines()).filter_map(|line| Some(PathBuf::from(&line[line.find("/dev/shm/")?..]))).collect()
 }
 
 /// The command lines of all processes that work in the folder or were given a path in it, but for the demo itself.

@@ -9,6 +9,8 @@ mod guards;
 mod node;
 #[path = "../common/ports.rs"]
 mod ports;
+#[path = "../common/shared_memory.rs"]
+mod shared_memory;
 
 use actors::guard::{Arguments, run};
 use actors::machine::Timestamp;

@@ -1,6 +1,7 @@
 //! A node with an adapter, a guard and a lease, and the words in which the tests speak of it.
 
 use crate::ports::free_port;
+use crate::shared_memory;
 use actors::guard::{Arguments, Options, sweep};
 use actors::machine::Timestamp;
 use actors::model::{Directory, Endpoint, Epoch, NodeId, Promotion, SystemIdentifier};
@@ -306,6 +307,7 @@ pub(crate) async fn sweep_all(explain: bool) {
         }
         fs::create_dir_all(&options.arguments.pgdata).expect("the data directory's place");
         sweep(&options.arguments.pgdata, &options.arguments.lock, SOON).await.expect("nobody is left");
+        shared_memory::release(&options.arguments.pgdata);
     }
 }
 

@@ -1,5 +1,6 @@
 //! A host with a data directory and a guard, and the words in which the tests speak of it.
 
+use crate::shared_memory;
 use actors::guard::control_file::ControlFile;
 use actors::guard::wire::{Launch, Lease, Status};
 use actors::guard::{Arguments, Client, Event, Options, sweep};
@@ -137,6 +138,7 @@ impl Host {
 
     pub(crate) async fn sweep(&self) {
         sweep(&self.pgdata(), &self.options().arguments.lock, SOON).await.expect("nobody is left");
+        shared_memory::release(&self.pgdata());
     }
 }
 

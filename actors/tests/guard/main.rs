@@ -10,6 +10,8 @@
 mod fence;
 mod host;
 mod manners;
+#[path = "../common/shared_memory.rs"]
+mod shared_memory;
 mod survive;
 
 use actors::guard::{Arguments, run};

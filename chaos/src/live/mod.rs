@@ -22,6 +22,7 @@ mod process;
 mod programs;
 pub mod rootless;
 mod scratch;
+mod shared_memory;
 mod split_brain;
 pub(crate) mod sql;
 mod unprivileged;

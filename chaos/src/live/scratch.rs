@@ -1,6 +1,7 @@
 //! The folder of one cluster. Its name holds our process id, so that a later run can tell what a killed run left behind.
 
 use super::process::{self, Pid};
+use super::shared_memory;
 use anyhow::{Context, Result};
 use std::env;
 use std::fs;
@@ -56,6 +57,7 @@ fn end(folder: &Path) {
 
 /// What cannot be removed now is swept by the next run.
 fn remove(folder: &Path) {
+    shared_memory::release(folder);
     drop(fs::remove_dir_all(folder));
 }
 
