@@ -62,6 +62,11 @@ impl Ladder {
         !same
     }
 
+    /// Whether what was begun for that upstream tells of the way to the present one.
+    pub(super) fn is_towards(&self, begun: &Upstream) -> bool {
+        self.towards.as_ref().is_some_and(|towards| begun.is_still(towards) && towards.is_still(begun))
+    }
+
     /// The standby was seen streaming: whatever was in its way is gone.
     pub(super) fn streams(&mut self) {
         *self = Self { towards: self.towards.take(), ..Self::default() };

@@ -40,6 +40,25 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// The upstream that it was begun for on the way back to it.
+    #[must_use]
+    pub const fn upstream(&self) -> Option<&Upstream> {
+        match self {
+            Self::Aim(upstream) | Self::Compare(upstream) | Self::Preserve(upstream) | Self::Rewind(upstream) | Self::Clone(upstream) => {
+                Some(upstream)
+            }
+            Self::InitDb
+            | Self::Adopt
+            | Self::StartPrimary(_)
+            | Self::StartStandby(_)
+            | Self::Promote(_)
+            | Self::Tend
+            | Self::Checkpoint
+            | Self::StopFast
+            | Self::StopImmediately => None,
+        }
+    }
+
     /// Its kind, without its details.
     #[must_use]
     pub const fn kind(&self) -> Kind {

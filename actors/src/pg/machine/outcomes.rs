@@ -16,15 +16,19 @@ impl Machine {
     pub(super) fn finished(&mut self, now: Timestamp, id: u64, outcome: Outcome, effects: &mut Vec<Effect>) {
         let Some(working) = self.working.take_if(|working| working.id == id) else { return };
         self.doubt();
-        let kind = working.operation.kind();
         if let (Outcome::Failed { reason, outlook }, None) = (&outcome, working.cancelled) {
-            self.failed(now, kind, reason, *outlook, effects);
+            self.failed(now, &working.operation, reason, *outlook, effects);
             return;
         }
         let done = !matches!(outcome, Outcome::Cancelled | Outcome::Failed { .. });
         if done {
             self.done(now, working.operation, outcome);
         }
+    }
+
+    /// An operation may outlive the order that it was begun for: what comes of it tells nothing of the way to another upstream (L2).
+    fn tells(&self, operation: &Operation) -> bool {
+        operation.upstream().is_none_or(|upstream| self.ladder.is_towards(upstream))
     }
 
     pub(super) fn done(&mut self, now: Timestamp, operation: Operation, outcome: Outcome) {
@@ -36,10 +40,14 @@ impl Machine {
         } else if !matches!(kind, Kind::StartPrimary | Kind::StartStandby) {
             self.back_off.remove(&kind);
         }
+        let tells = self.tells(&operation);
         match (operation, outcome) {
             (Operation::InitDb | Operation::Adopt, Outcome::Founded(identifier)) => self.founded = Some(identifier),
             (Operation::StartPrimary(_), Outcome::Started(life)) => self.started(now, life, None, false),
             (Operation::StartStandby(upstream), Outcome::Started(life)) => self.started(now, life, upstream.as_ref(), true),
+            (Operation::Compare(_) | Operation::Aim(_), Outcome::Compared(_))
+            | (Operation::Preserve(_) | Operation::Rewind(_) | Operation::Clone(_), _)
+                if !tells => {}
             (Operation::Compare(_) | Operation::Aim(_), Outcome::Compared(fork)) => self.ladder.compared(now, fork),
             (Operation::Aim(upstream), _) => {
                 if let Some(run) = &mut self.run {
@@ -78,7 +86,8 @@ impl Machine {
         }
     }
 
-    pub(super) fn failed(&mut self, now: Timestamp, kind: Kind, reason: &str, outlook: Outlook, effects: &mut Vec<Effect>) {
+    pub(super) fn failed(&mut self, now: Timestamp, operation: &Operation, reason: &str, outlook: Outlook, effects: &mut Vec<Effect>) {
+        let kind = operation.kind();
         let back_off = self.back_off.entry(kind).or_default();
         // A comparison changes nothing, so it may be asked for often.
         let only_waits = kind == Kind::Compare && outlook == Outlook::Waiting;
@@ -90,6 +99,7 @@ impl Machine {
         let mut next = format!("next try in {} s at the earliest", back_off.until.since(now).as_secs());
         match kind {
             Kind::Checkpoint => self.checkpointed = true,
+            _ if !self.tells(operation) => {}
             Kind::Aim | Kind::Compare | Kind::Preserve | Kind::Clone | Kind::Rewind if outlook == Outlook::Waiting => self.ladder.waits(),
             Kind::Rewind => self.ladder.rewind_failed(outlook == Outlook::Hopeless),
             Kind::Compare => self.ladder.comparison_failed(),
@@ -126,8 +136,8 @@ impl Machine {
     /// An operation of which nothing is heard has failed, whatever it does.
     pub(super) fn give_up_overdue(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let Some(working) = &mut self.working else { return };
-        let kind = working.operation.kind();
-        let patience = kind.patience(self.timing.stop_timeout);
+        let operation = working.operation.clone();
+        let patience = operation.kind().patience(self.timing.stop_timeout);
         match working.cancelled {
             Some(at) if now.since(at) >= CANCEL_MAX => {
                 self.working = None;
@@ -137,7 +147,7 @@ impl Machine {
                 working.cancelled = Some(now);
                 effects.push(Effect::Cancel { id: working.id });
                 let reason = format!("nothing was heard of it for {} s, so it is given up", patience.as_secs());
-                self.failed(now, kind, &reason, Outlook::Open, effects);
+                self.failed(now, &operation, &reason, Outlook::Open, effects);
             }
             _ => {}
         }

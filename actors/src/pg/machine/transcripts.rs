@@ -3,7 +3,7 @@
 use super::world::*;
 use super::*;
 use crate::model::{Directory, Epoch, Lsn, Timeline};
-use crate::pg::{Fork, Stopped, Upstream};
+use crate::pg::{Fork, Outcome, Stopped, Upstream};
 use core::time::Duration;
 
 #[test]
@@ -407,6 +407,32 @@ fn a_change_of_upstream_breaks_off_a_clone_and_the_same_order_does_not() {
     assert_eq!(bench.order(follow(), 1_000).transcript(), nothing());
     let other = Upstream { epoch: Epoch(3), ..upstream(true) };
     assert_eq!(bench.order(Order::Follow(other), 1_000).transcript(), ["cancel", "clone"]);
+}
+
+#[test]
+fn what_comes_of_an_operation_tells_nothing_of_another_upstream() {
+    let other = Order::Follow(Upstream { epoch: Epoch(3), ..upstream(true) });
+    let mut bench = Bench::new(World { fork: Fork::Diverged, ..World::stopped_primary() });
+    assert_eq!(bench.order(follow(), 2_000).transcript(), ["compare histories", "preserve diverged log", "rewind"]);
+    // It goes on, since half a rewind leaves nothing but a clone to do.
+    assert_eq!(bench.order(other.clone(), 1_000).transcript(), nothing());
+    assert_eq!(bench.pass(20_000).transcript(), ["compare histories", "start as a standby"]);
+    assert!(bench.last().database.streaming);
+
+    // The same that failed: the next rewind is not the one too many.
+    let mut bench = Bench::new(World { fork: Fork::Diverged, rewind_works: false, ..World::stopped_primary() });
+    bench.order(follow(), 2_000).transcript();
+    bench.order(other.clone(), 4_000).transcript();
+    bench.world.rewind_works = true;
+    assert!(bench.pass(60_000).transcript().iter().any(|line| line == "rewind"));
+
+    // A comparison that had ended when it was cancelled.
+    let mut bench = Bench::new(World { fork: Fork::Twin, ..World::stopped_standby() });
+    assert_eq!(bench.order(follow(), 5).transcript(), ["compare histories"]);
+    let Some(Working { id, .. }) = bench.machine.working else { panic!("it is under way") };
+    bench.order(other, 0);
+    bench.step(Input::Finished { id, outcome: Outcome::Compared(Fork::Prefix) });
+    assert_eq!(bench.pass(20_000).transcript(), ["cancel", "compare histories", "preserve diverged log", "clone", "start as a standby"]);
 }
 
 #[test]
