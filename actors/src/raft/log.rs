@@ -20,8 +20,8 @@ pub enum Unusable {
     Config(Vec<String>),
     /// It was made for another node.
     #[error(
-        "the log belongs to node {stored} but this is node {configured}: put the right data_dir in place, or remove the folder's \
-         contents to let this node join anew"
+        "the log belongs to node {stored} but this is node {configured}: put the right cluster.data_dir in place, or move raft.redb \
+         out of this one, and this node joins anew"
     )]
     ForeignNode {
         /// Whose it is.
@@ -30,7 +30,9 @@ pub enum Unusable {
         configured: NodeId,
     },
     /// It was made for another cluster.
-    #[error("the log belongs to the cluster `{stored}` but cluster.name is `{configured}`: correct cluster.name, or use another data_dir")]
+    #[error(
+        "the log belongs to the cluster `{stored}` but cluster.name is `{configured}`: correct cluster.name, or use another cluster.data_dir"
+    )]
     ForeignCluster {
         /// Whose it is.
         stored: String,
@@ -39,7 +41,7 @@ pub enum Unusable {
     },
     /// It contradicts itself.
     #[error(
-        "the Raft log is damaged: {0}. Nothing was changed. If the other nodes are well, move the data_dir away: this node then joins anew"
+        "the Raft log is damaged: {0}. Nothing was changed. If the other nodes are well, move raft.redb out of cluster.data_dir: this node then joins anew"
     )]
     Damaged(String),
 }

@@ -59,7 +59,7 @@ impl Machine {
             return;
         }
         let text = format!(
-            "the disk of data_dir has not answered for {} s: this node gives up the leadership. Look after the disk",
+            "the disk of cluster.data_dir has not answered for {} s: this node gives up the leadership. Look after the disk",
             stalled.as_secs()
         );
         self.note(true, text);

@@ -67,8 +67,9 @@ impl Machine {
             Some(agreed) if agreed == birth => {}
             Some(_) => {
                 let text = "this node has agreed to the birth of a cluster that was to be made of other logs, or by other files, than those which \
-                            the nodes have now. That cluster may have been born, so this node takes part in no other birth. If a node lost its \
-                            data_dir, bring it back. If no node has a database of that cluster, stop all nodes, empty every data_dir, and start again";
+                            the nodes have now. That cluster may have been born, so this node takes part in no other birth. If a node lost the \
+                            raft.redb of its cluster.data_dir, bring it back. If no node has a database of that cluster, stop all nodes, move \
+                            raft.redb out of every cluster.data_dir, and start again";
                 self.note_rarely(now, ("agreed", 0), text.into());
             }
         }
@@ -87,8 +88,8 @@ impl Machine {
         };
         if let Some((_, other)) = other {
             let text = format!(
-                "nodes {node} and {other} belong to two clusters that are both called `{}`: this node joins neither. Empty the data_dir of the \
-                 nodes of the wrong one",
+                "nodes {node} and {other} belong to two clusters that are both called `{}`: this node joins neither. Stop the nodes of the \
+                 wrong one, move raft.redb out of their cluster.data_dir, and start them again",
                 self.config.cluster
             );
             return self.note_rarely(now, ("births", 0), text);

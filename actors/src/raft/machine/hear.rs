@@ -97,7 +97,7 @@ impl Machine {
         {
             let text = format!(
                 "node {from} belongs to another cluster that is also called `{}`: the two were born apart and exchange nothing. To keep this \
-                 one, empty the data_dir of node {from}",
+                 one, stop node {from}, move raft.redb out of its cluster.data_dir, and start it again",
                 self.config.cluster
             );
             self.note_rarely(now, ("birth", from.0), text);
@@ -106,7 +106,7 @@ impl Machine {
         if let Some(promised) = self.peers.introduced(now, from, introduction) {
             let text = format!(
                 "node {from} came back with a log that is older than what it promised (term {term} and index {last_index}; it was at term {} \
-                 and index {}): it is not listened to. Empty its data_dir, and it joins anew",
+                 and index {}): it is not listened to. Stop it, move raft.redb out of its cluster.data_dir, and start it again: it joins anew",
                 promised.term, promised.index
             );
             self.note_rarely(now, ("forgetful", from.0), text);
