@@ -22,7 +22,7 @@ use actors::pg::actor::operations::{
 };
 use actors::pg::ancestry::Relation;
 use nix::fcntl::{Flock, FlockArg};
-use servers::{LONG, Node, Server, as_postgres, eventually, upstream};
+use servers::{Bystander, LONG, Node, Server, as_postgres, eventually, upstream};
 use shared_memory::SharedMemory;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -120,8 +120,8 @@ fn a_diverged_primary_is_rewound_and_what_it_wrote_is_kept() {
         fs::write(one.site.data_dir().join("only-here"), "").unwrap();
         note_marks(&two.site, &[Promotion { mark: Some(7), ..promotion }]).await.unwrap();
         checkpoint_remote(&one.site, &upstream, LONG).await.unwrap();
-        // As after the restart of a container: the number of the server that crashed belongs to another process.
-        fs::write(one.site.data_dir().join("postmaster.pid"), std::process::id().to_string()).unwrap();
+        let bystander = Bystander::new();
+        bystander.is_named_in_the_lock_of(&one);
         rewind(&one.site, &upstream, &|_| {}).await.unwrap();
         assert_eq!(marker(&one.site).await.unwrap(), None);
         assert_eq!(fs::read(note(&one)).unwrap(), fs::read(note(&two)).unwrap(), "what was noted of the history comes with it");
@@ -434,8 +434,8 @@ fn a_replaced_database_leaves_no_shared_memory() {
         assert!(memory.segments() > 0 && memory.files() > 0);
         second.kill().await;
         eventually("all its processes are gone", async || memory.is_detached()).await;
-        // Its number belongs to somebody else by now.
-        fs::write(two.site.data_dir().join("postmaster.pid"), std::process::id().to_string()).unwrap();
+        let bystander = Bystander::new();
+        bystander.is_named_in_the_lock_of(&two);
         basebackup(&two.site, &from, &|_| {}).await.unwrap();
         assert_eq!((memory.segments(), memory.files()), (0, 0));
         drop(first);
@@ -576,7 +576,8 @@ fn a_hung_server_misses_and_a_stranger_is_named() {
         let end = end_of_wal(&node.site, LONG).await.unwrap();
         assert!(end.lsn > Lsn(0) && !end.clean);
         // A crashed database is recovered by its adoption, also if its server's number belongs to another process by now.
-        fs::write(node.site.data_dir().join("postmaster.pid"), std::process::id().to_string()).unwrap();
+        let bystander = Bystander::new();
+        bystander.is_named_in_the_lock_of(&node);
         adopt(&node.site).await.unwrap();
         assert!(end_of_wal(&node.site, LONG).await.unwrap().clean);
     });

@@ -121,6 +121,27 @@ pub(crate) fn upstream(node: &Node, system_identifier: SystemIdentifier, timelin
     }
 }
 
+/// A living process that is no server, nor the parent of one: PostgreSQL takes the number of its own parent in a lock file for stale.
+pub(crate) struct Bystander(Child);
+
+impl Bystander {
+    pub(crate) fn new() -> Self {
+        Self(Command::new("sleep").arg("3600").spawn().unwrap())
+    }
+
+    /// Makes the lock file of a server that is gone name it, as after the restart of a container.
+    pub(crate) fn is_named_in_the_lock_of(&self, node: &Node) {
+        std::fs::write(node.site.data_dir().join("postmaster.pid"), self.0.id().to_string()).unwrap();
+    }
+}
+
+impl Drop for Bystander {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A running server. Dropped, it is ended at once.
 pub(crate) struct Server {
     child: Option<Child>,

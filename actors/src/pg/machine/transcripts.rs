@@ -430,9 +430,26 @@ fn what_comes_of_an_operation_tells_nothing_of_another_upstream() {
     let mut bench = Bench::new(World { fork: Fork::Twin, ..World::stopped_standby() });
     assert_eq!(bench.order(follow(), 5).transcript(), ["compare histories"]);
     let Some(Working { id, .. }) = bench.machine.working else { panic!("it is under way") };
-    bench.order(other, 0);
+    bench.order(other.clone(), 0);
     bench.step(Input::Finished { id, outcome: Outcome::Compared(Fork::Prefix) });
     assert_eq!(bench.pass(20_000).transcript(), ["cancel", "compare histories", "preserve diverged log", "clone", "start as a standby"]);
+
+    // A clone that had.
+    let mut bench = Bench::new(World::empty());
+    assert_eq!(bench.order(follow(), 2_000).transcript(), ["clone"]);
+    let Some(Working { id, .. }) = bench.machine.working else { panic!("it is under way") };
+    bench.order(other.clone(), 0);
+    bench.world.directory = World::stopped_standby().directory;
+    bench.step(Input::Finished { id, outcome: Outcome::Done });
+    assert_eq!(bench.pass(20_000).transcript(), ["cancel", "compare histories", "start as a standby"]);
+
+    // One in the way to the first that shows that the two diverged.
+    let mut bench = Bench::new(World { receives_on: true, ..World::running_standby() });
+    bench.order(follow(), 0);
+    let follows = (0..1_000).any(|_| bench.pass(1).transcript().iter().any(|line| line == "follow"));
+    assert!(follows);
+    let then = bench.order(other, 20_000).transcript();
+    assert_eq!(then[..2], ["compare histories", "stop fast"]);
 }
 
 #[test]

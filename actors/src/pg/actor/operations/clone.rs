@@ -76,7 +76,7 @@ pub async fn basebackup(site: &Site, upstream: &Upstream, progress: &(dyn Fn(Pro
             write_configuration(&copy, Some(&upstream.database)).await?;
             remove_folder(&beside.previous, &lock).await?;
             if let Err(failure) = shared_memory::release(site, &lock).await {
-                tracing::warn!(%failure, "the shared memory of the database that is replaced stays allocated until this host restarts");
+                tracing::warn!(%failure, "shared memory of the database that is replaced may stay allocated until this host restarts");
             }
             lock.blocking(move || beside.exchange()).await?;
         }
