@@ -21,7 +21,7 @@ pub enum Unusable {
     /// It was made for another node.
     #[error(
         "the log belongs to node {stored} but this is node {configured}: put the right cluster.data_dir in place, or move raft.redb \
-         out of this one, and this node joins anew"
+         and released out of this one, and this node joins anew"
     )]
     ForeignNode {
         /// Whose it is.

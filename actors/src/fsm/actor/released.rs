@@ -25,8 +25,8 @@ pub enum ReleasedError {
     },
     /// The file does not hold a number.
     #[error(
-        "{path} is damaged: it should hold the number of the last epoch that this node released. If the node's disk was damaged, empty \
-         the whole folder, so that the node joins the cluster anew"
+        "{path} is damaged: it should hold the number of the last epoch that this node released. If the node's disk was damaged, stop \
+         witch, move this file and raft.redb out of the folder, and start it again: the node joins the cluster anew"
     )]
     Damaged {
         /// The file.

@@ -69,7 +69,7 @@ impl Machine {
                 let text = "this node has agreed to the birth of a cluster that was to be made of other logs, or by other files, than those which \
                             the nodes have now. That cluster may have been born, so this node takes part in no other birth. If a node lost the \
                             raft.redb of its cluster.data_dir, bring it back. If no node has a database of that cluster, stop all nodes, move \
-                            raft.redb out of every cluster.data_dir, and start again";
+                            raft.redb and released out of every cluster.data_dir, and start again";
                 self.note_rarely(now, ("agreed", 0), text.into());
             }
         }
@@ -89,7 +89,7 @@ impl Machine {
         if let Some((_, other)) = other {
             let text = format!(
                 "nodes {node} and {other} belong to two clusters that are both called `{}`: this node joins neither. Stop the nodes of the \
-                 wrong one, move raft.redb out of their cluster.data_dir, and start them again",
+                 wrong one, move raft.redb and released out of their cluster.data_dir, and start them again",
                 self.config.cluster
             );
             return self.note_rarely(now, ("births", 0), text);

@@ -97,7 +97,7 @@ impl Machine {
         {
             let text = format!(
                 "node {from} belongs to another cluster that is also called `{}`: the two were born apart and exchange nothing. To keep this \
-                 one, stop node {from}, move raft.redb out of its cluster.data_dir, and start it again",
+                 one, stop node {from}, move raft.redb and released out of its cluster.data_dir, and start it again",
                 self.config.cluster
             );
             self.note_rarely(now, ("birth", from.0), text);
