@@ -207,8 +207,13 @@ impl Machine {
         self.duties(now);
     }
 
-    /// Tells what has changed.
+    /// Tells what has changed. Whoever may not decide hears that before the state, which after a restart may be older than the one that was told
+    /// before; whoever may hears it after the state, so that it decides on all that is committed.
     fn tell(&mut self, now: Timestamp) {
+        let leadership = self.leadership(now);
+        if !leadership.ready {
+            self.tell_leadership(leadership);
+        }
         if let Stage::Running(replica) = &self.stage
             && let Some(image) = replica.image()
             && image.index != self.told_index
@@ -219,14 +224,17 @@ impl Machine {
             self.out.push(Effect::Tell(Fact::Committed { index: image.index, state: Box::new(image.state.clone()), ignored }));
         }
         self.link();
-        let leadership = self.leadership(now);
+        self.tell_leadership(leadership);
+        self.idle_ticks = self.idle_ticks(now);
+        let due = self.next_tick + self.config.tick * self.idle_ticks;
+        self.alarm = self.gate_opens_at().filter(|at| *at > now).map_or(due, |at| at.min(due));
+    }
+
+    fn tell_leadership(&mut self, leadership: Leadership) {
         if self.told_leadership != Some(leadership) {
             self.told_leadership = Some(leadership);
             self.out.push(Effect::Tell(Fact::Led(leadership)));
         }
-        self.idle_ticks = self.idle_ticks(now);
-        let due = self.next_tick + self.config.tick * self.idle_ticks;
-        self.alarm = self.gate_opens_at().filter(|at| *at > now).map_or(due, |at| at.min(due));
     }
 
     /// Orders links to the members that the log names, or, before there is a log, the file.

@@ -5,9 +5,9 @@ mod effects;
 use super::dice::Dice;
 use super::file;
 use super::holder::Holder;
-use crate::machine::Timestamp;
+use crate::machine::{Machine as _, Timestamp};
 use crate::model::{Command, Epoch, NodeId, RaftId};
-use crate::raft::{Batch, Config, Identity, Input, Machine, Order, PeerMessage, Stored};
+use crate::raft::{Batch, Config, Effect, Identity, Input, Machine, Order, PeerMessage, Stored};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -201,6 +201,12 @@ impl World {
                 self.schedule(back, peer, Happening::Linked(node));
             }
         }
+    }
+
+    /// What a machine orders first that begins with what that node's disk holds now.
+    pub(crate) fn first_words(&self, node: NodeId) -> Vec<Effect> {
+        let (host, now) = (&self.hosts[&node], self.local(node, self.now));
+        Machine::new(host.config.clone(), &host.stored, now).expect("its own log").step(now, Input::Woken)
     }
 
     /// Power off: what was not on disk is lost. With luck, some of what was on the way arrived.
