@@ -67,9 +67,9 @@ pub async fn rewind(site: &Site, upstream: &Upstream, progress: &(dyn Fn(Progres
         return Err(Failure::OtherDatabase { place: site.settings.data_dir.clone(), found, expected: upstream.system_identifier });
     }
     checkpoint_remote(site, upstream, CHECKPOINT).await?;
+    remove_stale_locks(site).await?;
     // pg_rewind recovers a crashed target in single-user mode, which refuses standbys. That ends with a checkpoint, after which the log from
     // before the fork would be recycled, and pg_rewind reads it next.
-    remove_stale_locks(site).await?;
     set_standby_signal(site, false).await?;
     write_configuration_that_keeps_log(site).await?;
     marker::set(site, Unfinished::Rewind, &lock).await?;
