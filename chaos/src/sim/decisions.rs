@@ -92,6 +92,10 @@ impl Told {
         if retold || promotion(state).is_some() && !older {
             self.untold = None;
         }
+        if retold {
+            // Somebody was promoted in an epoch that was not seen: how far the ones before it had written tells nothing of its timeline.
+            self.heard.retain(|epoch, _| *epoch >= state.epoch);
+        }
         self.state = Some(state.clone());
     }
 
@@ -106,11 +110,13 @@ impl Told {
         history
     }
 
-    /// How far the primary of that epoch said that it is; while it has said nothing, how far the ones before it did.
+    /// How far the primary of that epoch said that it is; while it has said nothing, how far the ones before it did; and at least as far as where
+    /// the history's last timeline began.
     fn heard(&self, state: &ClusterState) -> u64 {
         let own = self.heard.get(&state.epoch).copied();
         let before = || self.heard.range(..state.epoch).next_back().map(|(_, heard)| *heard).filter(|_| promotion(state).is_none());
-        own.or_else(before).unwrap_or(0)
+        let began = self.history(state).lineage.back().map_or(0, |promotion| promotion.lsn.0);
+        own.or_else(before).unwrap_or(0).max(began)
     }
 }
 
