@@ -1,6 +1,7 @@
 //! The shared memory of servers that were killed and that nobody starts again: a segment of System V and a megabyte in `/dev/shm` for each.
 //! PostgreSQL releases it when it begins anew in the same directory; after that the directory may be removed.
 
+use actors::pg::actor::operations::releasing_mode;
 use nix::unistd::geteuid;
 use std::fs::{self, File};
 use std::io::Read;
@@ -39,13 +40,11 @@ fn release_one(data_dir: &Path) -> Option<()> {
     let mut words = String::new();
     started_with.read_to_string(&mut words).ok()?;
     let program = words.split(" \"").next()?;
-    let version: u32 = fs::read_to_string(data_dir.join("PG_VERSION")).ok()?.trim().parse().ok()?;
+    let major: u32 = fs::read_to_string(data_dir.join("PG_VERSION")).ok()?.trim().parse().ok()?;
     // It would be taken for the one of a living server if its number belongs to anybody by now.
     drop(fs::remove_file(data_dir.join("postmaster.pid")));
-    // The mode in which `initdb` tries whether settings work: it opens shared memory, closes it and ends.
-    let mode: &[&str] = if version < 15 { &["--boot", "-x0"] } else { &["--check"] };
     let mut postgres = Command::new(program);
-    postgres.args(mode).arg("-D").arg(data_dir).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    postgres.args(releasing_mode(major)).arg("-D").arg(data_dir).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     if root {
         postgres.uid(owner.uid()).gid(owner.gid());
     }

@@ -46,6 +46,7 @@ pub use position::{EndOfWal, controldata, end_of_wal, own_ancestry, promotion};
 pub use probe::{Answer, probe_fresh};
 pub use rewind::{checkpoint_remote, rewind, upstream_ancestry};
 pub use session::{Observation, Receiver, Session};
+pub use shared_memory::releasing_mode;
 
 use crate::pg::Settings;
 use std::path::{Path, PathBuf};

@@ -14,11 +14,17 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Little enough for a host whose memory another server fills.
 const SMALL: [&str; 2] = ["shared_buffers=128kB", "huge_pages=off"];
 
+/// What makes `postgres` of that major version only release what the last server of a directory left, and end: the mode in which `initdb` tries
+/// whether settings work opens shared memory and closes it.
+#[must_use]
+pub const fn releasing_mode(major: u32) -> &'static [&'static str] {
+    if major < 15 { &["--boot", "-x0"] } else { &["--check"] }
+}
+
 /// Makes PostgreSQL release what its last server left; none may run.
 pub(super) async fn release(site: &Site, lock: &OperationLock) -> Result<(), Failure> {
     remove_stale_locks(site).await?;
-    // The mode in which `initdb` tries whether settings work: it opens shared memory, closes it and ends.
-    let mode: &[&str] = if site.installation.major() < 15 { &["--boot", "-x0"] } else { &["--check"] };
+    let mode = releasing_mode(site.installation.major());
     let mut postgres = site.installation.run("postgres", Patience::Total(PATIENCE)).holding(lock.share());
     postgres = postgres.args(mode).args(server_arguments(site));
     for setting in SMALL {
