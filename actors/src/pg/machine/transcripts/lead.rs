@@ -1,0 +1,100 @@
+//! The database shall be the primary.
+
+use super::*;
+
+#[test]
+fn the_last_primary_starts_as_one() {
+    let mut bench = Bench::new(World::stopped_primary());
+    assert_eq!(bench.order(lead(), 5_000).transcript(), ["start as a primary"]);
+    assert_eq!(bench.server(), Server::Primary);
+    assert!(bench.last().promotion().is_some());
+}
+
+#[test]
+fn another_node_starts_as_a_standby_and_is_promoted() {
+    let mut bench = Bench::new(World::stopped_standby());
+    assert_eq!(bench.order(lead(), 5_000).transcript(), ["start as a standby", "promote"]);
+    assert_eq!(bench.server(), Server::Primary);
+}
+
+#[test]
+fn a_running_standby_is_promoted() {
+    let mut bench = Bench::new(World::running_standby());
+    assert_eq!(bench.order(lead(), 5_000).transcript(), ["promote"]);
+    assert_eq!(bench.server(), Server::Primary);
+}
+
+#[test]
+fn a_stopped_standby_whose_primary_is_gone_comes_up_all_the_same_and_can_be_appointed() {
+    let mut bench = Bench::new(World { upstream_up: false, ..World::stopped_standby() });
+    assert_eq!(bench.order(follow(), 1_500).transcript(), ["compare histories", "start as a standby"]);
+    assert_eq!(bench.server(), Server::Standby);
+    assert_eq!(bench.world.server.as_ref().map(|server| server.follows.is_some()), Some(false), "nobody knows whether it may follow");
+    bench.world.upstream_up = true;
+    assert_eq!(bench.pass(5_000).transcript(), ["compare histories", "follow"]);
+    assert!(bench.last().database.streaming);
+}
+
+#[test]
+fn a_primary_that_leads_is_left_alone_and_gets_its_slots() {
+    let mut bench = Bench::new(World::running_primary());
+    bench.order(lead(), 25_000);
+    assert_eq!(bench.done, ["tend slots", "tend slots", "tend slots"]);
+    assert_eq!(bench.news, ["rests"], "nothing of that is news");
+}
+
+#[test]
+fn nothing_cannot_lead() {
+    let mut bench = Bench::new(World::empty());
+    assert_eq!(bench.order(lead(), 5_000).transcript(), nothing());
+    assert!(bench.last().database.trouble.is_some());
+}
+
+#[test]
+fn a_crash_is_reported_at_once_and_restarted_in_place_at_once() {
+    let mut bench = Bench::new(World::running_primary());
+    bench.order(lead(), 5_000).transcript();
+    let died = bench.now;
+    bench.crash();
+    assert_eq!((bench.server(), bench.last().database.deaths), (Server::Stopped, 1));
+    assert_eq!(bench.pass(100).transcript(), ["start as a primary"]);
+    bench.pass(400);
+    assert_eq!(bench.server(), Server::Primary);
+    assert!(
+        bench.reports.iter().any(|(at, report)| report.database.server == Server::Primary && at.since(died) < Duration::from_millis(400))
+    );
+}
+
+#[test]
+fn many_crashes_are_counted_and_slow_the_restarts_down() {
+    let mut bench = Bench::new(World::running_primary());
+    bench.order(lead(), 2_000);
+    for deaths in 1..=3 {
+        bench.crash();
+        assert_eq!(bench.last().database.deaths, deaths);
+        bench.pass(3_000);
+        assert_eq!(bench.server(), Server::Primary, "after {deaths} deaths");
+    }
+    bench.pass(601_000);
+    assert_eq!(bench.last().database.deaths, 0, "they are forgotten after ten minutes");
+}
+
+#[test]
+fn a_server_that_dies_at_every_start_is_not_restarted_hot() {
+    let mut bench = Bench::new(World { dies: true, ..World::stopped_primary() });
+    bench.order(lead(), 90_000);
+    let starts = bench.transcript().len();
+    assert!((4..=8).contains(&starts), "{starts} starts in 90 seconds");
+    assert!(bench.last().database.overdue, "all of it is one attempt to come up");
+}
+
+#[test]
+fn a_long_start_is_overdue_and_goes_on() {
+    let mut bench = Bench::new(World { start: 90_000, ..World::stopped_primary() });
+    assert_eq!(bench.order(lead(), 59_000).transcript(), ["start as a primary"]);
+    assert_eq!((bench.server(), bench.last().database.overdue), (Server::StartingPrimary, false));
+    bench.pass(5_000);
+    assert!(bench.last().database.overdue);
+    bench.pass(30_000);
+    assert_eq!((bench.server(), bench.last().database.overdue), (Server::Primary, false));
+}
