@@ -1,7 +1,8 @@
 //! What must hold in every world, each named after its rule. Checked where it could break: in the very step that would break it.
 
-use super::decisions::{Leases, Told};
+use super::decisions::Leases;
 use super::promises::Votes;
+use super::told::Told;
 use super::wiring::timing;
 use super::world::{World, id};
 use crate::invariants::at_most_one_writer;

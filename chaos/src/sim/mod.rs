@@ -26,6 +26,7 @@ mod story;
 mod streaming;
 mod tally;
 mod tether;
+mod told;
 mod trace;
 mod wiring;
 mod work;
