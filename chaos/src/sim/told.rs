@@ -159,3 +159,28 @@ pub(super) fn identifier(database: &Database) -> Option<SystemIdentifier> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actors::model::{Primary, Settings, Timeline, WallClock};
+
+    fn state(epoch: u64, lineage: &[(u32, u64)]) -> ClusterState {
+        let mut state = ClusterState::born("sim".into(), BTreeMap::new(), Settings::default());
+        state.epoch = Epoch(epoch);
+        state.primary = Some(Primary { node: NodeId(1), epoch: Epoch(epoch), appointed_at: WallClock(0), promoted: None, released: None });
+        state.lineage =
+            lineage.iter().map(|(timeline, lsn)| Promotion { timeline: Timeline(*timeline), lsn: Lsn(*lsn), mark: None }).collect();
+        state
+    }
+
+    /// Seed 4071385.
+    #[test]
+    fn what_was_written_before_a_promotion_that_was_not_seen_does_not_count() {
+        for (now, counts) in [(state(3, &[(1, 0)]), 100), (state(3, &[(1, 0), (2, 50)]), 50)] {
+            let mut told = Told { heard: BTreeMap::from([(Epoch(1), 100)]), state: Some(state(1, &[(1, 0)])), ..Told::default() };
+            told.apply(&now);
+            assert_eq!(told.heard(&now), counts);
+        }
+    }
+}
