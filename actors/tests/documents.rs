@@ -3,6 +3,8 @@
 //! A difference is a failure; `BLESS=1 cargo test -p actors --test documents` (or `make fix`) writes what the code says.
 
 use actors::fsm;
+use actors::model::Bar;
+use actors::pg::conditions;
 use actors::pg::owned::{Applies, OWNED, Value};
 use actors::pg::plan;
 use std::fmt::Write;
@@ -40,6 +42,32 @@ fn the_rules_are_those_of_the_code() {
 #[test]
 fn the_settings_are_those_of_the_code() {
     must_be("docs/postgresql.md", &postgresql());
+}
+
+#[test]
+fn the_troubles_are_those_of_the_code() {
+    must_be("docs/troubles.md", &troubles());
+}
+
+/// `docs/troubles.md`.
+fn troubles() -> String {
+    let mut out = String::from(
+        "# Troubles\n\n\
+         Generated from `actors/src/pg/conditions/`; do not edit. Each row is what `witch status`, `/health` and the reason of a refused switchover\n\
+         say when something about a database or its surroundings is not as it should be.\n\n\
+         | id | how it shows | what it means | keeps the node from | way out |\n|---|---|---|---|---|\n",
+    );
+    for row in conditions::rows() {
+        let bars = match row.bars {
+            Bar::Nothing => "nothing",
+            Bar::Streaming => "streaming, comparing, cloning",
+            Bar::LastChoice => "being appointed while another candidate is left",
+            Bar::Promotion => "being appointed",
+        };
+        // Writing into a String cannot fail.
+        let _ = writeln!(out, "| `{}` | {} | {} | {bars} | {} |", row.id, row.sign, row.meaning, row.way_out);
+    }
+    out
 }
 
 /// `docs/postgresql.md`.

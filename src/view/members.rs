@@ -75,6 +75,7 @@ fn note(member: &MemberStatus) -> String {
             notes.push(format!("{}{percent}{detail}", operation.name));
         }
         notes.extend(database.trouble.clone());
+        notes.extend(database.conditions.iter().map(|condition| condition.text.clone()));
         if database.overdue {
             notes.push("takes too long to start".into());
         }

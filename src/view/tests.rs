@@ -42,6 +42,7 @@ fn database(role: Role) -> Database {
         streaming: role == Role::Standby,
         operation: None,
         trouble: None,
+        conditions: Vec::new(),
         deaths: 0,
         overdue: false,
     }

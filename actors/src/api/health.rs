@@ -2,10 +2,11 @@
 
 use super::Problem;
 use crate::machine::Timestamp;
-use crate::model::{NodeId, Role, Server, Status};
+use crate::model::{Condition, NodeId, Role, Server, Status};
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,9 @@ pub struct Serving {
     pub role: Role,
     /// Why it is well.
     pub reason: String,
+    /// What is not as it should be all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
 }
 
 /// The status, if it is young enough to be believed.
@@ -76,7 +80,8 @@ pub fn health(status: &Status, now: Timestamp) -> Result<Serving, Problem> {
 }
 
 fn serving(status: &Status, reason: &str) -> Serving {
-    Serving { node: status.node, name: status.name.clone(), role: status.role, reason: reason.to_owned() }
+    let conditions = status.database.as_ref().map(|database| database.conditions.clone()).unwrap_or_default();
+    Serving { node: status.node, name: status.name.clone(), role: status.role, reason: reason.to_owned(), conditions }
 }
 
 fn this_node(status: &Status) -> String {

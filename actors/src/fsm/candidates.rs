@@ -2,7 +2,7 @@
 
 use super::Refusal;
 use super::facts::Facts;
-use crate::model::{ClusterState, Database, Directory, Lsn, NodeId, Position, Report, Server};
+use crate::model::{Bar, ClusterState, Database, Directory, Lsn, NodeId, Position, Report, Server};
 use alloc::format;
 use alloc::string::String;
 use core::cmp::Reverse;
@@ -15,6 +15,8 @@ pub(super) struct Candidate {
     pub(super) priority: u32,
     /// It may still receive more.
     pub(super) streaming: bool,
+    /// Nothing is known that would delay its promotion.
+    pub(super) prompt: bool,
 }
 
 fn refuse<T>(rule: &str, reason: String) -> Result<T, Refusal> {
@@ -60,6 +62,9 @@ fn judge_report(facts: &Facts, state: &ClusterState, called: &str, report: &Repo
     let Some(position) = database.position else {
         return refuse("candidate-knows-its-position", format!("{called} has not told how far its database is"));
     };
+    if let Some(condition) = database.conditions.iter().find(|condition| condition.bars == Bar::Promotion) {
+        return refuse("candidate-can-be-promoted", format!("{called} cannot be promoted now: {}", condition.text));
+    }
     if state.settings.check_timeline && !facts.history(state).is_in_line(position, &database.lineage) {
         let at = format!("timeline {} at {}", position.timeline, position.lsn);
         return refuse("candidate-did-not-diverge", format!("{called} is on {at}, which is not part of the cluster's history"));
@@ -69,7 +74,8 @@ fn judge_report(facts: &Facts, state: &ClusterState, called: &str, report: &Repo
         let limit = state.settings.max_replication_lag;
         return refuse("candidate-is-close", format!("{called} is {lag} bytes behind, more than max_replication_lag = {limit} allows"));
     }
-    Ok(Candidate { node: report.node, position, priority: report.tags.failover_priority, streaming: database.streaming })
+    let prompt = !database.conditions.iter().any(|condition| condition.bars == Bar::LastChoice);
+    Ok(Candidate { node: report.node, position, priority: report.tags.failover_priority, streaming: database.streaming, prompt })
 }
 
 /// How far the primary of the present epoch, or the last one that wrote, is known to have written: as it reported; as its release and the history
@@ -95,12 +101,12 @@ pub(super) fn is_ours(state: &ClusterState, database: &Database) -> bool {
     matches!(&database.directory, Directory::Database { system_identifier, .. } if state.system_identifier == Some(*system_identifier))
 }
 
-/// Everybody but `not` who may be appointed: the best known position wins (on the latest
-/// timeline: who is on it has what was acknowledged on it), among equals the priority, then the lowest node id.
+/// Everybody but `not` who may be appointed: the best known position wins (on the latest timeline: who is on it has what was acknowledged on it),
+/// among equals the one whose promotion nothing is known to delay, then the priority, then the lowest node id.
 pub(super) fn best(facts: &Facts, state: &ClusterState, not: Option<NodeId>) -> Option<Candidate> {
     all(facts, state, not).max_by_key(|candidate| {
         let Position { timeline, lsn } = candidate.position;
-        (timeline, lsn, candidate.priority, Reverse(candidate.node))
+        (timeline, lsn, candidate.prompt, candidate.priority, Reverse(candidate.node))
     })
 }
 

@@ -3,6 +3,7 @@
 //! Everything here is data with its own small laws. Nothing here decides what should happen next.
 
 mod command;
+mod condition;
 mod history;
 mod ids;
 mod lease;
@@ -15,6 +16,7 @@ mod state;
 mod status;
 
 pub use command::{Command, Proposal, Why};
+pub use condition::{Bar, Condition};
 pub use history::{Event, EventKind};
 pub use ids::{Boot, Epoch, NodeId, RaftId, RequestId, SystemIdentifier, Term, WallClock};
 pub use lease::{LeaseGrant, LeaseRequest, LeaseTiming};

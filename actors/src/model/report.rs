@@ -1,6 +1,6 @@
 //! A node's account of itself, sent to every peer and never put into the log.
 
-use super::{Boot, Epoch, NodeId, Position, Promotion, SystemIdentifier, Tags, Timeline};
+use super::{Boot, Condition, Epoch, NodeId, Position, Promotion, SystemIdentifier, Tags, Timeline};
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,8 @@ pub struct Database {
     pub operation: Option<Operation>,
     /// What keeps it from doing what it was told, in words. Empty if nothing does.
     pub trouble: Option<String>,
+    /// What else is not as it should be, the most severe first.
+    pub conditions: Vec<Condition>,
     /// The server has died so often within the last ten minutes.
     pub deaths: u32,
     /// The server has been starting for longer than `start_timeout_ms`.

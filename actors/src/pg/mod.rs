@@ -10,6 +10,7 @@
 pub mod actor;
 pub mod ancestry;
 mod backoff;
+pub mod conditions;
 pub mod conf;
 pub mod config;
 pub mod control;

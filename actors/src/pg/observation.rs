@@ -1,6 +1,6 @@
 //! What the hands see when they look at the database.
 
-use crate::model::{Directory, Endpoint, Lsn, Position, Promotion, Timeline};
+use crate::model::{Condition, Directory, Endpoint, Lsn, Position, Promotion, Timeline};
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,8 @@ pub struct Observation {
     pub stall: Option<Stall>,
     /// What ended a server that is gone, in its own words, if that lies outside of its directory and a copy of the database would not help.
     pub excuse: Option<String>,
+    /// What else is not as it should be.
+    pub conditions: Vec<Condition>,
 }
 
 /// What `pg_control` says.

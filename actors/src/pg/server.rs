@@ -163,6 +163,7 @@ mod tests {
             end: None,
             stall: None,
             excuse: None,
+            conditions: Vec::new(),
         }
     }
 

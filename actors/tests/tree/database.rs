@@ -284,6 +284,7 @@ impl Host {
             end: (server.is_none() && self.phase == Phase::ShutDown).then_some(position),
             stall: server.filter(|server| server.diverged).map(|_| Stall::Diverged),
             excuse: None,
+            conditions: Vec::new(),
         }
     }
 

@@ -92,6 +92,7 @@ impl World {
             end: data.filter(|data| process == Process::Gone && data.phase() == Phase::ShutDown).map(|_| position),
             stall: server.filter(|server| server.diverged && !streams).map(|_| Stall::Diverged),
             excuse: None,
+            conditions: Vec::new(),
         };
         let takes = if server.is_some_and(|server| server.up) && hangs { 800_000 } else { takes };
         let observed = pg::Input::Observed { number, observation: Box::new(observation) };

@@ -70,6 +70,7 @@ fn database(server: Server, lsn: u64) -> Database {
         streaming: server == Server::Standby,
         operation: None,
         trouble: None,
+        conditions: Vec::new(),
         deaths: 0,
         overdue: false,
     }

@@ -75,6 +75,7 @@ impl Shop {
             end,
             stall,
             excuse,
+            conditions: Vec::new(),
         }
     }
 

@@ -2,11 +2,12 @@
 
 use super::Machine;
 use crate::machine::Timestamp;
-use crate::model::{Database, Directory, Operation, Position, Server, Timeline};
+use crate::model::{Condition, Database, Directory, Operation, Position, Server, Timeline};
 use crate::pg::plan::{Step, Stop, Wish, plan};
 use crate::pg::{Effect, Observation, Order, Phase, Reported, Stopped, trouble};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use core::time::Duration;
 
 /// A clean end of the log takes milliseconds to be read, or, on a starved host, some tries. Without it a switchover has to be called off after
@@ -65,6 +66,7 @@ impl Machine {
                     detail: working.detail.clone(),
                 }),
                 trouble: self.trouble(now),
+                conditions: conditions(observation),
                 deaths: u32::try_from(self.deaths.len()).unwrap_or(u32::MAX),
                 overdue: self.starting_since.is_some_and(|since| now.since(since) > self.timing.start_timeout),
             },
@@ -84,6 +86,13 @@ impl Machine {
             _ => self.failure.clone(),
         }
     }
+}
+
+/// The most severe first, so that whoever shows only one shows that.
+fn conditions(seen: &Observation) -> Vec<Condition> {
+    let mut conditions = seen.conditions.clone();
+    conditions.sort_by_key(|condition| Reverse(condition.bars));
+    conditions
 }
 
 fn position(seen: &Observation, server: Server) -> Option<Position> {
@@ -121,6 +130,7 @@ mod tests {
             end: Some(Position { timeline: Timeline(1), lsn: Lsn(0x4000) }),
             stall: None,
             excuse: None,
+            conditions: Vec::new(),
         };
         assert_eq!(stopped(&ended(Phase::ShutDown)).final_lsn, Some(Lsn(0x4000)));
         for phase in [Phase::Production, Phase::Recovery] {

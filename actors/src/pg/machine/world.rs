@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::machine::Machine as _;
-use crate::model::{Directory, Endpoint, Epoch, Lsn, NodeId, Position, Promotion, Timeline};
+use crate::model::{Condition, Directory, Endpoint, Epoch, Lsn, NodeId, Position, Promotion, Timeline};
 use crate::pg::{Answer, Control, Fork, Importance, Outcome, Outlook, Phase, Process, Sight, Stall, Stream, Upstream};
 use alloc::boxed::Box;
 use alloc::vec;
@@ -52,6 +52,7 @@ pub(super) struct World {
     pub(super) dies: bool,
     /// What the server's log says of that.
     pub(super) excuse: Option<&'static str>,
+    pub(super) conditions: Vec<Condition>,
     /// The server does not obey a fast stop.
     pub(super) obstinate: bool,
     /// The end of the log cannot be read.
@@ -92,6 +93,7 @@ impl World {
             keepable: true,
             dies: false,
             excuse: None,
+            conditions: Vec::new(),
             obstinate: false,
             unreadable: false,
             frozen: false,
@@ -166,6 +168,7 @@ impl World {
             end: (self.server.is_none() && !self.unreadable).then_some(position),
             stall: if stream.is_some() { None } else { stall },
             excuse: self.excuse.filter(|_| self.server.is_none()).map(String::from),
+            conditions: self.conditions.clone(),
         }
     }
 

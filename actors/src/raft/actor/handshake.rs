@@ -37,7 +37,7 @@ use tokio_util::codec::{Framed, LengthDelimitedCodec};
 /// The first bytes of a link on the shared port. The last one numbers this very handshake.
 pub const MAGIC: [u8; 8] = *b"WITCH\0\0\x01";
 /// The versions of the frames after the handshake that we speak.
-pub const VERSIONS: Versions = Versions { min: 3, max: 3 };
+pub const VERSIONS: Versions = Versions { min: 4, max: 4 };
 /// Of a frame while we do not know yet with whom we speak.
 const FRAME_MAX: usize = 64 << 10;
 /// Each step has to be over by then.

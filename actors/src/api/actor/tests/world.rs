@@ -196,6 +196,7 @@ fn database(server: Server, streaming: bool) -> Database {
         streaming,
         operation: None,
         trouble: None,
+        conditions: Vec::new(),
         deaths: 0,
         overdue: false,
     }

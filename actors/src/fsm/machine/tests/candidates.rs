@@ -1,6 +1,7 @@
 //! Whom the leader appoints, and whom it never does (D1, S11).
 
 use super::*;
+use crate::model::{Bar, Condition};
 
 /// Node 2 leads and stands at 100, like node 3; node 1 is the primary, whose lease is over.
 fn bench_after_the_lease(third: Database, tags: Tags) -> Bench {
@@ -19,6 +20,20 @@ fn the_position_outweighs_the_priority() {
     assert_eq!(bench.appointed(), [(NodeId(2), "fail-over-after-lease".into())]);
     let mut bench = bench_after_the_lease(database(Server::Standby, 100), tags);
     assert_eq!(bench.appointed(), [(NodeId(3), "fail-over-after-lease".into())], "among equals it decides");
+}
+
+#[test]
+fn a_condition_bars_a_promotion_or_leaves_it_as_the_last_choice() {
+    let with = |bars, lsn| {
+        let condition = Condition { id: "x".into(), bars, text: "its words".into() };
+        bench_after_the_lease(
+            Database { conditions: alloc::vec![condition], ..database(Server::Standby, lsn) },
+            Tags { failover_priority: 900, ..Tags::default() },
+        )
+    };
+    for (bars, lsn, appointed) in [(Bar::Promotion, 120, 2), (Bar::LastChoice, 100, 2), (Bar::Streaming, 100, 3), (Bar::Nothing, 100, 3)] {
+        assert_eq!(with(bars, lsn).appointed(), [(NodeId(appointed), "fail-over-after-lease".into())], "{bars:?}");
+    }
 }
 
 #[test]

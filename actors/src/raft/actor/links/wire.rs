@@ -82,6 +82,7 @@ mod tests {
             streaming: true,
             operation: Some(Operation { name: "clone".to_owned(), percent: Some(3), detail: String::new() }),
             trouble: None,
+            conditions: Vec::new(),
             deaths: 0,
             overdue: false,
         };
