@@ -1,6 +1,8 @@
 //! The connection that we dial, and send on.
 
 use super::super::handshake::{Address, Failure, Link, dial};
+use super::addresses::Addresses;
+use super::complaints::About;
 use super::lanes::Outlet;
 use super::seats::{Direction, Evicted, Sitter};
 use super::{Hub, Seated, socket, wire};
@@ -15,7 +17,6 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-const CONNECT_MAX: Duration = Duration::from_secs(1);
 /// A peer that takes in nothing for so long is frozen or gone.
 const WRITE_MAX: Duration = Duration::from_secs(5);
 /// So many frames are written before we look whether the link still stands.
@@ -28,8 +29,9 @@ pub(super) async fn keep(hub: Arc<Hub>, node: NodeId, endpoint: Endpoint) {
     let peer = format!("node {node} at {endpoint}");
     let mut chance = SmallRng::from_os_rng();
     let mut back_off = BACK_OFF_MIN;
+    let mut addresses = Addresses::new(&endpoint.host, endpoint.port, Arc::clone(&hub.resolver));
     loop {
-        match connect(&hub, node, &endpoint).await {
+        match connect(&hub, node, &mut addresses, endpoint.port).await {
             Ok((mut link, mut seated)) => {
                 tracing::info!(target: "links", peer, "linked");
                 let since = Instant::now();
@@ -40,9 +42,9 @@ pub(super) async fn keep(hub: Arc<Hub>, node: NodeId, endpoint: Endpoint) {
                     back_off = BACK_OFF_MIN;
                     hub.book().complaints.forget(&peer);
                 }
-                hub.complain(&peer, "lost", false, &format!("the link is lost: {end}"));
+                hub.complain(About::Peer(&peer), "lost", false, &format!("the link is lost: {end}"));
             }
-            Err(failure) => hub.complain_of(&peer, &failure),
+            Err(failure) => hub.complain_of(About::Peer(&peer), &failure),
         }
         // Half of it is left to chance, so that nodes which lost each other at once do not dial at once.
         sleep(back_off.mul_f64(chance.random_range(0.5..1.0))).await;
@@ -50,12 +52,13 @@ pub(super) async fn keep(hub: Arc<Hub>, node: NodeId, endpoint: Endpoint) {
     }
 }
 
-async fn connect(hub: &Arc<Hub>, node: NodeId, endpoint: &Endpoint) -> Result<(Link<TcpStream>, Seated), Failure> {
-    let connecting = TcpStream::connect((endpoint.host.as_str(), endpoint.port));
-    let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} ms", CONNECT_MAX.as_millis()));
-    let stream = timeout(CONNECT_MAX, connecting).await.unwrap_or_else(|_| Err(late())).map_err(Failure::Unreachable)?;
+async fn connect(hub: &Arc<Hub>, node: NodeId, addresses: &mut Addresses, port: u16) -> Result<(Link<TcpStream>, Seated), Failure> {
+    let stale = addresses.look_up().await.map_err(Failure::Unreachable)?;
+    // Where it is to be found is where it may come from.
+    hub.book().whereabouts.insert((node, Direction::Outgoing), addresses.known().collect());
+    let stream = addresses.connect(stale).await.map_err(Failure::Unreachable)?;
     socket::prepare(&stream)?;
-    let address = Address { ip: stream.peer_addr()?.ip().to_canonical(), port: endpoint.port };
+    let address = Address { ip: stream.peer_addr()?.ip().to_canonical(), port };
     let admit = |peer: &super::Peer| hub.seat(peer, Direction::Outgoing, Sitter { boot: peer.boot, address });
     let (mut link, seated) = dial(stream, &hub.local, node, admit).await?;
     link.codec_mut().set_max_frame_length(wire::FRAME_MAX);
