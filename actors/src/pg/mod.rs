@@ -23,6 +23,7 @@ mod order;
 pub mod owned;
 pub mod plan;
 pub mod quoting;
+pub mod said;
 mod server;
 mod timing;
 mod trouble;

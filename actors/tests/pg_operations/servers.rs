@@ -98,7 +98,7 @@ impl Node {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).unwrap();
         let mut postgres = Command::new(self.site.installation.program("postgres"));
         let standby = self.site.data_dir().join("standby.signal").exists();
-        let arguments = if standby { standby_arguments(&self.site).await.unwrap() } else { server_arguments(&self.site) };
+        let arguments = if standby { standby_arguments(&self.site).await.unwrap() } else { server_arguments(&self.site).await };
         postgres.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let server = Server { child: Some(postgres.spawn().unwrap()), site: self.site.clone(), log: self.folder.join("log") };
         let deadline = Instant::now() + LONG;

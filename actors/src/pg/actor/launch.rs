@@ -62,7 +62,7 @@ pub(super) async fn start(shop: &Shop, what: Start) -> Result<Outcome, NotStarte
     write_configuration(site, upstream.as_ref()).await?;
     set_standby_signal(site, as_primary.is_none()).await?;
     remove_stale_locks(site).await?;
-    let arguments = if as_primary.is_some() { server_arguments(site) } else { standby_arguments(site).await? };
+    let arguments = if as_primary.is_some() { server_arguments(site).await } else { standby_arguments(site).await? };
     shop.with_log(ServerLog::begin_anew).await;
     let pid = client.start(launch(site, as_primary, arguments), START_MAX).await?;
     tokio::fs::write(pid_file(site), pid.to_string()).await.map_err(NotStarted::Note)?;

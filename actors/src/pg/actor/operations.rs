@@ -5,6 +5,7 @@
 //!
 //! Dropping a function's future ends what it was doing, with every process that it started.
 
+mod adopting;
 mod capacity;
 mod clearing;
 mod clone;
@@ -28,6 +29,8 @@ mod rewind;
 mod session;
 mod shared_memory;
 mod slots;
+mod sockets;
+mod user_files;
 
 pub use capacity::standby_arguments;
 pub use clone::{Progress, basebackup, discard_previous, remove_discarded};

@@ -10,7 +10,7 @@ use super::lock::OperationLock;
 use super::lock_files::remove_stale_locks;
 use super::marker::{self, Unfinished};
 use super::program::{Patience, ProgramFailure};
-use super::{Failure, Site, clearing};
+use super::{Failure, Site, adopting, clearing};
 use crate::model::{Directory, SystemIdentifier};
 use crate::pg::Secret;
 use crate::pg::quoting::{identifier, literal};
@@ -73,6 +73,17 @@ pub async fn adopt(site: &Site) -> Result<SystemIdentifier, Failure> {
             ));
         }
     }
+    if tokio::fs::try_exists(site.data_dir().join("recovery.conf")).await.unwrap_or(true) {
+        let reason = "recovery.conf lies in it, left by a restore of a version before 12; see whether that restore was finished, and remove the file";
+        return Err(unfit(site, reason.into()));
+    }
+    let imported = {
+        let site = site.clone();
+        super::blocking(move || adopting::import(&site)).await?
+    };
+    for what in imported {
+        tracing::warn!("adoption: {what}");
+    }
     write_configuration(site, None).await?;
     remove_stale_locks(site).await?;
     make_roles(site).await?;
@@ -97,7 +108,7 @@ async fn make_roles(site: &Site) -> Result<(), Failure> {
         "log_destination=stderr",
         "lc_messages=C",
     ];
-    let mut postgres = site.installation.run("postgres", SINGLE_USER).arg("--single").args(super::server_arguments(site));
+    let mut postgres = site.installation.run("postgres", SINGLE_USER).arg("--single").args(super::server_arguments(site).await);
     for setting in quiet {
         postgres = postgres.args(["-c", setting]);
     }
