@@ -1,7 +1,7 @@
 //! What takes the hands a while, and how it can end.
 
 use super::{Life, Upstream};
-use crate::model::{Epoch, SystemIdentifier};
+use crate::model::{Epoch, Position, SystemIdentifier};
 use alloc::string::String;
 use core::time::Duration;
 
@@ -12,12 +12,12 @@ pub enum Operation {
     InitDb,
     /// Make the database that lies there fit: the roles. Leaves it stopped.
     Adopt,
-    /// Start the server so that it accepts writes, for this epoch. The guard refuses without a lease for it.
-    StartPrimary(Epoch),
+    /// Start the server so that it accepts writes, for this epoch, if its log goes so far at least. The guard refuses without a lease for it.
+    StartPrimary(Epoch, Option<Position>),
     /// Start the server as a standby: of that upstream, or of nobody.
     StartStandby(Option<Upstream>),
-    /// Ask the running standby to become the primary of this epoch. The guard refuses without a lease for it.
-    Promote(Epoch),
+    /// Ask the running standby to become the primary of this epoch, if its log goes so far at least. The guard refuses without a lease for it.
+    Promote(Epoch, Option<Position>),
     /// Tell the running standby to follow another upstream, if what it has once it follows nobody any more is still a part of that one's log.
     /// Otherwise the outcome says how the two relate.
     Aim(Upstream),
@@ -49,9 +49,9 @@ impl Operation {
             }
             Self::InitDb
             | Self::Adopt
-            | Self::StartPrimary(_)
+            | Self::StartPrimary(..)
             | Self::StartStandby(_)
-            | Self::Promote(_)
+            | Self::Promote(..)
             | Self::Tend
             | Self::Checkpoint
             | Self::StopFast
@@ -65,9 +65,9 @@ impl Operation {
         match self {
             Self::InitDb => Kind::InitDb,
             Self::Adopt => Kind::Adopt,
-            Self::StartPrimary(_) => Kind::StartPrimary,
+            Self::StartPrimary(..) => Kind::StartPrimary,
             Self::StartStandby(_) => Kind::StartStandby,
-            Self::Promote(_) => Kind::Promote,
+            Self::Promote(..) => Kind::Promote,
             Self::Aim(_) => Kind::Aim,
             Self::Tend => Kind::Tend,
             Self::Checkpoint => Kind::Checkpoint,
@@ -164,6 +164,8 @@ pub enum Outcome {
     Founded(SystemIdentifier),
     /// The histories are compared.
     Compared(Fork),
+    /// It was not begun, since the database ends before it must (D5); in words.
+    Older(String),
     /// It did not, and why.
     Failed {
         /// What happened, why, and what to do, in words.

@@ -392,7 +392,7 @@ impl World {
                 Ok(Outcome::Founded(SystemIdentifier(7000 + node.0)))
             }
             Operation::Adopt => self.host(node).directory.map(Outcome::Founded).ok_or("there is no database"),
-            Operation::StartPrimary(epoch) => {
+            Operation::StartPrimary(epoch, _) => {
                 let host = self.host(node);
                 if !leases(host, *epoch) {
                     return Err("the guard holds no lease for it");
@@ -402,7 +402,7 @@ impl World {
             Operation::StartStandby(upstream) => {
                 self.host(node).launch(now, Nature::Standby, upstream.as_ref().map(|upstream| upstream.database.clone()))
             }
-            Operation::Promote(epoch) => {
+            Operation::Promote(epoch, _) => {
                 let host = self.host(node);
                 if !leases(host, *epoch) {
                     return Err("the guard holds no lease for it");

@@ -1,17 +1,21 @@
 //! A look at everything there is to see of the database.
 
-use super::operations::{EndOfWal, Session, Site, SqlFailure, control_head, controldata, end_of_wal, inspect_directory, lineage};
+use super::operations::{
+    EndOfWal, Receiver, Session, Site, SqlFailure, control_head, controldata, end_of_wal, inspect_directory, lineage, relate,
+};
 use super::server_log::ServerLog;
 use super::tether::Unanswered;
 use super::{Shop, launch};
 use crate::guard;
-use crate::model::{Lsn, Position, Promotion};
+use crate::model::{Condition, Lsn, Position, Promotion};
+use crate::pg::ancestry::Relation;
+use crate::pg::conditions::copies::ANOTHER_HISTORY;
 use crate::pg::control::{ControlHead, ControlState};
 use crate::pg::wal::Geometry;
-use crate::pg::{Control, Life, Observation, Phase, Process, Sight, Stream};
+use crate::pg::{Control, Life, Observation, Phase, Process, Sight, Stall, Stream};
 use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// The guard answers within microseconds, unless the host is starved.
 const GUARD_MAX: Duration = Duration::from_millis(500);
@@ -22,6 +26,9 @@ const END_MAX: Duration = Duration::from_secs(2);
 /// Without an answer for so long, nobody counts on the guard any more. A lease is over sooner; this is for standbys, and for a guard that is
 /// stopped while there is no server.
 const UNGUARDED_MAX: Duration = Duration::from_secs(5);
+
+/// A primary that could not be asked how a standby's log relates to its own is asked again after this time.
+const VET_AGAIN: Duration = Duration::from_secs(1);
 
 /// Within so many bytes of its beginning a timeline's first record may not be there yet.
 const YOUNG: u64 = 65536;
@@ -38,6 +45,26 @@ pub(super) struct Known {
     /// Why the server could not say how it is, as the log has it already.
     complaint: Option<String>,
     end: Option<(SystemTime, EndOfWal)>,
+    vetting: Option<Vetting>,
+}
+
+/// Whether what a standby receives is the continuation of what it has. A walsender does not look; so once for each connection of its receiver
+/// the logs are compared, when it has just begun.
+#[derive(Clone, Copy, Debug)]
+struct Vetting {
+    life: Life,
+    receiver: u32,
+    found: Found,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Found {
+    /// The primary could not be asked, at that time.
+    Nothing(Instant),
+    /// It is.
+    Same,
+    /// It is not, up to that position. That stands as long as the server runs: what it receives from now on hides the difference.
+    Another(Lsn),
 }
 
 impl Shop {
@@ -58,7 +85,9 @@ impl Shop {
             _ => None,
         };
         let streams = sight.as_ref().is_some_and(|sight| sight.stream.is_some());
+        let disowned = known.disowned(process);
         let stall = match process {
+            Process::Running { .. } if disowned.is_some() => Some(Stall::Diverged),
             Process::Running { .. } if !streams => self.with_log(ServerLog::stall).await,
             _ => None,
         };
@@ -75,7 +104,7 @@ impl Shop {
             end,
             stall,
             excuse,
-            conditions: Vec::new(),
+            conditions: disowned.into_iter().collect(),
         }
     }
 
@@ -182,6 +211,11 @@ impl Known {
         let seen = session.observe(SIGHT_MAX).await?;
         let lineage = timeout(SIGHT_MAX, self.lineage(site, life, seen.position)).await.unwrap_or_default();
         let stream = seen.receiver.filter(|receiver| receiver.streaming);
+        if let Some(receiver) = &stream {
+            self.vet(site, life, receiver, seen.position).await;
+        }
+        // What it receives is of no use to it.
+        let stream = stream.filter(|_| !matches!(self.vetting, Some(Vetting { found: Found::Another(_), .. })));
         Ok(Some(Sight {
             in_recovery: seen.in_recovery,
             position: seen.position,
@@ -189,6 +223,40 @@ impl Known {
             stream: stream.map(|receiver| Stream { timeline: receiver.timeline, from: receiver.upstream }),
             lineage,
         }))
+    }
+
+    /// The position was seen before the primary is asked: so nothing honest is past what that has written.
+    async fn vet(&mut self, site: &Site, life: Life, receiver: &Receiver, position: Position) {
+        let due = match self.vetting {
+            Some(Vetting { life: of, .. }) if of != life => true,
+            Some(Vetting { found: Found::Another(_), .. }) => false,
+            Some(Vetting { receiver: of, .. }) if of != receiver.pid => true,
+            Some(Vetting { found: Found::Nothing(at), .. }) => at.elapsed() >= VET_AGAIN,
+            Some(Vetting { found: Found::Same, .. }) => false,
+            None => true,
+        };
+        let Some(upstream) = receiver.upstream.as_ref().filter(|_| due) else { return };
+        let end = EndOfWal { timeline: position.timeline, lsn: position.lsn, clean: false, seen: true };
+        let found = match timeout(SIGHT_MAX, relate(site, end, upstream, SIGHT_MAX)).await {
+            Ok(Ok(Relation::Prefix)) => Found::Same,
+            Ok(Ok(relation)) => {
+                tracing::error!(?relation, at = %position.lsn, %upstream, "this standby streams, and its log is not the primary's");
+                Found::Another(position.lsn)
+            }
+            Ok(Err(_)) | Err(_) => Found::Nothing(Instant::now()),
+        };
+        self.vetting = Some(Vetting { life, receiver: receiver.pid, found });
+    }
+
+    /// What is to be said of a standby that has another history than its primary.
+    fn disowned(&self, process: Process) -> Option<Condition> {
+        let Process::Running { life, .. } = process else { return None };
+        match self.vetting.filter(|vetting| vetting.life == life)?.found {
+            Found::Another(lsn) => {
+                Some(ANOTHER_HISTORY.seen(format!("the log of this standby, which goes up to {lsn}, is not its primary's")))
+            }
+            Found::Nothing(_) | Found::Same => None,
+        }
     }
 
     /// Where its timeline comes from: that changes only with the timeline, once its first record is there. Empty: it cannot be read just now.

@@ -45,7 +45,7 @@ pub use lineage::relate;
 pub use lock_files::remove_stale_locks;
 pub use marker::{Marker, Note, Unfinished, marker};
 pub use marks::{lineage, note_marks};
-pub use position::{EndOfWal, controldata, end_of_wal, own_ancestry, promotion};
+pub use position::{EndOfWal, controldata, end_of_wal, lacks, own_ancestry, promotion};
 pub use probe::{Answer, probe_fresh};
 pub use rewind::{checkpoint_remote, rewind, upstream_ancestry};
 pub use session::{Observation, Receiver, Session};

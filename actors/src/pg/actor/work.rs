@@ -2,8 +2,8 @@
 
 use super::launch::{NotStarted, Start, start};
 use super::operations::{
-    EndOfWal, Failure, Progress, Session, adopt, basebackup, checkpoint_remote, discard_previous, end_of_wal, follow, initdb, note_marks,
-    preserve_diverged, relate, remove_discarded, rewind, write_configuration,
+    EndOfWal, Failure, Progress, Session, adopt, basebackup, checkpoint_remote, discard_previous, end_of_wal, follow, initdb, lacks,
+    note_marks, preserve_diverged, relate, remove_discarded, rewind, write_configuration,
 };
 use super::server_log::ServerLog;
 use super::{Input, Shop};
@@ -84,9 +84,10 @@ async fn try_to(shop: &Shop, operation: Operation, progress: &(dyn Fn(Progress) 
     match operation {
         Operation::InitDb => return Ok(Outcome::Founded(initdb(site).await?)),
         Operation::Adopt => return Ok(Outcome::Founded(adopt(site).await?)),
-        Operation::StartPrimary(epoch) => return Ok(start(shop, Start::Primary(epoch)).await?),
+        Operation::StartPrimary(_, Some(least)) if let Some(older) = lacks(site, least, None).await? => return Ok(Outcome::Older(older)),
+        Operation::StartPrimary(epoch, _) => return Ok(start(shop, Start::Primary(epoch)).await?),
         Operation::StartStandby(upstream) => return Ok(start(shop, Start::Standby(upstream.map(|upstream| upstream.database))).await?),
-        Operation::Promote(epoch) => promote(shop, epoch).await?,
+        Operation::Promote(epoch, least) => return promote(shop, epoch, least).await,
         Operation::Aim(upstream) => return aim(shop, &upstream).await,
         Operation::Tend => tend(shop).await?,
         Operation::Checkpoint => session(shop).await?.checkpoint(CHECKPOINT_MAX).await.map_err(Failure::from)?,
@@ -109,9 +110,15 @@ async fn session(shop: &Shop) -> Result<Session, Failure> {
 }
 
 /// The guard hears of it first: from then on it ends the server with the lease. It agrees only while more than its margin is left of that.
-async fn promote(shop: &Shop, epoch: Epoch) -> Result<(), Why> {
+async fn promote(shop: &Shop, epoch: Epoch, least: Option<Position>) -> Result<Outcome, Why> {
     let client = shop.surroundings.tether.client().ok_or(Why::Unguarded)?;
     let mut session = session(shop).await?;
+    if let Some(least) = least {
+        let at = session.observe(BRIEF).await.map_err(Failure::from)?.position;
+        if let Some(older) = lacks(shop.site(), least, Some(at)).await? {
+            return Ok(Outcome::Older(older));
+        }
+    }
     let asked = boottime();
     client.expect_promotion(epoch, BRIEF).await?;
     let waited = boottime().since(asked);
@@ -119,7 +126,7 @@ async fn promote(shop: &Shop, epoch: Epoch) -> Result<(), Why> {
         return Err(Why::TooLate { waited });
     }
     session.promote(shop.site(), PROMOTE_MAX).await?;
-    Ok(())
+    Ok(Outcome::Done)
 }
 
 /// Whatever the upstream before still sends comes before the comparison or not at all.
@@ -194,7 +201,7 @@ async fn compare(shop: &Shop, upstream: &Upstream) -> Result<(Relation, EndOfWal
     let end = match session(shop).await {
         Ok(mut session) => {
             let at = session.observe(BRIEF).await?.position;
-            EndOfWal { timeline: at.timeline, lsn: at.lsn, clean: false }
+            EndOfWal { timeline: at.timeline, lsn: at.lsn, clean: false, seen: true }
         }
         Err(_) => end_of_wal(shop.site(), READ_LOG_MAX).await?,
     };

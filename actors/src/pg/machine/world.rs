@@ -48,6 +48,8 @@ pub(super) struct World {
     pub(super) comparable: bool,
     /// What diverged can be kept.
     pub(super) keepable: bool,
+    /// It ends before it must.
+    pub(super) older: bool,
     /// The server dies while it starts.
     pub(super) dies: bool,
     /// What the server's log says of that.
@@ -91,6 +93,7 @@ impl World {
             rewind_works: true,
             comparable: true,
             keepable: true,
+            older: false,
             dies: false,
             excuse: None,
             conditions: Vec::new(),
@@ -180,12 +183,13 @@ impl World {
                 Outcome::Founded(OURS)
             }
             Operation::Adopt => Outcome::Founded(OURS),
-            Operation::StartPrimary(_) => Outcome::Started(self.launch(now, true, None, self.start)),
+            Operation::StartPrimary(..) | Operation::Promote(..) if self.older => Outcome::Older("it ends at 0/1000".into()),
+            Operation::StartPrimary(..) => Outcome::Started(self.launch(now, true, None, self.start)),
             Operation::StartStandby(upstream) => {
                 let follows = upstream.as_ref().map(|upstream| upstream.database.clone());
                 Outcome::Started(self.launch(now, false, follows, self.start))
             }
-            Operation::Promote(_) => {
+            Operation::Promote(..) => {
                 if let Some(server) = &mut self.server {
                     server.primary = true;
                     (self.phase, self.standby_signal) = (Phase::Production, false);
@@ -348,7 +352,7 @@ impl Bench {
                 match operation {
                     Operation::StopFast if !self.world.obstinate && !self.world.frozen => self.end_server(100),
                     Operation::StopImmediately if !self.world.frozen => self.end_server(10),
-                    Operation::StartPrimary(_) | Operation::StartStandby(_) if self.world.dies => self.end_server(50),
+                    Operation::StartPrimary(..) | Operation::StartStandby(_) if self.world.dies => self.end_server(50),
                     _ => {}
                 }
                 self.happen(Event::Tell(Input::Finished { id, outcome }));
@@ -426,7 +430,7 @@ impl Bench {
 }
 
 pub(super) fn lead() -> Order {
-    Order::Lead { epoch: Epoch(1), system_identifier: OURS }
+    Order::Lead { epoch: Epoch(1), system_identifier: OURS, least: None }
 }
 
 pub(super) fn follow() -> Order {

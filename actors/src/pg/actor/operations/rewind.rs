@@ -8,7 +8,7 @@ use super::lock_files::remove_stale_locks;
 use super::marker::{self, Unfinished};
 use super::program::Patience;
 use super::{Failure, Progress, Site};
-use crate::model::{Endpoint, SystemIdentifier, Timeline};
+use crate::model::{Endpoint, Lsn, SystemIdentifier, Timeline};
 use crate::pg::Upstream;
 use crate::pg::ancestry::Ancestry;
 use crate::pg::wal::history_file_name;
@@ -24,7 +24,8 @@ const REWIND: Patience = Patience::Silence(Duration::from_secs(1800));
 const STATUS: &str = "
     SELECT s.in_recovery, (SELECT system_identifier FROM pg_control_system()) AS identity,
            (SELECT timeline_id FROM pg_control_checkpoint()) AS checkpoint_timeline,
-           CASE WHEN NOT s.in_recovery THEN pg_walfile_name(pg_current_wal_lsn()) END AS file
+           CASE WHEN NOT s.in_recovery THEN pg_walfile_name(pg_current_wal_lsn()) END AS file,
+           CASE WHEN NOT s.in_recovery THEN pg_catalog.pg_current_wal_lsn() END AS written
       FROM (SELECT pg_is_in_recovery() AS in_recovery OFFSET 0) s";
 
 /// Makes the primary write a checkpoint on its new timeline: before that, `pg_rewind` wrongly says that no rewind is required.
@@ -106,6 +107,8 @@ pub(super) struct Primary {
     identity: SystemIdentifier,
     timeline: Timeline,
     checkpoint_timeline: Timeline,
+    /// How far it had written when it was asked. A standby has at most what is flushed, so never more than this.
+    pub(super) written: Lsn,
 }
 
 impl Primary {
@@ -121,7 +124,8 @@ impl Primary {
         // The identity is shown as a signed number.
         let identity = connection.column::<i64>(what, &row, "identity")?.cast_unsigned();
         let checkpoint_timeline = Timeline(connection.column(what, &row, "checkpoint_timeline")?);
-        Ok(Self { connection, endpoint: endpoint.clone(), identity: SystemIdentifier(identity), timeline, checkpoint_timeline })
+        let written = connection.column(what, &row, "written")?;
+        Ok(Self { connection, endpoint: endpoint.clone(), identity: SystemIdentifier(identity), timeline, checkpoint_timeline, written })
     }
 
     /// The history of its timeline.

@@ -41,6 +41,8 @@ pub struct Receiver {
     pub upstream: Option<Endpoint>,
     /// On which timeline.
     pub timeline: Timeline,
+    /// Its process: another connection is another process.
+    pub pid: u32,
 }
 
 /// Everything that is reported, as one row. The subquery asks first whether the server is in recovery, since half of the functions fail
@@ -68,7 +70,7 @@ const OBSERVE: &str = "
            (SELECT min_recovery_end_timeline FROM pg_control_recovery()) AS recovery_timeline,
            CASE WHEN w.pid IS NOT NULL
                 THEN w.status = 'streaming' AND w.last_msg_send_time IS DISTINCT FROM w.last_msg_receipt_time END AS streaming,
-           w.sender_host, w.sender_port, w.received_tli
+           w.sender_host, w.sender_port, w.received_tli, w.pid AS receiver
       FROM (SELECT pg_is_in_recovery() AS in_recovery OFFSET 0) r LEFT JOIN pg_stat_wal_receiver w ON true";
 
 const SLOTS: &str = "
@@ -125,7 +127,8 @@ impl Session {
             let host: Option<String> = at.optional(what, &row, "sender_host")?;
             let port: Option<u16> = at.optional(what, &row, "sender_port")?;
             let upstream = host.zip(port).map(|(host, port)| Endpoint { host, port });
-            Ok(Receiver { streaming: streaming == "t", upstream, timeline: Timeline(receiver_timeline.unwrap_or_default()) })
+            let pid = at.column(what, &row, "receiver")?;
+            Ok(Receiver { streaming: streaming == "t", upstream, pid, timeline: Timeline(receiver_timeline.unwrap_or_default()) })
         });
         Ok(Observation { in_recovery, position, replayed, receiver: receiver.transpose()? })
     }
