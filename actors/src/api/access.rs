@@ -164,7 +164,13 @@ impl Hosts {
     ///
     /// # Errors
     /// 400 and 421.
-    pub fn check(&self, sent: &[Option<&str>], needs_one: bool, any_name: bool, is_own: impl FnOnce(IpAddr) -> bool) -> Result<(), Problem> {
+    pub fn check(
+        &self,
+        sent: &[Option<&str>],
+        needs_one: bool,
+        any_name: bool,
+        is_own: impl FnOnce(IpAddr) -> bool,
+    ) -> Result<(), Problem> {
         let sent = match sent {
             [] if needs_one => return Err(Problem::new(400, "malformed", "a request of HTTP/1.1 has a `Host` header: send one")),
             [] => return Ok(()),
@@ -174,7 +180,8 @@ impl Hosts {
         if sent.is_some_and(str::is_empty) {
             return Ok(());
         }
-        let host = sent.and_then(named).ok_or_else(|| Problem::new(400, "malformed", "the `Host` header is neither a name nor an address"))?;
+        let host =
+            sent.and_then(named).ok_or_else(|| Problem::new(400, "malformed", "the `Host` header is neither a name nor an address"))?;
         let is_ours = self.names.contains(&host) || matches!(host, Named::Address(address) if is_own(address));
         if any_name || is_ours {
             return Ok(());
@@ -253,7 +260,9 @@ mod tests {
         ] {
             assert_eq!(named(text), expected, "{text}");
         }
-        for text in ["", ":7000", "[::1]evil", "[::1]:x", "[::1", "::1", "localhost:x@evil", "a b", "a/b", "a@b", "db1:700000", "[evil]", "a:1:2"] {
+        for text in
+            ["", ":7000", "[::1]evil", "[::1]:x", "[::1", "::1", "localhost:x@evil", "a b", "a/b", "a@b", "db1:700000", "[evil]", "a:1:2"]
+        {
             assert_eq!(named(text), None, "{text}");
         }
     }
@@ -262,8 +271,19 @@ mod tests {
     fn a_name_that_is_not_ours_is_answered_421() {
         let hosts = Hosts::new(["DB1.example", "fd00::7", "10.0.0.1"]);
         let own = |address: IpAddr| address == IpAddr::from([192, 168, 7, 7]) || address.is_loopback();
-        let code = |sent: &[Option<&str>], needs_one| hosts.check(sent, needs_one, false, own).map_or_else(|problem| problem.code, |()| 200);
-        for ours in ["db1.example", "db1.EXAMPLE.:7000", "localhost:1", "10.0.0.1", "[fd00::7]:7000", "192.168.7.7:7000", "127.0.0.1", "[::1]:7", ""] {
+        let code =
+            |sent: &[Option<&str>], needs_one| hosts.check(sent, needs_one, false, own).map_or_else(|problem| problem.code, |()| 200);
+        for ours in [
+            "db1.example",
+            "db1.EXAMPLE.:7000",
+            "localhost:1",
+            "10.0.0.1",
+            "[fd00::7]:7000",
+            "192.168.7.7:7000",
+            "127.0.0.1",
+            "[::1]:7",
+            "",
+        ] {
             assert_eq!(code(&[Some(ours)], true), 200, "{ours}");
         }
         for foreign in ["rebind.evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.9:7000", "db1.example.evil"] {

@@ -11,7 +11,7 @@ mod engine;
 mod tests;
 mod wiring;
 
-use super::cluster::{PASSWORD, TOKEN, USER};
+use super::cluster::{API_TOKEN, LONG_TOKEN, PASSWORD, USER};
 use super::host_shim::{HostShim, Places};
 use super::hosts::{Disk, Door, Folder, Hosts, Part, Place, Pressure, Slowness, Verb, Way};
 use super::node::LOOK_AGAIN;
@@ -143,7 +143,7 @@ fn door(wiring: &Wiring, node: usize) -> Result<Door> {
     let (id, host) = (NodeId(u64::try_from(node + 1)?), wiring.address_of(Place::Node(node))?);
     let mut config = tokio_postgres::Config::new();
     config.host(&host).port(5432).user(USER).password(PASSWORD).dbname("postgres").application_name("chaos");
-    Ok(Door { id, name: called(node), http: (host, 7000), token: TOKEN.to_owned(), target: Target { node: id, config } })
+    Ok(Door { id, name: called(node), http: (host, 7000), token: API_TOKEN.to_owned(), target: Target { node: id, config } })
 }
 
 /// Makes the folders that the container of a node gets from this machine, and its configuration, as an operator would.
@@ -166,7 +166,8 @@ fn furnish(folder: &Path, builder: &Builder, doors: &[Door], node: usize) -> Res
         .set("cluster.node_id", number(own))
         .set("cluster.node_name", own.name.as_str())
         .set("cluster.advertise_host", own.http.0.as_str())
-        .set("cluster.token", TOKEN)
+        .set("cluster.token", LONG_TOKEN)
+        .set("api.token", API_TOKEN)
         .set("database.user", USER)
         .set("database.password", PASSWORD)
         .set("postgres.replication_password", "a replication password")

@@ -4,8 +4,8 @@ use super::local;
 use crate::api::Config;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::path::Path;
+use std::sync::Arc;
 use tokio::net::{TcpListener, UnixListener};
 
 /// The bound port. Clones share the socket, so that it outlives the actor that accepts from it.

@@ -103,7 +103,8 @@ impl Drop for Place {
 
 impl Book {
     fn place_for(&self, from: IpAddr, places: usize) -> Option<u64> {
-        let longest = |guests: &mut dyn Iterator<Item = (&u64, &Guest)>| guests.min_by_key(|(_, guest)| guest.since).map(|(number, _)| *number);
+        let longest =
+            |guests: &mut dyn Iterator<Item = (&u64, &Guest)>| guests.min_by_key(|(_, guest)| guest.since).map(|(number, _)| *number);
         let waiting = || self.guests.iter().filter(|(_, guest)| guest.waits);
         let neighbours = || waiting().filter(|(_, guest)| guest.from == from);
         let each = (places / if from.is_loopback() { EACH_AT_HOME } else { EACH }).max(1);

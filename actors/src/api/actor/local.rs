@@ -27,7 +27,10 @@ pub(super) fn admitted(stream: &UnixStream, strange: &mut Throttle, now: Timesta
     let uid = stream.peer_cred().ok()?.uid();
     let may = uid == 0 || uid == nix::unistd::geteuid().as_raw();
     if !may && strange.lets_through(now) {
-        tracing::warn!(uid, "another user's connection to the Unix socket of the API is refused: run the command as root or as witch's own user");
+        tracing::warn!(
+            uid,
+            "another user's connection to the Unix socket of the API is refused: run the command as root or as witch's own user"
+        );
     }
     may.then_some(uid)
 }

@@ -1,9 +1,9 @@
 //! One port for everybody, told apart by the first bytes.
 
 use super::world::*;
+use crate::api::Config;
 use crate::api::actor::{ListenError, listen};
 use crate::api::first_bytes::PEER_MAGIC;
-use crate::api::Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;

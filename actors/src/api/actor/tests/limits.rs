@@ -18,7 +18,14 @@ use tokio::time::timeout;
 const SHORT: Duration = Duration::from_millis(300);
 
 fn impatient() -> Config {
-    Config { first_bytes_timeout: SHORT, first_head_timeout: SHORT, head_timeout: SHORT, body_timeout: SHORT, write_timeout: SHORT, ..config() }
+    Config {
+        first_bytes_timeout: SHORT,
+        first_head_timeout: SHORT,
+        head_timeout: SHORT,
+        body_timeout: SHORT,
+        write_timeout: SHORT,
+        ..config()
+    }
 }
 
 /// What it is answered until the other side closes.

@@ -1,7 +1,7 @@
 //! A served port, a status to publish, and a client.
 
-use crate::api::actor::{Answers, Listener, Wires, listen, serve};
 use crate::api::access::Hosts;
+use crate::api::actor::{Answers, Listener, Wires, listen, serve};
 use crate::api::{Config, Token};
 use crate::fsm::Request;
 use crate::machine::Timestamp;
