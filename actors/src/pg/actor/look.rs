@@ -5,10 +5,11 @@ use super::server_log::ServerLog;
 use super::tether::Unanswered;
 use super::{Shop, launch};
 use crate::guard;
-use crate::model::{Lsn, Position, Promotion};
+use crate::model::{Condition, Lsn, Position, Promotion};
 use crate::pg::control::{ControlHead, ControlState};
 use crate::pg::wal::Geometry;
-use crate::pg::{Control, Life, Observation, Phase, Process, Sight, Stream};
+use crate::pg::{Control, Life, Observation, Phase, Process, Sight, Stream, Upkeep};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -45,6 +46,8 @@ impl Shop {
     pub(super) async fn look(&self) -> Observation {
         let process = self.process().await;
         let on_disk = self.read_disk().await;
+        let running = if let Process::Running { life, .. } = process { Some(life.0) } else { None };
+        let (conditions, upkeep) = self.survey(running).await;
         let mut known = self.known.lock().await;
         let sight = match process {
             Process::Running { life, .. } => known.sight(self.site(), life).await,
@@ -75,8 +78,16 @@ impl Shop {
             end,
             stall,
             excuse,
-            conditions: Vec::new(),
+            conditions,
+            upkeep,
         }
+    }
+
+    /// What is to be said of the surroundings of the server.
+    async fn survey(&self, running: Option<u32>) -> (Vec<Condition>, Upkeep) {
+        let (site, runtime) = (self.site().clone(), Handle::current());
+        let survey = Arc::clone(&self.survey);
+        self.disk.run(move || runtime.block_on(async { survey.lock().await.take(&site, running).await })).await
     }
 
     async fn read_disk(&self) -> OnDisk {
