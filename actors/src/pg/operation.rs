@@ -23,6 +23,8 @@ pub enum Operation {
     Aim(Upstream),
     /// Make the slots of the other members, and bring those of a standby forward.
     Tend,
+    /// Write the configuration of the running server again, which follows that upstream or nobody, and have it read.
+    Configure(Option<Upstream>),
     /// Write a checkpoint while the server still accepts writes, so that the stop after it is short.
     Checkpoint,
     /// Ask the server to stop and to hang up on its clients.
@@ -53,6 +55,7 @@ impl Operation {
             | Self::StartStandby(_)
             | Self::Promote(..)
             | Self::Tend
+            | Self::Configure(_)
             | Self::Checkpoint
             | Self::StopFast
             | Self::StopImmediately => None,
@@ -70,6 +73,7 @@ impl Operation {
             Self::Promote(..) => Kind::Promote,
             Self::Aim(_) => Kind::Aim,
             Self::Tend => Kind::Tend,
+            Self::Configure(_) => Kind::Configure,
             Self::Checkpoint => Kind::Checkpoint,
             Self::StopFast => Kind::StopFast,
             Self::StopImmediately => Kind::StopImmediately,
@@ -98,6 +102,8 @@ pub enum Kind {
     Aim,
     /// See [`Operation::Tend`].
     Tend,
+    /// See [`Operation::Configure`].
+    Configure,
     /// See [`Operation::Checkpoint`].
     Checkpoint,
     /// See [`Operation::StopFast`].
@@ -126,6 +132,7 @@ impl Kind {
             Self::Promote => "promote",
             Self::Aim => "follow",
             Self::Tend => "tend slots",
+            Self::Configure => "write configuration",
             Self::Checkpoint => "checkpoint",
             Self::StopFast => "stop fast",
             Self::StopImmediately => "stop immediately",
@@ -141,9 +148,14 @@ impl Kind {
     pub const fn patience(self, stop_timeout: Duration) -> Duration {
         match self {
             Self::Checkpoint => stop_timeout,
-            Self::StartPrimary | Self::StartStandby | Self::Promote | Self::Aim | Self::Tend | Self::StopFast | Self::StopImmediately => {
-                Duration::from_secs(20)
-            }
+            Self::StartPrimary
+            | Self::StartStandby
+            | Self::Promote
+            | Self::Aim
+            | Self::Tend
+            | Self::Configure
+            | Self::StopFast
+            | Self::StopImmediately => Duration::from_secs(20),
             // A founding, or a copy that waits for the primary's checkpoint, may be silent for long.
             Self::InitDb | Self::Adopt | Self::Clone => Duration::from_secs(660),
             // These may have to read much before they say anything.

@@ -12,7 +12,8 @@ use crate::pg::ancestry::Relation;
 use crate::pg::conditions::copies::ANOTHER_HISTORY;
 use crate::pg::control::{ControlHead, ControlState};
 use crate::pg::wal::Geometry;
-use crate::pg::{Control, Life, Observation, Phase, Process, Sight, Stall, Stream};
+use crate::pg::{Control, Life, Observation, Phase, Process, Sight, Stall, Stream, Upkeep};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
@@ -72,6 +73,8 @@ impl Shop {
     pub(super) async fn look(&self) -> Observation {
         let process = self.process().await;
         let on_disk = self.read_disk().await;
+        let running = if let Process::Running { life, .. } = process { Some(life.0) } else { None };
+        let (mut conditions, upkeep) = self.survey(running).await;
         let mut known = self.known.lock().await;
         let sight = match process {
             Process::Running { life, .. } => known.sight(self.site(), life).await,
@@ -95,6 +98,7 @@ impl Shop {
             Process::Gone => self.with_log(ServerLog::excuse).await,
             _ => None,
         };
+        conditions.extend(disowned);
         Observation {
             directory: on_disk.directory,
             control: on_disk.control.map(|head| Control { timeline: head.timeline, phase: phase(head.state) }),
@@ -104,8 +108,16 @@ impl Shop {
             end,
             stall,
             excuse,
-            conditions: disowned.into_iter().collect(),
+            conditions,
+            upkeep,
         }
+    }
+
+    /// What is to be said of the surroundings of the server.
+    async fn survey(&self, running: Option<u32>) -> (Vec<Condition>, Upkeep) {
+        let (site, runtime) = (self.site().clone(), Handle::current());
+        let survey = Arc::clone(&self.survey);
+        self.disk.run(move || runtime.block_on(async { survey.lock().await.take(&site, running).await })).await
     }
 
     async fn read_disk(&self) -> OnDisk {

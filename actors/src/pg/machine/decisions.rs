@@ -126,6 +126,7 @@ impl Machine {
             }
             Kind::Aim => Operation::Aim(upstream?),
             Kind::Tend => Operation::Tend,
+            Kind::Configure => Operation::Configure(self.run.as_ref().and_then(|run| run.aimed.clone())),
             Kind::Checkpoint => Operation::Checkpoint,
             Kind::StopFast => Operation::StopFast,
             Kind::StopImmediately => Operation::StopImmediately,

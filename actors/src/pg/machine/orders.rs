@@ -95,7 +95,7 @@ fn serves(operation: &Operation, order: &Order, server: Option<Server>) -> bool 
         Operation::Rewind(_) => matches!(order, Order::Follow(_) | Order::Watch | Order::StandAlone),
         Operation::StartStandby(_) | Operation::Aim(_) => *order != Order::Fence,
         // Slots can wait; a promotion and a stop cannot.
-        Operation::Tend => match order {
+        Operation::Tend | Operation::Configure(_) => match order {
             Order::Lead { .. } => server == Some(Server::Primary),
             Order::Watch | Order::StandAlone | Order::Follow(_) => true,
             Order::Found | Order::StepDown | Order::Stop | Order::Fence => false,

@@ -133,6 +133,7 @@ mod tests {
             stall: None,
             excuse: None,
             conditions: Vec::new(),
+            upkeep: crate::pg::Upkeep::Nothing,
         };
         assert_eq!(stopped(&ended(Phase::ShutDown)).final_lsn, Some(Lsn(0x4000)));
         for phase in [Phase::Production, Phase::Recovery] {

@@ -92,6 +92,14 @@ struct Change {
     because: Vec<String>,
 }
 
+/// Whether a file of the configuration is not what it should be, whomever the server follows. It waits for the disk.
+pub(super) fn has_lapsed(site: &Site, files: &UserFiles) -> Result<bool, FileFailure> {
+    let witch = read_bytes_if_exists(&site.data_dir().join("witch.conf"))?.unwrap_or_default();
+    let wanted = conf::witch_conf(&site.settings, None, &files.said);
+    let lasting = conf::lasting(&String::from_utf8_lossy(&witch)) == conf::lasting(&wanted);
+    Ok(!lasting || !changes(site, files)?.is_empty())
+}
+
 /// What there is to change besides `witch.conf`.
 fn changes(site: &Site, files: &UserFiles) -> Result<Vec<Change>, FileFailure> {
     let data_dir = site.data_dir();

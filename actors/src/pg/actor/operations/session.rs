@@ -75,6 +75,7 @@ const OBSERVE: &str = "
 
 const SLOTS: &str = "
     SELECT slot_name, active, restart_lsn, wal_status IS NOT DISTINCT FROM 'lost' AS lost,
+           xmin IS NOT NULL OR catalog_xmin IS NOT NULL AS holds_rows,
            CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END AS replayed
       FROM (SELECT) one LEFT JOIN pg_replication_slots ON slot_name ~ '^witch_[0-9]+$' AND slot_type = 'physical'";
 
@@ -186,11 +187,17 @@ impl Session {
     }
 
     /// Sees to it that every other data node has its slot here, and nobody who is none; on a standby, moves the slots to what it has
-    /// replayed, so that they do not keep the log for ever. `data_nodes` may contain this node.
+    /// replayed, so that they do not keep the log for ever. `data_nodes` may contain this node. Answers which failover slots of a standby
+    /// are its own.
     ///
     /// # Errors
     /// As with every query.
-    pub async fn ensure_slots(&mut self, own: NodeId, data_nodes: &BTreeSet<NodeId>, within: Duration) -> Result<(), SqlFailure> {
+    pub async fn ensure_slots(
+        &mut self,
+        own: NodeId,
+        data_nodes: &BTreeSet<NodeId>,
+        within: Duration,
+    ) -> Result<Option<String>, SqlFailure> {
         let what = "keep the replication slots in order";
         let mut slots = BTreeMap::new();
         let mut replayed = None;
@@ -198,13 +205,19 @@ impl Session {
             replayed = self.connection.optional(what, &row, "replayed")?;
             let Some(name) = self.connection.optional::<String>(what, &row, "slot_name")? else { continue };
             let is = |column| self.connection.column::<String>(what, &row, column).map(|text| text == "t");
-            let slot = Slot { active: is("active")?, lost: is("lost")?, restart: self.connection.optional(what, &row, "restart_lsn")? };
+            let slot = Slot {
+                active: is("active")?,
+                lost: is("lost")?,
+                holds_rows: is("holds_rows")?,
+                restart: self.connection.optional(what, &row, "restart_lsn")?,
+            };
             slots.insert(name, slot);
         }
         for statement in slots::plan(own, data_nodes, &slots, replayed) {
             self.connection.ask(what, &statement, within).await?;
         }
-        Ok(())
+        let row = self.connection.ask_one(what, slots::CLASHING, within).await?;
+        self.connection.optional(what, &row, "names")
     }
 
     /// Ends the connections of standbys called `witch_<n>` that are no data nodes of this cluster. Answers how many.

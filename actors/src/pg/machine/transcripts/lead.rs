@@ -113,3 +113,12 @@ fn a_long_start_is_overdue_and_goes_on() {
     bench.pass(30_000);
     assert_eq!((bench.server(), bench.last().database.overdue), (Server::Primary, false));
 }
+
+#[test]
+fn a_primarys_configuration_that_somebody_changed_is_written_again_once() {
+    let mut bench = Bench::new(World::running_primary());
+    bench.order(lead(), 5_000).transcript();
+    bench.world.upkeep = Upkeep::Configure;
+    assert_eq!(bench.pass(30_000).transcript(), ["write configuration"]);
+    assert_eq!(bench.server(), Server::Primary);
+}
