@@ -26,7 +26,7 @@ pub async fn write_configuration(site: &Site, upstream: Option<&Endpoint>) -> Re
 pub(super) async fn write_configuration_that_keeps_log(site: &Site) -> Result<(), Failure> {
     write_configuration(site, None).await?;
     let path = site.data_dir().join("witch.conf");
-    let text = conf::witch_conf(&site.settings, None) + "wal_keep_size = '1TB'\nmax_slot_wal_keep_size = '-1'\n";
+    let text = conf::witch_conf(&site.settings, None, site.installation.major()) + "wal_keep_size = '1TB'\nmax_slot_wal_keep_size = '-1'\n";
     Ok(blocking(move || replace(&path, text, 0o600)).await?)
 }
 
@@ -55,7 +55,7 @@ pub fn server_arguments(site: &Site) -> Vec<String> {
     let mut arguments = vec!["-D".to_owned(), settings.data_dir.clone()];
     let known = |owned: &&Owned| owned.since <= site.installation.major();
     for owned in OWNED.iter().filter(|owned| owned.applies == Applies::AtStart).filter(known) {
-        if let Some(value) = settings.value_of(owned, None) {
+        if let Some(value) = settings.value_of(owned, None, site.installation.major()) {
             arguments.extend(["-c".to_owned(), format!("{}={value}", owned.name)]);
         }
     }
@@ -66,7 +66,7 @@ fn write(site: &Site, upstream: Option<&Endpoint>) -> Result<(), FileFailure> {
     let settings = &site.settings;
     let data_dir = site.data_dir();
     replace_passfile(settings)?;
-    replace(&data_dir.join("witch.conf"), conf::witch_conf(settings, upstream), 0o600)?;
+    replace(&data_dir.join("witch.conf"), conf::witch_conf(settings, upstream, site.installation.major()), 0o600)?;
     write_hba(settings, &data_dir)?;
     let main = data_dir.join("postgresql.conf");
     let text = read_bytes_if_exists(&main)?.unwrap_or_default();

@@ -97,10 +97,10 @@ impl Sides<'_> {
         let (offset, length) = (piece.begin.0 % self.geometry.segment, piece.end.0 - piece.begin.0);
         let read = |name: &String| {
             let path = literal(&format!("pg_wal/{name}"));
-            format!("pg_read_binary_file({path}, {offset}, {length}, true)")
+            format!("pg_catalog.pg_read_binary_file({path}, {offset}, {length}, true)")
         };
         let reads: Vec<String> = files(self.theirs, piece.timeline, piece.begin, self.geometry).iter().map(read).collect();
-        let sql = format!("SELECT encode(sha256(coalesce({})), 'hex') AS digest", reads.join(", "));
+        let sql = format!("SELECT pg_catalog.encode(pg_catalog.sha256(coalesce({})), 'hex') AS digest", reads.join(", "));
         let row = self.primary.connection.ask_one(what, &sql, self.within).await?;
         Ok(self.primary.connection.optional(what, &row, "digest")?)
     }
