@@ -19,7 +19,11 @@ mod refusing;
 mod returning;
 #[path = "pg_operations/servers.rs"]
 mod servers;
+#[path = "pg_operations/sessions.rs"]
+mod sessions;
 #[path = "pg_operations/settings.rs"]
 mod settings;
 #[path = "pg_operations/shared_memory.rs"]
 mod shared_memory;
+#[path = "common/statements.rs"]
+mod statements;

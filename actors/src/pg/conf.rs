@@ -1,9 +1,9 @@
 //! The texts of the files that tell the server what Witch wants of it.
 
-use super::Settings;
 use super::owned::{Applies, OWNED, Owned, Value};
 use super::quoting::{conf_value, conninfo_value, passfile_field};
 use super::said::{Line, Said, alike};
+use super::{Secret, Settings};
 use crate::model::Endpoint;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -14,11 +14,14 @@ pub const HEADER: &str = "# Written by Witch: changes are lost. Set [postgres] i
 /// The line of `postgresql.conf` that includes `witch.conf`.
 const INCLUDE: &str = "include_if_exists = 'witch.conf'";
 
+/// The first version whose libpq knows `require_auth`.
+const REQUIRE_AUTH: u32 = 16;
+
 impl Settings {
     /// The value of a setting that Witch owns, where the user's files say `said`. None: PostgreSQL's own default, or whatever its files
     /// say, is left as it is.
     #[must_use]
-    pub fn value_of(&self, owned: &Owned, upstream: Option<&Endpoint>, said: &Said) -> Option<String> {
+    pub fn value_of(&self, owned: &Owned, upstream: Option<&Endpoint>, said: &Said, major: u32) -> Option<String> {
         let wanted = self.parameters.get(owned.name).map(String::as_str);
         let raised = || wanted.or(said.value(owned.name).filter(|value| owned.follows(value))).map(str::to_string);
         match owned.value {
@@ -38,7 +41,7 @@ impl Settings {
                 "port" => Some(format!("{}", self.port)),
                 "unix_socket_directories" => Some(list(self.socket_dir())),
                 "cluster_name" => Some(self.cluster.clone()),
-                "primary_conninfo" => Some(upstream.map_or_else(String::new, |upstream| self.primary_conninfo(upstream))),
+                "primary_conninfo" => Some(upstream.map_or_else(String::new, |upstream| self.primary_conninfo(upstream, major))),
                 "primary_slot_name" => Some(upstream.map_or_else(String::new, |_| Self::slot_of(self.node))),
                 _ => None,
             },
@@ -59,25 +62,37 @@ impl Settings {
 
     /// How this node's standby reaches its upstream. Half a minute of silence is too long for a database: the kernel's own patience is set,
     /// too.
-    fn primary_conninfo(&self, upstream: &Endpoint) -> String {
+    fn primary_conninfo(&self, upstream: &Endpoint, major: u32) -> String {
         // A receiver asks for no database; what synchronises failover slots (17 and later) does.
         format!(
             "{} dbname=postgres application_name={} keepalives_idle=5 keepalives_interval=2 keepalives_count=3 tcp_user_timeout=10000",
-            self.conninfo(upstream),
+            self.conninfo(upstream, major),
             Self::slot_of(self.node)
         )
     }
 
     /// How the replication role reaches a server. No password is in it: libpq finds that in the passfile.
     #[must_use]
-    pub fn conninfo(&self, server: &Endpoint) -> String {
+    pub fn conninfo(&self, server: &Endpoint, major: u32) -> String {
         format!(
-            "host={} port={} user={} passfile={} sslmode=prefer connect_timeout=2",
+            "host={} port={} user={} passfile={} sslmode=prefer connect_timeout=2{}",
             conninfo_value(&server.host),
             server.port,
             conninfo_value(&self.replication_user),
-            conninfo_value(&self.passfile())
+            conninfo_value(&self.passfile()),
+            self.require_auth(major)
         )
+    }
+
+    /// How libpq lets itself be asked for the password: never so that whoever answers learns it. Lines of the user's own may also let the
+    /// role in without one.
+    fn require_auth(&self, major: u32) -> &'static str {
+        match (&self.replication_password, self.pg_hba.is_empty()) {
+            (Some(_), _) if major < REQUIRE_AUTH => "",
+            (Some(_), true) => " require_auth=scram-sha-256",
+            (Some(_), false) => " require_auth=scram-sha-256,none",
+            (None, _) => "",
+        }
     }
 }
 
@@ -89,7 +104,7 @@ pub fn list<'a>(folders: impl IntoIterator<Item = &'a str>) -> String {
 
 /// `witch.conf`: what the user wants, and what Witch owns and a reload can change.
 #[must_use]
-pub fn witch_conf(settings: &Settings, upstream: Option<&Endpoint>, said: &Said) -> String {
+pub fn witch_conf(settings: &Settings, upstream: Option<&Endpoint>, said: &Said, major: u32) -> String {
     let mut text = HEADER.to_string();
     let mut set = |name: &str, value: &str| text.push_str(&format!("{name} = {}\n", conf_value(value)));
     for (name, value) in &settings.parameters {
@@ -98,7 +113,7 @@ pub fn witch_conf(settings: &Settings, upstream: Option<&Endpoint>, said: &Said)
         }
     }
     for owned in OWNED.iter().filter(|owned| owned.applies == Applies::AtReload) {
-        if let Some(value) = settings.value_of(owned, upstream, said) {
+        if let Some(value) = settings.value_of(owned, upstream, said, major) {
             set(owned.name, &value);
         }
     }
@@ -135,17 +150,11 @@ pub fn pg_hba(settings: &Settings, os_user: &str, adopted: Option<&[u8]>) -> Vec
     text
 }
 
-/// The passfile: the same passwords for every host, since every member has the same roles.
+/// The passfile: the replication role's password, for every host, since every member has the same roles. No program logs in as the superuser.
 #[must_use]
 pub fn passfile(settings: &Settings) -> String {
-    let mut text = String::new();
-    let roles = [(&settings.user, &settings.password), (&settings.replication_user, &settings.replication_password)];
-    for (user, password) in roles {
-        if let Some(password) = password {
-            text.push_str(&format!("*:*:*:{}:{}\n", passfile_field(user), passfile_field(password.reveal())));
-        }
-    }
-    text
+    let line = |password: &Secret| format!("*:*:*:{}:{}\n", passfile_field(&settings.replication_user), passfile_field(password.reveal()));
+    settings.replication_password.as_ref().map_or_else(String::new, line)
 }
 
 /// `postgresql.conf` with the include as its last line: what comes after it would win.
@@ -210,12 +219,31 @@ mod tests {
     #[test]
     fn a_standby_knows_its_upstream_and_no_password() {
         let upstream = Endpoint { host: "db 1".into(), port: 5433 };
-        let text = witch_conf(&settings(), Some(&upstream), &Said::default());
+        let text = witch_conf(&settings(), Some(&upstream), &Said::default(), 15);
         assert!(text.contains(r"primary_conninfo = 'host=''db 1'' port=5433 user=''replicator'' passfile=''/state/pgpass''"), "{text}");
         assert!(text.contains("primary_slot_name = 'witch_4'") && text.contains("application_name=witch_4"), "{text}");
         assert!(text.contains("work_mem = '5MB'") && !text.contains("secret"), "{text}");
-        let text = witch_conf(&settings(), None, &Said::default());
+        let text = witch_conf(&settings(), None, &Said::default(), 15);
         assert!(text.contains("primary_conninfo = ''") && text.contains("primary_slot_name = ''"), "{text}");
+    }
+
+    #[test]
+    fn a_password_is_proved_by_scram_where_libpq_can_be_told() {
+        let server = Endpoint { host: "h".into(), port: 1 };
+        let mut settings = settings();
+        assert!(!settings.conninfo(&server, 15).contains("require_auth"));
+        assert!(settings.conninfo(&server, 16).ends_with(" require_auth=scram-sha-256"));
+        settings.pg_hba = Vec::from(["host all all all trust".to_string()]);
+        assert!(settings.conninfo(&server, 16).ends_with(" require_auth=scram-sha-256,none"));
+        settings.replication_password = None;
+        assert!(!settings.conninfo(&server, 16).contains("require_auth"), "a certificate may do");
+    }
+
+    #[test]
+    fn the_passfile_has_no_superuser() {
+        let mut settings = settings();
+        settings.password = Some(Secret::new("superior".into()));
+        assert_eq!(passfile(&settings), "*:*:*:replicator:secret\n");
     }
 
     #[test]
@@ -241,7 +269,7 @@ mod tests {
     }
 
     fn value(settings: &Settings, name: &str, said: &Said) -> Option<String> {
-        settings.value_of(crate::pg::owned::find(name).expect("is owned"), None, said)
+        settings.value_of(crate::pg::owned::find(name).expect("is owned"), None, said, 15)
     }
 
     /// What Witch would only default is left to the user's files, a floor is raised by them, and what safety forbids is not followed.
@@ -265,9 +293,9 @@ mod tests {
         ] {
             assert_eq!(value(&settings, name, &files).as_deref(), expected, "{name}");
         }
-        let text = witch_conf(&settings, None, &files);
+        let text = witch_conf(&settings, None, &files, 15);
         assert!(!text.contains("max_slot_wal_keep_size") && text.contains("synchronous_standby_names = ''"), "{text}");
-        let named = crate::pg::owned::overridden(&files, |owned| settings.value_of(owned, None, &files)).join("; ");
+        let named = crate::pg::owned::overridden(&files, |owned| settings.value_of(owned, None, &files, 15)).join("; ");
         for name in
             ["max_wal_senders = '2'", "synchronous_standby_names = '*'", "recovery_min_apply_delay", "full_page_writes", "primary_conninfo"]
         {
@@ -284,7 +312,7 @@ mod tests {
         let settings = settings();
         assert_eq!(value(&settings, "hot_standby_feedback", &Said::default()).as_deref(), Some("off"));
         assert_eq!(value(&settings, "hot_standby_feedback", &said("sync_replication_slots = true")).as_deref(), Some("on"));
-        let text = witch_conf(&settings, Some(&Endpoint { host: "h".into(), port: 1 }), &Said::default());
+        let text = witch_conf(&settings, Some(&Endpoint { host: "h".into(), port: 1 }), &Said::default(), 15);
         assert!(text.contains("dbname=postgres"), "{text}");
     }
 
@@ -303,7 +331,7 @@ mod tests {
     fn every_owned_setting_has_a_value() {
         let upstream = Endpoint { host: "h".into(), port: 1 };
         for owned in OWNED {
-            assert!(settings().value_of(owned, Some(&upstream), &Said::default()).is_some(), "{}", owned.name);
+            assert!(settings().value_of(owned, Some(&upstream), &Said::default(), 15).is_some(), "{}", owned.name);
         }
     }
 }

@@ -25,15 +25,18 @@ fn a_new_database_has_its_roles_and_lets_nobody_else_in() {
         assert_eq!(inspect_directory(&node.site).await, Directory::Database { system_identifier: identity, timeline: Timeline(1) });
         assert_eq!(marker(&node.site).await.unwrap(), None);
         assert!(matches!(initdb(&node.site).await, Err(Failure::Directory { .. })), "a database is never made anew");
-        let log = fs::read_to_string(node.site.state_dir().join("pgpass")).unwrap();
-        assert!(log.contains(r"*:*:*:witch:it's \\ a \: secret"), "{log}");
+        let passfile = fs::read_to_string(node.site.state_dir().join("pgpass")).unwrap();
+        assert_eq!(passfile, "*:*:*:replicator:an\"other\n", "the superuser's password stays where it is");
 
         let server = node.start().await;
         let endpoint = node.endpoint();
         assert_eq!(probe_fresh(&node.site, Whom::Remote(&endpoint), LONG).await, Answer::Ok);
         let mut burglar = node.site.clone();
         burglar.settings.password = Some(actors::pg::Secret::new("guess".into()));
-        assert_eq!(probe_fresh(&burglar, Whom::Remote(&endpoint), LONG).await, Answer::Sql("28P01".into()));
+        // Over the network, where there is no socket for the folder's owner.
+        burglar.settings.data_dir = format!("/{}", "long".repeat(30));
+        burglar.settings.state_dir.clone_from(&burglar.settings.data_dir);
+        assert_eq!(probe_fresh(&burglar, Whom::Local, LONG).await, Answer::Sql("28P01".into()));
         assert_eq!(server.psql("SELECT rolsuper, rolreplication FROM pg_roles WHERE rolname = 'replicator'").await, "f|t");
         assert_eq!(server.psql("SELECT count(*) FROM pg_authid WHERE rolpassword LIKE 'SCRAM-SHA-256$%'").await, "2");
         assert_eq!(server.psql("SHOW data_checksums").await, "on");

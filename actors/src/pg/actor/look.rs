@@ -1,7 +1,8 @@
 //! A look at everything there is to see of the database.
 
 use super::operations::{
-    EndOfWal, Receiver, Session, Site, SqlFailure, control_head, controldata, end_of_wal, inspect_directory, lineage, relate,
+    DATABASE, EndOfWal, Receiver, Session, Site, SqlFailure, control_head, controldata, end_of_wal, inspect_directory, is_without_database,
+    lineage, relate,
 };
 use super::server_log::ServerLog;
 use super::tether::Unanswered;
@@ -10,6 +11,7 @@ use crate::guard;
 use crate::model::{Condition, Lsn, Position, Promotion};
 use crate::pg::ancestry::Relation;
 use crate::pg::conditions::copies::ANOTHER_HISTORY;
+use crate::pg::conditions::sessions;
 use crate::pg::control::{ControlHead, ControlState};
 use crate::pg::wal::Geometry;
 use crate::pg::{Control, Life, Observation, Phase, Process, Sight, Stall, Stream, Upkeep};
@@ -45,6 +47,10 @@ pub(super) struct Known {
     lineage: Option<(Life, Vec<Promotion>)>,
     /// Why the server could not say how it is, as the log has it already.
     complaint: Option<String>,
+    /// What is to be said of the database that the session is in.
+    database: Option<Condition>,
+    /// What is to be said of the replication role's rights.
+    rights: Option<Condition>,
     end: Option<(SystemTime, EndOfWal)>,
     vetting: Option<Vetting>,
 }
@@ -99,6 +105,7 @@ impl Shop {
             _ => None,
         };
         conditions.extend(disowned);
+        conditions.extend(known.conditions());
         Observation {
             directory: on_disk.directory,
             control: on_disk.control.map(|head| Control { timeline: head.timeline, phase: phase(head.state) }),
@@ -189,16 +196,28 @@ impl Known {
     /// The next one may have its number, and another history.
     fn server_is_gone(&mut self) {
         (self.session, self.geometry, self.lineage) = (None, None, None);
+        (self.database, self.rights) = (None, None);
+    }
+
+    fn conditions(&self) -> Vec<Condition> {
+        [&self.database, &self.rights].into_iter().flatten().cloned().collect()
+    }
+
+    /// Whether the replication role has its rights.
+    pub(super) fn rights_are(&mut self, ensured: Result<usize, SqlFailure>) {
+        self.rights = ensured.err().map(|failure| sessions::RIGHTS.seen(failure));
     }
 
     async fn sight(&mut self, site: &Site, life: Life) -> Option<Sight> {
         match self.ask(site, life).await {
             Ok(sight) => {
                 self.complaint = None;
+                self.database = self.session.as_ref().and_then(|(_, session)| in_another_database(session.database()));
                 sight
             }
             Err(failure) => {
                 self.session = None;
+                self.database = is_without_database(&failure).then(|| sessions::NO_DATABASE.seen(&failure));
                 // A look is taken many times a second: the same failure is told once.
                 let text = failure.to_string();
                 if self.complaint.as_ref() != Some(&text) {
@@ -310,6 +329,10 @@ impl Known {
         }
         self.end.map(|(_, end)| Position { timeline: end.timeline.max(head.timeline), lsn: end.lsn })
     }
+}
+
+fn in_another_database(name: &str) -> Option<Condition> {
+    (name != DATABASE).then(|| sessions::OTHER_DATABASE.seen(format!("Witch's sessions are in `{name}`")))
 }
 
 struct OnDisk {

@@ -177,11 +177,17 @@ async fn tend(shop: &Shop) -> Result<(), Why> {
     }
     let data_nodes = (shop.surroundings.data_nodes)();
     let own = shop.site().settings.node;
-    let clashing = session(shop).await?.ensure_slots(own, &data_nodes, BRIEF).await.map_err(Failure::from)?;
+    let mut session = session(shop).await?;
+    let clashing = session.ensure_slots(own, &data_nodes, BRIEF).await.map_err(Failure::from)?;
     let clashing = clashing.map(|names| {
         leftovers::SLOT_NAME_CLASH.seen(format!("the failover slots {names} of this standby are its own, from when it was the primary"))
     });
     shop.survey.lock().await.slots(clashing.into_iter().collect());
+    let ensured = session.ensure_rights(shop.site(), BRIEF).await;
+    shop.known.lock().await.rights_are(ensured);
+    if let Err(failure) = session.note_databases(shop.site(), BRIEF).await {
+        tracing::warn!(%failure, "which other databases could be entered is not noted; it is tried again");
+    }
     // Looked after is only what leads or streams: whatever a clone has replaced is of no more use.
     discard_previous(shop.site()).await?;
     remove_meanwhile(shop);

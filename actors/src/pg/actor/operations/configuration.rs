@@ -38,7 +38,8 @@ pub(super) async fn write_configuration_that_keeps_log(site: &Site) -> Result<()
     let text = "wal_keep_size = '1TB'\nmax_slot_wal_keep_size = '-1'\n";
     let write = move || {
         let said = user_files::read(&site)?.said;
-        replace(&site.data_dir().join("witch.conf"), conf::witch_conf(&site.settings, None, &said) + text, 0o600)
+        let major = site.installation.major();
+        replace(&site.data_dir().join("witch.conf"), conf::witch_conf(&site.settings, None, &said, major) + text, 0o600)
     };
     Ok(blocking(write).await?)
 }
@@ -72,7 +73,7 @@ pub async fn server_arguments(site: &Site) -> Vec<String> {
         for owned in OWNED.iter().filter(|owned| owned.applies == Applies::AtStart && owned.is_known_to(site.installation.major())) {
             let value = match owned.name {
                 "unix_socket_directories" => Some(sockets::sockets(&site, &said).value),
-                _ => settings.value_of(owned, None, &said),
+                _ => settings.value_of(owned, None, &said, site.installation.major()),
             };
             if let Some(value) = value {
                 arguments.extend(["-c".to_owned(), format!("{}={value}", owned.name)]);
@@ -95,7 +96,7 @@ struct Change {
 /// Whether a file of the configuration is not what it should be, whomever the server follows. It waits for the disk.
 pub(super) fn has_lapsed(site: &Site, files: &UserFiles) -> Result<bool, FileFailure> {
     let witch = read_bytes_if_exists(&site.data_dir().join("witch.conf"))?.unwrap_or_default();
-    let wanted = conf::witch_conf(&site.settings, None, &files.said);
+    let wanted = conf::witch_conf(&site.settings, None, &files.said, site.installation.major());
     let lasting = conf::lasting(&String::from_utf8_lossy(&witch)) == conf::lasting(&wanted);
     Ok(!lasting || !changes(site, files)?.is_empty())
 }
@@ -114,7 +115,7 @@ fn changes(site: &Site, files: &UserFiles) -> Result<Vec<Change>, FileFailure> {
         if !gone.is_empty() {
             let mut said = crate::pg::said::Said::default();
             gone.into_iter().for_each(|line| said.hear("postgresql.auto.conf", line));
-            let because = owned::overridden(&said, |owned| site.settings.value_of(owned, None, &files.said));
+            let because = owned::overridden(&said, |owned| site.settings.value_of(owned, None, &files.said, site.installation.major()));
             let because = because.into_iter().map(|line| format!("taken out of postgresql.auto.conf: {line}")).collect();
             changes.push(Change { path, text, mode, because });
         }
@@ -165,7 +166,7 @@ fn write(site: &Site, upstream: Option<&Endpoint>) -> Result<Vec<String>, FileFa
     let files = user_files::read(site)?;
     let mode = mode_of_files(&data_dir);
     let changes = changes(site, &files)?;
-    replace(&data_dir.join("witch.conf"), conf::witch_conf(settings, upstream, &files.said), mode)?;
+    replace(&data_dir.join("witch.conf"), conf::witch_conf(settings, upstream, &files.said, site.installation.major()), mode)?;
     for change in changes {
         if change.path.ends_with("pg_hba.conf") {
             keep_hba(&change.path, mode)?;

@@ -35,7 +35,7 @@ pub(super) fn plan(own: NodeId, data_nodes: &BTreeSet<NodeId>, slots: &BTreeMap<
     let is_stale = |slot: &Slot| !slot.active && (slot.lost || (slot.holds_rows && replayed.is_some()));
     for (name, slot) in slots {
         if is_stale(slot) || (!slot.active && !wanted.contains(name)) {
-            statements.push(format!("SELECT pg_drop_replication_slot({})", literal(name)));
+            statements.push(format!("SELECT pg_catalog.pg_drop_replication_slot({}::pg_catalog.name)", literal(name)));
         }
     }
     for name in &wanted {
@@ -47,7 +47,10 @@ pub(super) fn plan(own: NodeId, data_nodes: &BTreeSet<NodeId>, slots: &BTreeMap<
                     && !slot.active
                     && slot.restart.is_some_and(|restart| restart < replayed)
                 {
-                    statements.push(format!("SELECT pg_replication_slot_advance({}, '{replayed}')", literal(name)));
+                    statements.push(format!(
+                        "SELECT pg_catalog.pg_replication_slot_advance({}::pg_catalog.name, '{replayed}'::pg_catalog.pg_lsn)",
+                        literal(name)
+                    ));
                 }
             }
         }
@@ -56,7 +59,7 @@ pub(super) fn plan(own: NodeId, data_nodes: &BTreeSet<NodeId>, slots: &BTreeMap<
 }
 
 fn create(name: &str) -> String {
-    format!("SELECT pg_create_physical_replication_slot({}, true)", literal(name))
+    format!("SELECT pg_catalog.pg_create_physical_replication_slot({}::pg_catalog.name, true)", literal(name))
 }
 
 #[cfg(test)]
@@ -78,9 +81,9 @@ mod tests {
         assert_eq!(
             plan,
             [
-                "SELECT pg_drop_replication_slot(E'witch_1')",
-                "SELECT pg_drop_replication_slot(E'witch_9')",
-                "SELECT pg_create_physical_replication_slot(E'witch_3', true)",
+                "SELECT pg_catalog.pg_drop_replication_slot(E'witch_1'::pg_catalog.name)",
+                "SELECT pg_catalog.pg_drop_replication_slot(E'witch_9'::pg_catalog.name)",
+                "SELECT pg_catalog.pg_create_physical_replication_slot(E'witch_3'::pg_catalog.name, true)",
             ]
         );
     }
@@ -88,13 +91,16 @@ mod tests {
     #[test]
     fn a_standby_moves_idle_slots_forward_only() {
         let plan = plan_of(&[("witch_2", idle(5)), ("witch_3", idle(16))], Some(16));
-        assert_eq!(plan, ["SELECT pg_replication_slot_advance(E'witch_2', '0/10')"]);
+        assert_eq!(plan, ["SELECT pg_catalog.pg_replication_slot_advance(E'witch_2'::pg_catalog.name, '0/10'::pg_catalog.pg_lsn)"]);
     }
 
     #[test]
     fn an_idle_slot_on_a_standby_holds_no_rows() {
         let holding = Slot { holds_rows: true, ..idle(16) };
-        let anew = ["SELECT pg_drop_replication_slot(E'witch_2')", "SELECT pg_create_physical_replication_slot(E'witch_2', true)"];
+        let anew = [
+            "SELECT pg_catalog.pg_drop_replication_slot(E'witch_2'::pg_catalog.name)",
+            "SELECT pg_catalog.pg_create_physical_replication_slot(E'witch_2'::pg_catalog.name, true)",
+        ];
         assert_eq!(plan_of(&[("witch_2", holding.clone()), ("witch_3", idle(16))], Some(16)), anew);
         assert_eq!(plan_of(&[("witch_2", holding), ("witch_3", idle(16))], None), [""; 0], "its standby may come back to a primary");
     }
@@ -104,6 +110,12 @@ mod tests {
         let active = Slot { active: true, lost: false, holds_rows: true, restart: Some(Lsn(1)) };
         let lost = Slot { active: false, lost: true, holds_rows: false, restart: None };
         let plan = plan_of(&[("witch_2", active.clone()), ("witch_3", lost), ("witch_9", active)], Some(16));
-        assert_eq!(plan, ["SELECT pg_drop_replication_slot(E'witch_3')", "SELECT pg_create_physical_replication_slot(E'witch_3', true)"]);
+        assert_eq!(
+            plan,
+            [
+                "SELECT pg_catalog.pg_drop_replication_slot(E'witch_3'::pg_catalog.name)",
+                "SELECT pg_catalog.pg_create_physical_replication_slot(E'witch_3'::pg_catalog.name, true)"
+            ]
+        );
     }
 }

@@ -136,7 +136,7 @@ fn is_deleted(pid: u32) -> bool {
 /// What the user's files say and does not hold.
 fn ownership(site: &Site, files: &UserFiles) -> Vec<Condition> {
     let settings = &site.settings;
-    let overridden = owned::overridden(&files.said, |owned| settings.value_of(owned, None, &files.said));
+    let overridden = owned::overridden(&files.said, |owned| settings.value_of(owned, None, &files.said, site.installation.major()));
     let mut conditions = Vec::new();
     if !overridden.is_empty() {
         conditions.push(ownership::OVERRIDDEN.seen(overridden.join("; ")));
