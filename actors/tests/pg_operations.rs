@@ -7,6 +7,8 @@
 
 #[path = "pg_operations/cloning.rs"]
 mod cloning;
+#[path = "pg_operations/evidence.rs"]
+mod evidence;
 #[path = "pg_operations/founding.rs"]
 mod founding;
 #[path = "common/ports.rs"]

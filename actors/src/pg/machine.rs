@@ -49,6 +49,8 @@ pub struct Machine {
     operations: u64,
     back_off: BTreeMap<Kind, BackOff>,
     failure: Option<String>,
+    /// Why the server did not start the last time.
+    died_of: Option<String>,
     ladder: Ladder,
     founded: Option<SystemIdentifier>,
     checkpointed: bool,
@@ -124,6 +126,7 @@ impl Machine {
             operations: 0,
             back_off: BTreeMap::new(),
             failure: None,
+            died_of: None,
             ladder: Ladder::default(),
             founded: None,
             checkpointed: false,

@@ -1,8 +1,9 @@
 //! How the guard is told to start the server.
 
 use super::Shop;
-use super::operations::{Failure, Site, remove_stale_locks, server_arguments, set_standby_signal, standby_arguments, write_configuration};
-use super::server_log::ServerLog;
+use super::operations::{
+    Failure, Site, log_line_prefix, remove_stale_locks, server_arguments, set_standby_signal, standby_arguments, write_configuration,
+};
 use crate::guard;
 use crate::guard::wire::Launch;
 use crate::model::{Endpoint, Epoch};
@@ -55,6 +56,9 @@ pub(super) enum NotStarted {
 pub(super) async fn start(shop: &Shop, what: Start) -> Result<Outcome, NotStarted> {
     let client = shop.surroundings.tether.client().ok_or(NotStarted::Unguarded)?;
     let site = shop.site();
+    if let Start::Standby(Some(upstream)) = &what {
+        shop.refusals.primary_is(upstream);
+    }
     let (as_primary, upstream) = match what {
         Start::Primary(epoch) => (Some(epoch), None),
         Start::Standby(upstream) => (None, upstream),
@@ -63,7 +67,9 @@ pub(super) async fn start(shop: &Shop, what: Start) -> Result<Outcome, NotStarte
     set_standby_signal(site, as_primary.is_none()).await?;
     remove_stale_locks(site).await?;
     let arguments = if as_primary.is_some() { server_arguments(site) } else { standby_arguments(site).await? };
-    shop.with_log(ServerLog::begin_anew).await;
+    // Only a server that does not come up is judged by its words, and a primary's are only shown.
+    let prefix = if as_primary.is_some() { None } else { log_line_prefix(site).await };
+    shop.with_log(move |log| log.begin_with(prefix.as_deref())).await;
     let pid = client.start(launch(site, as_primary, arguments), START_MAX).await?;
     tokio::fs::write(pid_file(site), pid.to_string()).await.map_err(NotStarted::Note)?;
     Ok(Outcome::Started(Life(pid)))

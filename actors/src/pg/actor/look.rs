@@ -1,6 +1,6 @@
 //! A look at everything there is to see of the database.
 
-use super::operations::{EndOfWal, Session, Site, SqlFailure, control_head, controldata, end_of_wal, inspect_directory, lineage};
+use super::operations::{EndOfWal, Session, Site, SqlFailure, clones, control_head, controldata, end_of_wal, inspect_directory, lineage};
 use super::server_log::ServerLog;
 use super::tether::Unanswered;
 use super::{Shop, launch};
@@ -8,7 +8,7 @@ use crate::guard;
 use crate::model::{Lsn, Position, Promotion};
 use crate::pg::control::{ControlHead, ControlState};
 use crate::pg::wal::Geometry;
-use crate::pg::{Control, Life, Observation, Phase, Process, Sight, Stream};
+use crate::pg::{Budget, Control, Life, Observation, Phase, Process, Sight, Stream};
 use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -58,14 +58,16 @@ impl Shop {
             _ => None,
         };
         let streams = sight.as_ref().is_some_and(|sight| sight.stream.is_some());
-        let stall = match process {
-            Process::Running { .. } if !streams => self.with_log(ServerLog::stall).await,
+        let hint = match process {
+            Process::Running { .. } if !streams => self.with_log(ServerLog::hint).await,
+            _ => false,
+        };
+        let last_words = match process {
+            Process::Gone => self.with_log(ServerLog::last_words).await,
             _ => None,
         };
-        let excuse = match process {
-            Process::Gone => self.with_log(ServerLog::excuse).await,
-            _ => None,
-        };
+        let upstream = sight.as_ref().and_then(|sight| sight.stream.as_ref()?.from.clone());
+        self.prove_now_and_then(process, sight.as_ref(), upstream);
         Observation {
             directory: on_disk.directory,
             control: on_disk.control.map(|head| Control { timeline: head.timeline, phase: phase(head.state) }),
@@ -73,9 +75,10 @@ impl Shop {
             process,
             sight,
             end,
-            stall,
-            excuse,
-            conditions: Vec::new(),
+            hint,
+            last_words,
+            clones: on_disk.clones,
+            conditions: self.refusals.conditions(),
         }
     }
 
@@ -237,6 +240,7 @@ struct OnDisk {
     control: Option<ControlHead>,
     control_written: Option<SystemTime>,
     standby_signal: bool,
+    clones: Budget,
 }
 
 impl OnDisk {
@@ -247,6 +251,7 @@ impl OnDisk {
             directory: inspect_directory(site).await,
             control: control_head(site).await,
             control_written: written.and_then(|file| file.modified()).ok(),
+            clones: clones(site).await,
             standby_signal: tokio::fs::try_exists(data_dir.join("standby.signal")).await.unwrap_or(false),
         }
     }

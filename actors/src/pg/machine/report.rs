@@ -3,6 +3,7 @@
 use super::Machine;
 use crate::machine::Timestamp;
 use crate::model::{Condition, Database, Directory, Operation, Position, Server, Timeline};
+use crate::pg::conditions::refusals::CLONES_SPENT;
 use crate::pg::plan::{Step, Stop, Wish, plan};
 use crate::pg::{Effect, Observation, Order, Phase, Reported, Stopped, trouble};
 use alloc::string::{String, ToString};
@@ -66,13 +67,21 @@ impl Machine {
                     detail: working.detail.clone(),
                 }),
                 trouble: self.trouble(now),
-                conditions: conditions(observation),
+                conditions: self.conditions(observation),
                 deaths: u32::try_from(self.deaths.len()).unwrap_or(u32::MAX),
                 overdue: self.starting_since.is_some_and(|since| now.since(since) > self.timing.start_timeout),
             },
             founded,
             stopped,
         })
+    }
+
+    /// The most severe first, so that whoever shows only one shows that.
+    fn conditions(&self, seen: &Observation) -> Vec<Condition> {
+        let mut conditions = seen.conditions.clone();
+        conditions.extend(self.spent(seen).map(|why| CLONES_SPENT.seen(why)));
+        conditions.sort_by_key(|condition| Reverse(condition.bars));
+        conditions
     }
 
     fn trouble(&self, now: Timestamp) -> Option<String> {
@@ -86,13 +95,6 @@ impl Machine {
             _ => self.failure.clone(),
         }
     }
-}
-
-/// The most severe first, so that whoever shows only one shows that.
-fn conditions(seen: &Observation) -> Vec<Condition> {
-    let mut conditions = seen.conditions.clone();
-    conditions.sort_by_key(|condition| Reverse(condition.bars));
-    conditions
 }
 
 fn position(seen: &Observation, server: Server) -> Option<Position> {
@@ -116,7 +118,7 @@ fn stopped(seen: &Observation) -> Stopped {
 mod tests {
     use super::*;
     use crate::model::{Lsn, SystemIdentifier};
-    use crate::pg::{Control, Process};
+    use crate::pg::{Budget, Control, Process};
 
     /// D4: a switchover waits for the end of the log, and only a clean stop tells where that is.
     #[test]
@@ -128,8 +130,9 @@ mod tests {
             process: Process::Gone,
             sight: None,
             end: Some(Position { timeline: Timeline(1), lsn: Lsn(0x4000) }),
-            stall: None,
-            excuse: None,
+            hint: false,
+            last_words: None,
+            clones: Budget::default(),
             conditions: Vec::new(),
         };
         assert_eq!(stopped(&ended(Phase::ShutDown)).final_lsn, Some(Lsn(0x4000)));

@@ -19,14 +19,22 @@ pub enum Answer {
 /// Opens a *new* connection and runs `SELECT 1`, both within one deadline. An old connection would prove little: its backend may go on
 /// answering when the server accepts nobody any more.
 pub async fn probe_fresh(site: &Site, whom: Whom<'_>, within: Duration) -> Answer {
+    match try_login(site, whom, within).await {
+        Ok(()) => Answer::Ok,
+        Err(SqlFailure::Refused { state, .. }) => Answer::Sql(state.code().to_owned()),
+        Err(failure) => Answer::Miss(failure.to_string()),
+    }
+}
+
+/// The same, with the server's words.
+///
+/// # Errors
+/// It refuses, or does not answer.
+pub async fn try_login(site: &Site, whom: Whom<'_>, within: Duration) -> Result<(), SqlFailure> {
     let ask = async {
         let mut connection = Connection::open(site, whom, within).await?;
         connection.ask("answer SELECT 1", "SELECT 1", within).await
     };
-    match timeout(within, ask).await {
-        Err(_) => Answer::Miss(format!("no answer within {} ms", within.as_millis())),
-        Ok(Ok(_)) => Answer::Ok,
-        Ok(Err(SqlFailure::Refused { state, .. })) => Answer::Sql(state.code().to_owned()),
-        Ok(Err(failure)) => Answer::Miss(failure.to_string()),
-    }
+    let server = || "the server".to_owned();
+    timeout(within, ask).await.unwrap_or_else(|_| Err(SqlFailure::TooLate { server: server(), what: "answer SELECT 1", within })).map(drop)
 }
