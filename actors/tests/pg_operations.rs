@@ -9,6 +9,8 @@
 mod cloning;
 #[path = "pg_operations/copies.rs"]
 mod copies;
+#[path = "pg_operations/evidence.rs"]
+mod evidence;
 #[path = "pg_operations/founding.rs"]
 mod founding;
 #[path = "common/ports.rs"]

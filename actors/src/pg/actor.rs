@@ -10,20 +10,22 @@ mod aside;
 mod kill;
 mod launch;
 mod look;
+mod refusals;
 mod server_log;
 mod tether;
 mod work;
 
 pub use tether::{Found, Held, Tether};
 
-use super::{Answer, Effect, Importance, Input, Life, Machine, Operation, Outcome, Reported};
+use super::{Answer, Effect, Importance, Input, Life, Machine, Operation, Outcome, Outlook, Reported};
 use crate::guard;
 use crate::machine::Timestamp;
 use crate::model::NodeId;
 use crate::tree::{Address, Hands};
 use aside::Aside;
 use look::Known;
-use operations::{Site, Survey, Whom, probe_fresh};
+use operations::{Site, SqlFailure, Survey, try_login};
+use refusals::Refusals;
 use server_log::ServerLog;
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -69,6 +71,7 @@ struct Shop {
     known: tokio::sync::Mutex<Known>,
     survey: Arc<tokio::sync::Mutex<Survey>>,
     disk: Aside,
+    refusals: Arc<Refusals>,
     /// Held while something that was discarded is removed.
     removing: Arc<tokio::sync::Mutex<()>>,
 }
@@ -96,6 +99,7 @@ impl PgHands {
             known: tokio::sync::Mutex::default(),
             survey: Arc::default(),
             disk: Aside::default(),
+            refusals: Arc::default(),
             removing: Arc::default(),
         };
         Self { shop: Arc::new(shop), work: None, look: None, rotated: None }
@@ -151,10 +155,14 @@ impl PgHands {
     fn probe(&self, number: u64, within: Duration, me: &Address<Input>) {
         let (shop, me) = (Arc::clone(&self.shop), me.clone());
         tokio::spawn(async move {
-            let answer = match probe_fresh(shop.site(), Whom::Local, within).await {
-                operations::Answer::Ok => Answer::Served,
-                operations::Answer::Sql(_) => Answer::Refused,
-                operations::Answer::Miss(_) => Answer::Silent,
+            let answer = try_login(shop.site(), within).await;
+            shop.refusals.own_answered(&answer);
+            let answer = match answer {
+                Ok(()) => Answer::Served,
+                // Whoever refuses this login and no other has come up.
+                Err(refused) if refused.outlook() == Outlook::Barred => Answer::Served,
+                Err(SqlFailure::Refused { .. }) => Answer::Refused,
+                Err(_) => Answer::Silent,
             };
             me.tell(Input::Probed { number, answer });
         });

@@ -33,6 +33,11 @@ impl BackOff {
         self.until = now + delay(self.failures);
     }
 
+    /// It failed as it did before: there is no hurry.
+    pub(super) fn rests(&mut self, now: Timestamp) {
+        self.until = now + LONGEST;
+    }
+
     /// It could not even be tried.
     pub(super) fn waits(&mut self, now: Timestamp) {
         self.until = now + WAITING;

@@ -1,23 +1,24 @@
 //! How a node comes back as a standby (L2): as it is, else by a rewind, else by a clone, until it is *seen* streaming.
 //!
-//! Each rung is tried only after the one below it has been shown not to hold. What was learned stands until the node is seen streaming or
-//! the upstream changes; then the ladder begins anew.
+//! Each rung is tried only after the one below it has been shown not to hold, and the last one only for what a copy mends: a failure that
+//! nobody can explain keeps the directory. What was learned stands until the node is seen streaming or the upstream changes; then the ladder
+//! begins anew.
 
-use super::{Fork, Stall, Upstream};
+use super::classify::{Consequence, LastWords};
+use super::{Cause, Fork, Mend, Upstream};
 use crate::machine::Timestamp;
+use alloc::string::String;
 use core::time::Duration;
 
-/// So many starts in a row that ended before the standby answered show that the directory is broken.
-const STARTS_MAX: u32 = 3;
-/// So many failed rewinds in a row show that there is no use in another.
-const REWINDS_MAX: u32 = 3;
-/// So many failed comparisons in a row, each with an upstream that answered, show that something here cannot be read.
-const COMPARISONS_MAX: u32 = 3;
+/// So many starts in a row that ended with words that a copy mends show that the directory is broken.
+const DAMAGED_STARTS_MAX: u32 = 3;
+/// After so many starts in a row that ended otherwise the histories and the files are looked at again.
+const STARTS_UNTIL_COMPARED: u32 = 3;
+/// So many comparisons in a row that found the files here damaged show that they are.
+const UNREADABLE_MAX: u32 = 3;
 /// So many failed tries to keep what diverged are enough: keeping never blocks a return.
 const PRESERVES_MAX: u32 = 3;
-/// So often the server may say that the histories diverged when the comparison says otherwise; then the server is believed.
-const CONTRADICTIONS_MAX: u32 = 3;
-/// What the server says right after a comparison may have been said before it.
+/// What the server hints at right after a comparison may have been said before it.
 const COMPARISON_SETTLES: Duration = Duration::from_secs(5);
 /// A comparison is not believed for longer than this while the standby does not stream.
 const COMPARISON_HOLDS: Duration = Duration::from_secs(30);
@@ -40,16 +41,24 @@ pub enum Rung {
 pub(super) struct Ladder {
     towards: Option<Upstream>,
     fork: Option<(Fork, Timestamp)>,
-    comparisons_failed: u32,
+    /// Comparisons in a row that found the files here damaged.
+    unreadable: u32,
     /// The upstream could not be asked.
     unasked: bool,
     preserved: bool,
     preserves_failed: u32,
-    wal_removed: bool,
+    /// A server that was told the upstream had the time to stream and did not.
+    tried: bool,
     starts_failed: u32,
-    rewinds_failed: u32,
+    /// What the last failed start died of has not been looked for.
+    unexplained: bool,
+    /// Starts in a row that died of what a copy mends.
+    damaged: u32,
+    /// In whose words the damage shows.
+    words: String,
+    /// Why no rewind can help.
+    hopeless: Option<String>,
     rewound: bool,
-    contradicted: u32,
 }
 
 impl Ladder {
@@ -74,19 +83,18 @@ impl Ladder {
 
     /// The histories were compared.
     pub(super) fn compared(&mut self, now: Timestamp, fork: Fork) {
-        let believed = fork == Fork::Prefix && self.contradicted >= CONTRADICTIONS_MAX;
-        let fork = if believed { Fork::Diverged } else { fork };
         self.fork = Some((fork, now));
-        self.comparisons_failed = 0;
+        self.unreadable = 0;
         self.unasked = false;
         (self.preserved, self.preserves_failed) = (false, 0);
     }
 
-    /// The upstream could not be asked, be it for a comparison or for what that had shown to be needed. Once it can be, all is compared anew.
+    /// The upstream could not be asked, be it for a comparison or for what that had shown to be needed, or the question failed in a way that
+    /// shows nothing. Once it can be asked, all is compared anew.
     pub(super) fn waits(&mut self) {
         self.unasked = true;
         self.fork = None;
-        self.comparisons_failed = 0;
+        self.unreadable = 0;
     }
 
     /// Whether the upstream could not be asked when it was tried last.
@@ -94,9 +102,10 @@ impl Ladder {
         self.unasked
     }
 
-    /// A comparison with an upstream that answered failed.
-    pub(super) fn comparison_failed(&mut self) {
-        self.comparisons_failed += 1;
+    /// A comparison found that the files here are damaged.
+    pub(super) fn unreadable(&mut self, why: &str) {
+        self.unreadable += 1;
+        self.words = why.into();
     }
 
     /// What diverged could not be kept. True: it is given up, and the return goes on without it.
@@ -115,12 +124,12 @@ impl Ladder {
     pub(super) fn rewound(&mut self, now: Timestamp) {
         self.fork = Some((Fork::Prefix, now));
         self.rewound = true;
-        self.starts_failed = 0;
+        (self.starts_failed, self.damaged) = (0, 0);
     }
 
-    /// A rewind failed.
-    pub(super) fn rewind_failed(&mut self, hopeless: bool) {
-        self.rewinds_failed += if hopeless { REWINDS_MAX } else { 1 };
+    /// A rewind failed, and no further one can help.
+    pub(super) fn rewind_hopeless(&mut self, why: &str) {
+        self.hopeless = Some(why.into());
     }
 
     /// A clone succeeded.
@@ -131,23 +140,37 @@ impl Ladder {
     /// The server died before it ever answered.
     pub(super) fn start_failed(&mut self) {
         self.starts_failed += 1;
+        self.unexplained = true;
     }
 
-    /// What ended the server lies outside of its directory: if it could not start, that shows nothing of the directory. True: it could not.
-    pub(super) fn start_excused(&mut self) -> bool {
-        core::mem::take(&mut self.starts_failed) > 0
-    }
-
-    /// The running standby does not stream, and says why if it knows. An old comparison is to be made again.
-    pub(super) fn stalled(&mut self, now: Timestamp, stall: Option<Stall>) {
-        self.wal_removed |= stall == Some(Stall::WalRemoved);
-        let Some((Fork::Prefix, at)) = self.fork else { return };
-        let age = now.since(at);
-        let contradicted = stall == Some(Stall::Diverged) && age > COMPARISON_SETTLES;
-        if contradicted {
-            self.contradicted += 1;
+    /// The log of the server that is gone was looked at. True: it had failed to start, and this is why, for the first time that it is asked.
+    /// What a copy does not mend shows nothing of the directory, and what nobody can explain does not either.
+    pub(super) fn explained(&mut self, words: Option<&LastWords>) -> bool {
+        if !core::mem::take(&mut self.unexplained) {
+            return false;
         }
-        if contradicted || age > COMPARISON_HOLDS {
+        match words {
+            Some(words) if words.consequence == Consequence::Clone => {
+                self.damaged += 1;
+                self.words.clone_from(&words.text);
+            }
+            _ => {
+                self.damaged = 0;
+                if self.starts_failed.is_multiple_of(STARTS_UNTIL_COMPARED) {
+                    self.fork = None;
+                }
+            }
+        }
+        true
+    }
+
+    /// The running standby does not stream. `tried`: it was told this upstream. `hint`: its log may say why, which is asked about and decides
+    /// nothing. An old comparison is to be made again.
+    pub(super) fn stalled(&mut self, now: Timestamp, tried: bool, hint: bool) {
+        self.tried |= tried;
+        let Some((Fork::Prefix | Fork::Removed, at)) = self.fork else { return };
+        let age = now.since(at);
+        if hint && age > COMPARISON_SETTLES || age > COMPARISON_HOLDS {
             self.fork = None;
         }
     }
@@ -156,25 +179,38 @@ impl Ladder {
     pub(super) fn is_preserved(&self) -> bool {
         self.preserved
             || match self.fork {
-                None => !self.is_incomparable(),
-                Some((fork, _)) => fork == Fork::Prefix,
+                None => !self.is_damaged(),
+                Some((fork, _)) => matches!(fork, Fork::Prefix | Fork::Removed),
             }
     }
 
-    const fn is_incomparable(&self) -> bool {
-        self.comparisons_failed >= COMPARISONS_MAX
+    const fn is_damaged(&self) -> bool {
+        self.unreadable >= UNREADABLE_MAX || self.damaged >= DAMAGED_STARTS_MAX
+    }
+
+    /// What a copy would mend here. None: nothing that is known.
+    pub(super) fn mend(&self) -> Option<Mend> {
+        let of = |cause, words: &str| Some(Mend { cause, words: words.into() });
+        if self.is_damaged() {
+            return of(Cause::Damaged, &self.words);
+        }
+        match self.fork {
+            Some((Fork::Removed, _)) if self.tried => of(Cause::Removed, ""),
+            Some((Fork::Twin, _)) => of(Cause::Twin, ""),
+            Some((Fork::Diverged, _)) if self.rewound || self.hopeless.is_some() => {
+                of(Cause::Unrewindable, self.hopeless.as_deref().unwrap_or("it diverged again after a rewind"))
+            }
+            _ => None,
+        }
     }
 
     /// What is to be done next.
     pub(super) fn rung(&self) -> Rung {
         match self.fork {
-            None if self.is_incomparable() => Rung::Clone,
+            _ if self.mend().is_some() => Rung::Clone,
             None => Rung::Compare,
-            Some((Fork::Prefix, _)) if self.wal_removed || self.starts_failed >= STARTS_MAX => Rung::Clone,
-            Some((Fork::Prefix, _)) => Rung::Start,
-            Some((Fork::Twin, _)) => Rung::Clone,
-            Some((Fork::Diverged, _)) if self.rewound || self.rewinds_failed >= REWINDS_MAX => Rung::Clone,
             Some((Fork::Diverged, _)) => Rung::Rewind,
+            Some(_) => Rung::Start,
         }
     }
 }
@@ -188,31 +224,57 @@ mod tests {
         Timestamp::from_micros(seconds * 1_000_000)
     }
 
+    fn words(consequence: Consequence) -> LastWords {
+        LastWords { text: "FATAL:  x".into(), consequence }
+    }
+
     #[test]
     fn nothing_is_done_before_the_histories_are_compared() {
         assert_eq!(Ladder::default().rung(), Rung::Compare);
     }
 
+    /// security.md F4: what a log hints at is asked about, and only the answer counts.
     #[test]
-    fn a_prefix_is_started_and_cloned_only_if_it_cannot_be_streamed() {
+    fn a_prefix_is_started_and_cloned_only_if_the_primary_no_longer_has_what_it_needs() {
         let mut ladder = Ladder::default();
         ladder.compared(at(0), Fork::Prefix);
+        for round in 1..100 {
+            assert_eq!(ladder.rung(), Rung::Start);
+            ladder.stalled(at(round * 10), true, true);
+            assert_eq!(ladder.rung(), Rung::Compare, "a hint leads to a comparison");
+            ladder.compared(at(round * 10), Fork::Prefix);
+        }
+        ladder.compared(at(1000), Fork::Removed);
+        assert_eq!(ladder.mend().map(|mend| mend.cause), Some(Cause::Removed));
+        ladder.cloned(at(1002));
         assert_eq!(ladder.rung(), Rung::Start);
-        ladder.stalled(at(1), Some(Stall::WalRemoved));
+        ladder.compared(at(1003), Fork::Removed);
+        assert_eq!(ladder.rung(), Rung::Start, "an archive may still have it");
+        ladder.stalled(at(1004), true, false);
         assert_eq!(ladder.rung(), Rung::Clone);
-        ladder.cloned(at(2));
-        assert_eq!(ladder.rung(), Rung::Start);
     }
 
     #[test]
-    fn a_prefix_that_dies_at_every_start_is_cloned() {
+    fn a_prefix_is_cloned_only_if_it_dies_of_what_a_copy_mends_start_after_start() {
         let mut ladder = Ladder::default();
         ladder.compared(at(0), Fork::Prefix);
-        for _ in 0..STARTS_MAX {
+        for _ in 0..DAMAGED_STARTS_MAX {
             assert_eq!(ladder.rung(), Rung::Start);
             ladder.start_failed();
+            assert!(ladder.explained(Some(&words(Consequence::Clone))));
+            assert!(!ladder.explained(Some(&words(Consequence::Clone))), "a second look at the same death is none of another");
         }
-        assert_eq!(ladder.rung(), Rung::Clone);
+        assert_eq!(ladder.mend(), Some(Mend { cause: Cause::Damaged, words: "FATAL:  x".into() }));
+        for consequence in [None, Some(Consequence::Retry), Some(Consequence::Operator)] {
+            let mut ladder = Ladder::default();
+            for round in 0..30 {
+                ladder.compared(at(round), Fork::Prefix);
+                ladder.start_failed();
+                assert!(ladder.explained(consequence.map(words).as_ref()));
+                let next = if (round + 1) % 3 == 0 { Rung::Compare } else { Rung::Start };
+                assert_eq!(ladder.rung(), next, "{consequence:?}");
+            }
+        }
     }
 
     #[test]
@@ -222,11 +284,8 @@ mod tests {
         assert_eq!((ladder.rung(), ladder.is_preserved()), (Rung::Rewind, false));
         ladder.preserved();
         assert!(ladder.is_preserved());
-        for _ in 0..REWINDS_MAX {
-            assert_eq!(ladder.rung(), Rung::Rewind);
-            ladder.rewind_failed(false);
-        }
-        assert_eq!(ladder.rung(), Rung::Clone);
+        ladder.rewind_hopeless("the log is gone");
+        assert_eq!(ladder.mend(), Some(Mend { cause: Cause::Unrewindable, words: "the log is gone".into() }));
     }
 
     #[test]
@@ -237,11 +296,11 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_compared_is_cloned_and_kept_first_if_that_can_be() {
+    fn what_is_damaged_is_cloned_and_kept_first_if_that_can_be() {
         let mut ladder = Ladder::default();
-        for _ in 0..COMPARISONS_MAX {
+        for _ in 0..UNREADABLE_MAX {
             assert_eq!((ladder.rung(), ladder.is_preserved()), (Rung::Compare, true));
-            ladder.comparison_failed();
+            ladder.unreadable("no checkpoint");
         }
         assert_eq!((ladder.rung(), ladder.is_preserved()), (Rung::Clone, false));
         for _ in 1..PRESERVES_MAX {
@@ -254,16 +313,19 @@ mod tests {
     }
 
     #[test]
-    fn only_failed_comparisons_in_a_row_count() {
+    fn a_question_that_fails_shows_nothing_however_often() {
         let mut ladder = Ladder::default();
-        for round in 0..2 {
-            for _ in 1..COMPARISONS_MAX {
-                ladder.comparison_failed();
-            }
-            assert_eq!(ladder.rung(), Rung::Compare);
-            ladder.compared(at(round * 100), Fork::Prefix);
-            ladder.stalled(at(round * 100 + 50), None);
+        for _ in 0..100 {
+            ladder.waits();
+            assert_eq!((ladder.rung(), ladder.is_unasked()), (Rung::Compare, true));
         }
+        for _ in 1..UNREADABLE_MAX {
+            ladder.unreadable("x");
+        }
+        ladder.compared(at(0), Fork::Prefix);
+        ladder.stalled(at(50), true, false);
+        ladder.unreadable("x");
+        assert_eq!(ladder.rung(), Rung::Compare, "only those in a row count");
     }
 
     #[test]
@@ -298,28 +360,10 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_contradicts_the_comparison_is_compared_again() {
-        let mut ladder = Ladder::default();
-        ladder.compared(at(0), Fork::Prefix);
-        ladder.stalled(at(6), Some(Stall::Diverged));
-        assert_eq!(ladder.rung(), Rung::Compare);
-    }
-
-    #[test]
-    fn a_server_that_insists_on_a_divergence_is_believed() {
-        let mut ladder = Ladder::default();
-        for round in 0..4 {
-            ladder.compared(at(round * 10), Fork::Prefix);
-            ladder.stalled(at(round * 10 + 6), Some(Stall::Diverged));
-        }
-        assert_eq!(ladder.rung(), Rung::Rewind);
-    }
-
-    #[test]
     fn once_it_streams_the_ladder_begins_anew() {
         let mut ladder = Ladder::default();
         ladder.compared(at(0), Fork::Diverged);
-        ladder.rewind_failed(true);
+        ladder.rewind_hopeless("x");
         assert_eq!(ladder.rung(), Rung::Clone);
         ladder.streams();
         assert_eq!(ladder.rung(), Rung::Compare);

@@ -51,6 +51,8 @@ pub struct Machine {
     failure: Option<String>,
     /// What the database lacks for this node to lead with it, as the hands found.
     older: Option<String>,
+    /// Why the server did not start the last time.
+    died_of: Option<String>,
     ladder: Ladder,
     founded: Option<SystemIdentifier>,
     checkpointed: bool,
@@ -127,6 +129,7 @@ impl Machine {
             back_off: BTreeMap::new(),
             failure: None,
             older: None,
+            died_of: None,
             ladder: Ladder::default(),
             founded: None,
             checkpointed: false,

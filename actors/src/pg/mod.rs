@@ -10,6 +10,8 @@
 pub mod actor;
 pub mod ancestry;
 mod backoff;
+mod budget;
+pub mod classify;
 pub mod conditions;
 pub mod conf;
 pub mod config;
@@ -31,11 +33,12 @@ mod timing;
 mod trouble;
 pub mod wal;
 
+pub use budget::Budget;
 pub use config::{Secret, Settings};
 pub use effect::{Effect, Importance, Input};
 pub use ladder::Rung;
 pub use machine::Machine;
-pub use observation::{Answer, Control, Life, Observation, Phase, Process, Sight, Stall, Stream, Upkeep};
-pub use operation::{Fork, Kind, Operation, Outcome, Outlook};
+pub use observation::{Answer, Control, Life, Observation, Phase, Process, Sight, Stream, Upkeep};
+pub use operation::{Cause, Fork, Kind, Mend, Operation, Outcome, Outlook};
 pub use order::{Order, Reported, Stopped, Upstream};
 pub use timing::Timing;

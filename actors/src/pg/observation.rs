@@ -1,7 +1,8 @@
 //! What the hands see when they look at the database.
 
+use super::budget::Budget;
+use super::classify::LastWords;
 use crate::model::{Condition, Directory, Endpoint, Lsn, Position, Promotion, Timeline};
-use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -20,10 +21,13 @@ pub struct Observation {
     pub sight: Option<Sight>,
     /// Where the log of a stopped server provably ends.
     pub end: Option<Position>,
-    /// What the server's log file says against streaming, since it was last told what to follow.
-    pub stall: Option<Stall>,
-    /// What ended a server that is gone, in its own words, if that lies outside of its directory and a copy of the database would not help.
-    pub excuse: Option<String>,
+    /// The server's log hints that the standby can never stream as it is, since it was last told what to follow. A hint is asked about, and
+    /// decides nothing: others may have written it.
+    pub hint: bool,
+    /// What ended a server that is gone, in its own words. None: its log says nothing, or cannot be read here.
+    pub last_words: Option<LastWords>,
+    /// How often this database was cloned of late.
+    pub clones: Budget,
     /// What else is not as it should be.
     pub conditions: Vec<Condition>,
     /// What the running server needs, whatever it is to be.
@@ -113,15 +117,6 @@ pub struct Stream {
     pub timeline: Timeline,
     /// From whom, where the server tells.
     pub from: Option<Endpoint>,
-}
-
-/// Why a standby can never stream as it is, in its own words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Stall {
-    /// The upstream no longer has the log that it needs.
-    WalRemoved,
-    /// It has more log than the upstream, or the upstream's timeline forked off before its end.
-    Diverged,
 }
 
 /// How a server took a fresh connection and a `SELECT 1`.

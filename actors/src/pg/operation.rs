@@ -4,6 +4,7 @@ use super::{Life, Upstream};
 use crate::model::{Epoch, Position, SystemIdentifier};
 use alloc::string::String;
 use core::time::Duration;
+use serde::{Deserialize, Serialize};
 
 /// Something that takes a while. There is one at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +38,47 @@ pub enum Operation {
     Preserve(Upstream),
     /// Take back what was written past the fork.
     Rewind(Upstream),
-    /// Copy the upstream's whole database. What lies here is kept until the copy is good, where space allows.
-    Clone(Upstream),
+    /// Copy the upstream's whole database, since it mends this. What lies here is kept until the copy is good, where space allows.
+    Clone(Upstream, Mend),
+}
+
+/// What a copy is to mend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mend {
+    /// What kind of thing it is.
+    pub cause: Cause,
+    /// In whose words it shows, if there are any.
+    pub words: String,
+}
+
+/// What a copy mends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// There is no database here, or a half made one.
+    Bare,
+    /// The primary no longer has the log that this node needs next.
+    Removed,
+    /// What was written here stands on a timeline that only looks like the primary's.
+    Twin,
+    /// What was written here cannot be taken back by a rewind.
+    Unrewindable,
+    /// Files here are damaged or missing.
+    Damaged,
+}
+
+impl Cause {
+    /// In words.
+    #[must_use]
+    pub const fn because(self) -> &'static str {
+        match self {
+            Self::Bare => "there was no whole database here",
+            Self::Removed => "the primary no longer had the log that this node needed",
+            Self::Twin => "its timeline only looked like the primary's",
+            Self::Unrewindable => "what was written here could not be taken back by a rewind",
+            Self::Damaged => "its files were damaged or missing",
+        }
+    }
 }
 
 impl Operation {
@@ -46,9 +86,11 @@ impl Operation {
     #[must_use]
     pub const fn upstream(&self) -> Option<&Upstream> {
         match self {
-            Self::Aim(upstream) | Self::Compare(upstream) | Self::Preserve(upstream) | Self::Rewind(upstream) | Self::Clone(upstream) => {
-                Some(upstream)
-            }
+            Self::Aim(upstream)
+            | Self::Compare(upstream)
+            | Self::Preserve(upstream)
+            | Self::Rewind(upstream)
+            | Self::Clone(upstream, _) => Some(upstream),
             Self::InitDb
             | Self::Adopt
             | Self::StartPrimary(..)
@@ -80,7 +122,7 @@ impl Operation {
             Self::Compare(_) => Kind::Compare,
             Self::Preserve(_) => Kind::Preserve,
             Self::Rewind(_) => Kind::Rewind,
-            Self::Clone(_) => Kind::Clone,
+            Self::Clone(..) => Kind::Clone,
         }
     }
 }
@@ -195,9 +237,11 @@ pub enum Outlook {
     /// It fails as long as something elsewhere is not as it should be, such as an upstream that cannot be reached or is not ready yet. It
     /// shows nothing against the operation itself.
     Waiting,
-    /// The next try may succeed.
+    /// The same, but only a person can see to it, such as a login that is refused.
+    Barred,
+    /// The next try may succeed. It shows nothing against what lies here.
     Open,
-    /// Trying the same again cannot help.
+    /// Trying the same again cannot help, and a copy of the primary would.
     Hopeless,
 }
 
@@ -206,6 +250,8 @@ pub enum Outlook {
 pub enum Fork {
     /// It is a part of the upstream's: streaming can go on from its end.
     Prefix,
+    /// The same, but the upstream no longer has the log from there on.
+    Removed,
     /// Something was written here that the upstream never had.
     Diverged,
     /// The same, on a timeline that only looks like one of the upstream's, so that a rewind would find nothing to do.

@@ -43,6 +43,8 @@ pub struct View {
     pub unasked: bool,
     /// What the running server needs.
     pub upkeep: Upkeep,
+    /// Something is known that would keep this node from being rewound or cloned, such as too many clones of late: nothing is stopped for it.
+    pub kept: bool,
 }
 
 /// [`super::Order`] without its details.
@@ -131,6 +133,8 @@ pub enum Trouble {
     NothingToLead,
     /// There is no database, and nobody to clone it from.
     NobodyToClone,
+    /// Only a clone would help, and none can be made.
+    Kept,
     /// The server does not answer.
     Hung,
     /// The standby does not stream and nobody knows why.
@@ -386,6 +390,12 @@ pub static RULES: &[Rule] = &[
         because: "something was written here that the primary never had (L2)",
     },
     Rule {
+        id: "pg-kept",
+        when: |v| v.stopped() && v.kept,
+        then: Step::Refuse(Trouble::Kept),
+        because: "a copy is refused just now, or was made too often of late for a further one to help, so what lies here is kept",
+    },
+    Rule {
         id: "pg-clone",
         when: |v| v.stopped(),
         then: Step::Begin(Kind::Clone),
@@ -405,7 +415,7 @@ pub static RULES: &[Rule] = &[
     },
     Rule {
         id: "pg-turn-back",
-        when: |v| !v.aimed && v.promoted && v.rung != Rung::Compare,
+        when: |v| !v.aimed && v.promoted && v.rung != Rung::Compare && !v.kept,
         then: Step::Begin(Kind::StopFast),
         because: "the standby cannot follow this primary as it is, so the next rung of the ladder is taken (L2)",
     },
@@ -447,7 +457,7 @@ pub static RULES: &[Rule] = &[
     },
     Rule {
         id: "pg-climb",
-        when: |v| v.rung != Rung::Start,
+        when: |v| v.rung != Rung::Start && !v.kept,
         then: Step::Begin(Kind::StopFast),
         because: "the standby can never stream as it is, so the next rung of the ladder is taken (L2)",
     },

@@ -4,7 +4,7 @@
 
 use super::{Kind, Life, Observation, Phase, Process, Upstream, plan};
 use crate::machine::Timestamp;
-use crate::model::Server;
+use crate::model::{Lsn, Server};
 use core::time::Duration;
 
 /// What is known of one run of the server.
@@ -28,6 +28,8 @@ pub(super) struct Run {
     pub(super) aimed: Option<Upstream>,
     /// Since then it had reason to stream.
     pub(super) stream_due: Timestamp,
+    /// How far it has replayed.
+    pub(super) replayed: Option<Lsn>,
     /// When its slots were last looked after, and whether it was a primary then.
     pub(super) tended: Option<(Timestamp, bool)>,
     /// Health checks without an answer, in a row.
@@ -58,6 +60,7 @@ impl Run {
             killed: false,
             aimed: None,
             stream_due: now,
+            replayed: None,
             tended: None,
             misses: 0,
         }
@@ -148,7 +151,7 @@ fn is_surely_standby(seen: &Observation, run: Option<&Run>) -> bool {
 mod tests {
     use super::*;
     use crate::model::{Directory, Endpoint, Epoch, Lsn, NodeId, Position, Promotion, SystemIdentifier, Timeline};
-    use crate::pg::{Control, Sight};
+    use crate::pg::{Budget, Control, Sight};
     use alloc::vec::Vec;
 
     fn seen(standby_signal: bool, phase: Phase, in_recovery: Option<bool>) -> Observation {
@@ -161,8 +164,9 @@ mod tests {
             process: Process::Running { life: Life(1), promoting: false },
             sight,
             end: None,
-            stall: None,
-            excuse: None,
+            hint: false,
+            last_words: None,
+            clones: Budget::default(),
             conditions: Vec::new(),
             upkeep: crate::pg::Upkeep::Nothing,
         }

@@ -32,6 +32,7 @@ pub(super) fn text(trouble: Trouble, order: &Order, seen: &Observation) -> Strin
                 .to_string()
         }
         Trouble::NobodyToClone => "there is no database here yet; it is cloned as soon as there is a primary".to_string(),
+        Trouble::Kept => "only a copy of the primary would bring this node back, and none can be made; its conditions say why".to_string(),
         Trouble::Hung => "the server exists and does not answer; it is ended only when another node can take its place".to_string(),
         Trouble::NotStreaming => match order {
             Order::Follow(upstream) => format!(

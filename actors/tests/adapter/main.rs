@@ -9,6 +9,7 @@ mod guards;
 mod node;
 #[path = "../common/ports.rs"]
 mod ports;
+mod refusals;
 #[path = "../common/shared_memory.rs"]
 mod shared_memory;
 
@@ -26,6 +27,10 @@ use guards::{
 use nix::sys::signal::Signal;
 use nix::unistd::{User, geteuid};
 use node::{Node, signal, until};
+use refusals::{
+    a_standby_that_dies_of_its_settings_keeps_its_database, a_standby_whose_primary_refuses_the_login_streams_on,
+    what_strangers_put_into_the_log_costs_a_standby_nothing,
+};
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
@@ -55,6 +60,9 @@ tests! {
     a_guard_that_is_dismissed_is_replaced_by_nobody,
     a_fence_spares_the_guard_and_whoever_only_visits,
     a_standby_is_not_promoted_by_a_late_word_of_the_guard,
+    a_standby_whose_primary_refuses_the_login_streams_on,
+    a_standby_that_dies_of_its_settings_keeps_its_database,
+    what_strangers_put_into_the_log_costs_a_standby_nothing,
 }
 
 /// Found, lead, crash and restart in place; a second node clones and follows; the first is fenced, the second promoted; the first, which had
@@ -112,6 +120,11 @@ async fn a_cluster_of_two_lives_through_a_crash_a_failover_and_a_return() {
     }
 }
 
+/// Another directory has another number.
+fn directory_of(node: &Node) -> u64 {
+    fs::metadata(node.data_dir()).expect("it is there").ino()
+}
+
 /// Node 2 streams from node 1, which leads epoch 1 with the database that it founded.
 async fn a_primary_and_its_standby() -> (Node, Node, Upstream) {
     let (one, two) = (Node::new(1).await, Node::new(2).await);
@@ -154,7 +167,7 @@ async fn a_standby_whose_port_is_taken_keeps_its_database() {
     let (port, directory) = (two.port(), || fs::metadata(two.data_dir()).expect("it is there").ino());
     let (taken, before) = (TcpListener::bind(("127.0.0.1", port)).expect("it was stopped"), directory());
     two.order(Order::Follow(upstream));
-    let tried = two.until("two has tried often", |report| report.database.deaths >= 4 && report.database.trouble.is_some()).await;
+    let tried = two.until("two has tried often", |report| report.database.deaths >= 3 && report.database.trouble.is_some()).await;
     let trouble = tried.database.trouble.expect("it does not start");
     assert!(trouble.contains("could not create any TCP/IP sockets"), "{trouble}");
     assert_eq!(directory(), before, "a clone would have replaced it");

@@ -6,7 +6,7 @@
 use super::wait;
 use actors::machine::Timestamp;
 use actors::model::{Directory, Endpoint, Epoch, LeaseTiming, Lsn, NodeId, Position, Promotion, SystemIdentifier, Timeline};
-use actors::pg::{self, Control, Fork, Life, Observation, Operation, Outcome, Phase, Process, Sight, Stall, Stream, Upkeep, Upstream};
+use actors::pg::{self, Budget, Control, Fork, Life, Observation, Operation, Outcome, Phase, Process, Sight, Stream, Upkeep, Upstream};
 use actors::tree::Address;
 use actors::tree::clock::Clock;
 use std::collections::{BTreeMap, BTreeSet};
@@ -282,8 +282,9 @@ impl Host {
                 }
             }),
             end: (server.is_none() && self.phase == Phase::ShutDown).then_some(position),
-            stall: server.filter(|server| server.diverged).map(|_| Stall::Diverged),
-            excuse: None,
+            hint: server.is_some_and(|server| server.diverged),
+            last_words: None,
+            clones: Budget::default(),
             conditions: Vec::new(),
             upkeep: Upkeep::Nothing,
         }
@@ -435,7 +436,7 @@ impl World {
                 self.host(node).take_from(&history, fork);
                 Ok(Outcome::Done)
             }
-            Operation::Clone(upstream) => {
+            Operation::Clone(upstream, _) => {
                 let source = self.upstream(now, node, upstream)?;
                 let (directory, history, lsn) = (source.directory, source.history.clone(), source.lsn);
                 let host = self.host(node);

@@ -386,7 +386,7 @@ impl World {
                 | Operation::StartStandby(_)
                 | Operation::Promote(..)
                 | Operation::Rewind(_)
-                | Operation::Clone(_)
+                | Operation::Clone(..)
         );
         // Another node learns of the founding later than it is committed; before that, only a standby of nobody could be started.
         let knows = self.hosts[node].daemon.as_ref().and_then(|daemon| daemon.belief.state.as_ref()?.system_identifier).is_some();

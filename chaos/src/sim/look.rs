@@ -7,7 +7,7 @@ use super::tether::Purpose;
 use super::world::World;
 use actors::guard::wire::{Request, Status};
 use actors::model::Directory;
-use actors::pg::{self, Answer, Control, Life, Observation, Phase, Process, Sight, Stall, Stream, Upkeep};
+use actors::pg::{self, Answer, Budget, Control, Life, Observation, Phase, Process, Sight, Stream, Upkeep};
 use std::time::Duration;
 
 /// The guard answers within this time, or is not counted on.
@@ -90,8 +90,9 @@ impl World {
             process,
             sight,
             end: data.filter(|data| process == Process::Gone && data.phase() == Phase::ShutDown).map(|_| position),
-            stall: server.filter(|server| server.diverged && !streams).map(|_| Stall::Diverged),
-            excuse: None,
+            hint: server.is_some_and(|server| server.diverged && !streams),
+            last_words: None,
+            clones: Budget::default(),
             conditions: Vec::new(),
             upkeep: Upkeep::Nothing,
         };

@@ -186,7 +186,7 @@ impl World {
             Operation::Rewind(upstream) => {
                 let source = self.source(node, upstream)?;
                 if self.dice.one_in(8) {
-                    return Err(("a file is missing", Outlook::Open));
+                    return Err(("a file is missing", Outlook::Hopeless));
                 }
                 let now = self.now;
                 let data = self.hosts[node].data.as_mut().ok_or(("there is no database", Outlook::Open))?;
@@ -195,7 +195,7 @@ impl World {
                 data.set_state(now, actors::guard::control_file::DbState::InArchiveRecovery);
                 Ok(Outcome::Done)
             }
-            Operation::Clone(upstream) => {
+            Operation::Clone(upstream, _) => {
                 let source = self.source(node, upstream)?;
                 let now = self.now;
                 let mut data = Data { standby_signal: true, unfinished: false, oldest: source.end().0, ..source };

@@ -2,9 +2,9 @@
 
 use super::Shop;
 use super::operations::{
-    Failure, Site, Survey, installed, remove_stale_locks, server_arguments, set_standby_signal, standby_arguments, write_configuration,
+    Failure, Site, Survey, installed, log_line_prefix, remove_stale_locks, server_arguments, set_standby_signal, standby_arguments,
+    write_configuration,
 };
-use super::server_log::ServerLog;
 use crate::guard;
 use crate::guard::wire::Launch;
 use crate::model::{Endpoint, Epoch};
@@ -63,6 +63,9 @@ pub(super) async fn start(shop: &Shop, what: Start) -> Result<Outcome, NotStarte
     let client = shop.surroundings.tether.client().ok_or(NotStarted::Unguarded)?;
     // The programs may be others by now: what is started is what is installed, and known as that.
     let site = &Site { installation: installed(shop.site()).await?, ..shop.site().clone() };
+    if let Start::Standby(Some(upstream)) = &what {
+        shop.refusals.primary_is(upstream);
+    }
     let (as_primary, upstream) = match what {
         Start::Primary(epoch) => (Some(epoch), None),
         Start::Standby(upstream) => (None, upstream),
@@ -71,7 +74,9 @@ pub(super) async fn start(shop: &Shop, what: Start) -> Result<Outcome, NotStarte
     set_standby_signal(site, as_primary.is_none()).await?;
     remove_stale_locks(site).await?;
     let arguments = if as_primary.is_some() { server_arguments(site).await } else { standby_arguments(site).await? };
-    shop.with_log(ServerLog::begin_anew).await;
+    // Only a server that does not come up is judged by its words, and a primary's are only shown.
+    let prefix = if as_primary.is_some() { None } else { log_line_prefix(site).await };
+    shop.with_log(move |log| log.begin_with(prefix.as_deref())).await;
     let pid = client.start(launch(site, as_primary, arguments), START_MAX).await?;
     tokio::fs::write(pid_file(site), pid.to_string()).await.map_err(NotStarted::Note)?;
     Survey::note(site, pid).await.map_err(NotStarted::Note)?;
@@ -116,7 +121,7 @@ fn environment(ours: impl Iterator<Item = (OsString, OsString)>) -> Vec<(String,
 }
 
 fn is_kept_back(name: &str) -> bool {
-    let of_libpq = name.starts_with("PG") && !name.contains('_');
+    let of_libpq = name == "PGCONNECT_TIMEOUT" || name.starts_with("PG") && !name.contains('_');
     name.to_ascii_uppercase().starts_with("WITCH_") || of_libpq || OURS.contains(&name) || MISLEADING.contains(&name)
 }
 

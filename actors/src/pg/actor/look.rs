@@ -1,8 +1,8 @@
 //! A look at everything there is to see of the database.
 
 use super::operations::{
-    DATABASE, EndOfWal, Receiver, Session, Site, SqlFailure, control_head, controldata, end_of_wal, inspect_directory, is_without_database,
-    lineage, relate,
+    DATABASE, EndOfWal, Receiver, Session, Site, SqlFailure, clones, control_head, controldata, end_of_wal, inspect_directory,
+    is_without_database, lineage, relate,
 };
 use super::server_log::ServerLog;
 use super::tether::Unanswered;
@@ -14,7 +14,7 @@ use crate::pg::conditions::copies::ANOTHER_HISTORY;
 use crate::pg::conditions::sessions;
 use crate::pg::control::{ControlHead, ControlState};
 use crate::pg::wal::Geometry;
-use crate::pg::{Control, Life, Observation, Phase, Process, Sight, Stall, Stream, Upkeep};
+use crate::pg::{Budget, Control, Life, Observation, Phase, Process, Sight, Stream, Upkeep};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
@@ -95,17 +95,20 @@ impl Shop {
         };
         let streams = sight.as_ref().is_some_and(|sight| sight.stream.is_some());
         let disowned = known.disowned(process);
-        let stall = match process {
-            Process::Running { .. } if disowned.is_some() => Some(Stall::Diverged),
-            Process::Running { .. } if !streams => self.with_log(ServerLog::stall).await,
+        let hint = match process {
+            Process::Running { .. } if disowned.is_some() => true,
+            Process::Running { .. } if !streams => self.with_log(ServerLog::hint).await,
+            _ => false,
+        };
+        let last_words = match process {
+            Process::Gone => self.with_log(ServerLog::last_words).await,
             _ => None,
         };
-        let excuse = match process {
-            Process::Gone => self.with_log(ServerLog::excuse).await,
-            _ => None,
-        };
+        let upstream = sight.as_ref().and_then(|sight| sight.stream.as_ref()?.from.clone());
+        self.prove_now_and_then(process, sight.as_ref(), upstream);
         conditions.extend(disowned);
         conditions.extend(known.conditions());
+        conditions.extend(self.refusals.conditions());
         Observation {
             directory: on_disk.directory,
             control: on_disk.control.map(|head| Control { timeline: head.timeline, phase: phase(head.state) }),
@@ -113,8 +116,9 @@ impl Shop {
             process,
             sight,
             end,
-            stall,
-            excuse,
+            hint,
+            last_words,
+            clones: on_disk.clones,
             conditions,
             upkeep,
         }
@@ -340,6 +344,7 @@ struct OnDisk {
     control: Option<ControlHead>,
     control_written: Option<SystemTime>,
     standby_signal: bool,
+    clones: Budget,
 }
 
 impl OnDisk {
@@ -350,6 +355,7 @@ impl OnDisk {
             directory: inspect_directory(site).await,
             control: control_head(site).await,
             control_written: written.and_then(|file| file.modified()).ok(),
+            clones: clones(site).await,
             standby_signal: tokio::fs::try_exists(data_dir.join("standby.signal")).await.unwrap_or(false),
         }
     }

@@ -5,6 +5,7 @@
 //!
 //! Dropping a function's future ends what it was doing, with every process that it started.
 
+mod account;
 mod adopting;
 mod capacity;
 mod clearing;
@@ -28,8 +29,10 @@ mod own_session;
 mod position;
 mod probe;
 mod program;
+mod replication;
 mod rewind;
 mod rights;
+mod roles;
 mod session;
 mod shared_memory;
 mod slots;
@@ -38,8 +41,9 @@ mod survey;
 mod user_files;
 mod wary;
 
-pub use capacity::standby_arguments;
-pub use clone::{Progress, basebackup, discard_previous, remove_discarded};
+pub use account::{clones, spend_clone};
+pub use capacity::{log_line_prefix, standby_arguments};
+pub use clone::{Progress, basebackup, copy_is_possible, discard_previous, remove_discarded};
 pub use configuration::{follow, server_arguments, set_standby_signal, write_configuration};
 pub use connection::{SqlFailure, Whom};
 pub use databases::{DATABASE, is_without_database};
@@ -49,13 +53,15 @@ pub use failure::Failure;
 pub use fitness::{installed, installed_for};
 pub use founding::{adopt, initdb};
 pub use installation::{Installation, NotInstalled};
-pub use lineage::relate;
+pub use lineage::{log_goes_on, relate};
 pub use lock_files::remove_stale_locks;
 pub use marker::{Marker, Note, Unfinished, marker};
 pub use marks::{lineage, note_marks};
 pub use position::{EndOfWal, controldata, end_of_wal, lacks, own_ancestry, promotion};
-pub use probe::{Answer, probe_fresh};
-pub use rewind::{checkpoint_remote, rewind, upstream_ancestry};
+pub use probe::{Answer, probe_fresh, try_login};
+pub use replication::introduce;
+pub use rewind::{can_be_asked, checkpoint_remote, rewind, upstream_ancestry};
+pub use roles::unfit_roles;
 pub use session::{Observation, Receiver, Session};
 pub use shared_memory::releasing_mode;
 pub(super) use survey::Survey;

@@ -1,6 +1,7 @@
-//! What the server's log says against streaming, which PostgreSQL tells nowhere else; and that it does not grow for ever.
+//! What the server's log hints at and what a server's last words were; and that it does not grow for ever. What is not written here, since the
+//! user's settings send it elsewhere, is not known, and nothing depends on it.
 
-use crate::pg::Stall;
+use crate::pg::classify::{self, LastWords};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
@@ -15,49 +16,21 @@ const SIZE_MAX: u64 = 32 << 20;
 /// Its size is looked at this often.
 pub(super) const ROTATE_EVERY: Duration = Duration::from_secs(60);
 
-/// What the messages of `walreceiver` and `startup` mean, in PostgreSQL 13 to 18.
-const COMPLAINTS: [(&str, &str, Stall); 5] = [
-    ("requested WAL segment", "has already been removed", Stall::WalRemoved),
-    ("requested starting point", "is ahead of the WAL flush position", Stall::Diverged),
-    ("requested starting point", "is not in this server's history", Stall::Diverged),
-    ("new timeline", "forked off current database system timeline", Stall::Diverged),
-    ("highest timeline", "of the primary is behind recovery timeline", Stall::Diverged),
-];
-
-/// Why a server could not start or go on, where its directory is not to blame, in PostgreSQL 13 to 18. A full disk is no excuse: what fills
-/// it may be the log in the directory itself.
-const EXCUSES: [&str; 16] = [
-    "could not create any TCP/IP sockets",
-    "could not create any Unix-domain sockets",
-    "lock file",
-    "could not access file",
-    "could not load library",
-    "could not map anonymous shared memory",
-    "could not create shared memory segment",
-    "could not create semaphores",
-    "contains errors",
-    "pg_hba.conf",
-    "insufficient parameter settings",
-    "must be less than max_connections",
-    "server certificate file",
-    "private key file",
-    "Too many open files",
-    "Cannot allocate memory",
-];
-
 /// The server's log, read as it grows.
 #[derive(Debug)]
 pub(super) struct ServerLog {
     path: PathBuf,
     read_to: u64,
-    stall: Option<Stall>,
-    excuse: Option<String>,
+    hint: bool,
+    last_words: Option<LastWords>,
+    /// No client chooses what stands before a line's severity.
+    trusted: bool,
 }
 
 impl ServerLog {
     /// What was written before does not count.
     pub(super) fn from_its_end(path: PathBuf) -> Self {
-        let mut log = Self { path, read_to: 0, stall: None, excuse: None };
+        let mut log = Self { path, read_to: 0, hint: false, last_words: None, trusted: false };
         log.begin_anew();
         log
     }
@@ -65,25 +38,31 @@ impl ServerLog {
     /// The server was told something else to follow: what it said before does not count.
     pub(super) fn begin_anew(&mut self) {
         self.read_to = std::fs::metadata(&self.path).map_or(0, |file| file.len());
-        (self.stall, self.excuse) = (None, None);
+        (self.hint, self.last_words) = (false, None);
     }
 
-    /// The last complaint since then. An unreadable log complains of nothing.
-    pub(super) fn stall(&mut self) -> Option<Stall> {
-        self.take_in();
-        self.stall
+    /// The same for a new server, which writes this before each line.
+    pub(super) fn begin_with(&mut self, prefix: Option<&str>) {
+        self.begin_anew();
+        self.trusted = prefix.is_some_and(classify::is_trusted);
     }
 
-    /// What the server said since then that ended it and that a copy of its directory would not mend.
-    pub(super) fn excuse(&mut self) -> Option<String> {
+    /// Whether it hinted since then that the standby can never stream as it is. An unreadable log hints at nothing.
+    pub(super) fn hint(&mut self) -> bool {
         self.take_in();
-        self.excuse.clone()
+        self.hint
+    }
+
+    /// By what words the server ended.
+    pub(super) fn last_words(&mut self) -> Option<LastWords> {
+        self.take_in();
+        self.last_words.clone()
     }
 
     fn take_in(&mut self) {
         let Some(text) = self.read_on() else { return };
-        self.stall = complaint(&text).or(self.stall);
-        self.excuse = excuse(&text).or_else(|| self.excuse.take());
+        self.hint |= classify::hint(&text);
+        self.last_words = classify::last_words(&text, self.trusted).or_else(|| self.last_words.take());
     }
 
     fn read_on(&mut self) -> Option<String> {
@@ -125,81 +104,28 @@ fn rotate_at(path: &Path, size_max: u64) -> io::Result<()> {
     log.set_len(0)
 }
 
-fn complaint(text: &str) -> Option<Stall> {
-    let of_line =
-        |line: &str| COMPLAINTS.iter().find(|(begin, end, _)| line.contains(begin) && line.contains(end)).map(|(_, _, stall)| *stall);
-    text.lines().rev().find_map(of_line)
-}
-
-/// The last fatal line that names a reason outside of the directory, without the time and the process.
-fn excuse(text: &str) -> Option<String> {
-    // Before it has a log of its own a server says by its name what is wrong with its settings.
-    let severe =
-        |line: &str| ["FATAL:", "PANIC:"].iter().find_map(|severity| line.find(severity)).or(line.starts_with("postgres: ").then_some(0));
-    let fatal = |line: &str| severe(line).map(|at| line[at..].trim().to_owned());
-    text.lines().rev().filter_map(fatal).find(|said| EXCUSES.iter().any(|excuse| said.contains(excuse)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Write;
 
-    #[test]
-    fn an_excuse_is_what_ended_the_server_and_lies_outside_of_its_directory() {
-        let said = |line: &str| excuse(&format!("noise\n{line}\nLOG:  database system is shut down\n"));
-        let lines = [
-            "2026-11-22 20:00:00.000 UTC [7] FATAL:  could not create any TCP/IP sockets",
-            "FATAL:  could not access file \"no_such_library\": No such file or directory",
-            "FATAL:  configuration file \"/data/postgresql.conf\" contains errors",
-            "FATAL:  could not map anonymous shared memory: Cannot allocate memory",
-            "FATAL:  recovery aborted because of insufficient parameter settings",
-            "FATAL:  could not load pg_hba.conf",
-            "postgres: superuser_reserved_connections (3) plus max_wal_senders (10) must be less than max_connections (5)",
-        ];
-        for line in lines {
-            assert!(said(line).is_some_and(|said| line.ends_with(&said)), "{line}");
-        }
-        assert_eq!(said("LOG:  could not bind IPv6 address \"::1\": Cannot assign requested address"), None);
-        assert_eq!(said("PANIC:  could not locate a valid checkpoint record"), None, "that is what a copy is for");
-        assert_eq!(said("PANIC:  could not write to file \"pg_wal/xlogtemp.7\": No space left on device"), None, "and that may be");
-    }
-
-    #[test]
-    fn the_complaints_of_a_standby_are_understood() {
-        let lines = [
-            (
-                "FATAL:  could not receive data from WAL stream: ERROR:  requested WAL segment 000000010000000000000003 has already been removed",
-                Stall::WalRemoved,
-            ),
-            (
-                "FATAL:  could not receive data from WAL stream: ERROR:  requested starting point 0/7000000 is ahead of the WAL flush position of this server 0/6000148",
-                Stall::Diverged,
-            ),
-            ("ERROR:  requested starting point 0/4000000 on timeline 1 is not in this server's history", Stall::Diverged),
-            ("LOG:  new timeline 2 forked off current database system timeline 1 before current recovery point 0/5000098", Stall::Diverged),
-            ("FATAL:  highest timeline 1 of the primary is behind recovery timeline 2", Stall::Diverged),
-        ];
-        for (line, stall) in lines {
-            assert_eq!(complaint(&format!("noise\n{line}\nmore noise\n")), Some(stall), "{line}");
-        }
-        assert_eq!(complaint("LOG:  started streaming WAL from primary at 0/3000000 on timeline 1\n"), None);
-    }
+    const REMOVED: &str =
+        "FATAL:  could not receive data from WAL stream: ERROR:  requested WAL segment 000000010000000000000003 has already been removed";
 
     #[test]
     fn only_what_is_said_from_now_on_counts() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        let removed = "ERROR:  requested WAL segment 000000010000000000000003 has already been removed";
+        let removed = REMOVED;
         writeln!(file, "{removed}").unwrap();
         let mut log = ServerLog::from_its_end(file.path().to_owned());
-        assert_eq!(log.stall(), None);
+        assert!(!log.hint());
         write!(file, "{removed}").unwrap();
-        assert_eq!(log.stall(), None, "the line is not whole yet");
+        assert!(!log.hint(), "the line is not whole yet");
         writeln!(file).unwrap();
-        assert_eq!(log.stall(), Some(Stall::WalRemoved));
-        assert_eq!(log.stall(), Some(Stall::WalRemoved), "it stands until something changes");
+        assert!(log.hint());
+        assert!(log.hint(), "it stands until something changes");
         log.begin_anew();
-        assert_eq!(log.stall(), None);
+        assert!(!log.hint());
     }
 
     #[test]
@@ -213,12 +139,12 @@ mod tests {
         rotate_at(&path, 100).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 99, "not yet");
         server.write_all(b"yz\n").unwrap();
-        assert_eq!(log.stall(), None);
+        assert!(!log.hint());
         rotate_at(&path, 100).unwrap();
-        writeln!(server, "ERROR:  requested WAL segment 000000010000000000000003 has already been removed").unwrap();
+        writeln!(server, "{REMOVED}").unwrap();
         let aside = std::fs::read(folder.path().join("postgres.log.1")).unwrap();
         assert!(aside.len() == 100 && aside.ends_with(b"xyz\n"), "its end is kept");
-        assert!(std::fs::read_to_string(&path).unwrap().starts_with("ERROR:"), "no hole where the old text was");
-        assert_eq!(log.stall(), Some(Stall::WalRemoved), "it is read on from its new beginning");
+        assert!(std::fs::read_to_string(&path).unwrap().starts_with("FATAL:"), "no hole where the old text was");
+        assert!(log.hint(), "it is read on from its new beginning");
     }
 }

@@ -2,8 +2,9 @@
 
 use super::launch::{NotStarted, Start, start};
 use super::operations::{
-    EndOfWal, Failure, Progress, Session, adopt, basebackup, checkpoint_remote, discard_previous, end_of_wal, follow, initdb, installed,
-    installed_for, lacks, note_marks, preserve_diverged, relate, remove_discarded, rewind, write_configuration,
+    EndOfWal, Failure, Progress, Session, adopt, basebackup, checkpoint_remote, copy_is_possible, discard_previous, end_of_wal, follow,
+    initdb, installed, installed_for, lacks, log_goes_on, note_marks, preserve_diverged, relate, remove_discarded, rewind, spend_clone,
+    write_configuration,
 };
 use super::server_log::ServerLog;
 use super::{Input, Shop};
@@ -56,7 +57,7 @@ enum Why {
 impl Why {
     fn outlook(&self) -> Outlook {
         match self {
-            Self::Failure(failure) if !failure.is_waiting() => Outlook::Open,
+            Self::Failure(failure) => failure.outlook(),
             _ => Outlook::Waiting,
         }
     }
@@ -85,7 +86,7 @@ async fn try_to(shop: &Shop, operation: Operation, progress: &(dyn Fn(Progress) 
     // Programs of another version would spoil what they touch, or fail with words that nobody understands.
     match &operation {
         Operation::InitDb | Operation::Adopt | Operation::Rewind(_) => drop(installed(site).await?),
-        Operation::Clone(upstream) => drop(installed_for(site, &upstream.database, BRIEF).await?),
+        Operation::Clone(upstream, _) => drop(installed_for(site, &upstream.database, BRIEF).await?),
         _ => {}
     }
     match operation {
@@ -101,13 +102,18 @@ async fn try_to(shop: &Shop, operation: Operation, progress: &(dyn Fn(Progress) 
         Operation::Checkpoint => session(shop).await?.checkpoint(CHECKPOINT_MAX).await.map_err(Failure::from)?,
         Operation::StopFast => stop(shop, StopMode::Fast).await?,
         Operation::StopImmediately => stop(shop, StopMode::Immediate).await?,
-        Operation::Compare(upstream) => return Ok(Outcome::Compared(fork(&compare(shop, &upstream).await?.0))),
+        Operation::Compare(upstream) => return Ok(Outcome::Compared(compare(shop, &upstream).await?.fork())),
         Operation::Preserve(upstream) => preserve(shop, &upstream).await?,
         Operation::Rewind(upstream) => {
             checkpoint_remote(site, &upstream, CHECKPOINT_MAX).await?;
             rewind(site, &upstream, progress).await?;
         }
-        Operation::Clone(upstream) => basebackup(site, &upstream, progress).await?,
+        Operation::Clone(upstream, mend) => {
+            // What would be refused is not booked.
+            copy_is_possible(site, &upstream).await?;
+            spend_clone(site, &mend).await?;
+            basebackup(site, &upstream, progress).await?;
+        }
     }
     Ok(Outcome::Done)
 }
@@ -154,7 +160,7 @@ async fn aim(shop: &Shop, upstream: &Upstream) -> Result<Outcome, Why> {
             return Err(Why::StillReceives);
         }
     }
-    let fork = fork(&compare(shop, upstream).await?.0);
+    let fork = compare(shop, upstream).await?.fork();
     if fork != Fork::Prefix {
         return Ok(Outcome::Compared(fork));
     }
@@ -211,29 +217,53 @@ async fn stop(shop: &Shop, mode: StopMode) -> Result<(), Why> {
     Ok(client.stop(mode, BRIEF).await?)
 }
 
-const fn fork(relation: &Relation) -> Fork {
-    match relation {
-        Relation::Prefix => Fork::Prefix,
-        Relation::Twin { .. } => Fork::Twin,
-        Relation::Diverged { .. } | Relation::Unrelated => Fork::Diverged,
+/// How what is here relates to the upstream's history.
+struct Compared {
+    relation: Relation,
+    /// Where the log here ends.
+    end: EndOfWal,
+    /// The upstream still has the log from there on.
+    goes_on: bool,
+}
+
+impl Compared {
+    const fn fork(&self) -> Fork {
+        match self.relation {
+            Relation::Prefix if self.goes_on => Fork::Prefix,
+            Relation::Prefix => Fork::Removed,
+            Relation::Twin { .. } => Fork::Twin,
+            Relation::Diverged { .. } | Relation::Unrelated => Fork::Diverged,
+        }
     }
 }
 
-/// How what is here relates to the upstream's history, and where it ends.
-async fn compare(shop: &Shop, upstream: &Upstream) -> Result<(Relation, EndOfWal), Failure> {
+async fn compare(shop: &Shop, upstream: &Upstream) -> Result<Compared, Failure> {
+    shop.refusals.primary_is(&upstream.database);
+    let site = shop.site();
     // A running server says where its log ends; the log of a stopped one is read.
-    let end = match session(shop).await {
+    let (end, runs) = match session(shop).await {
         Ok(mut session) => {
             let at = session.observe(BRIEF).await?.position;
-            EndOfWal { timeline: at.timeline, lsn: at.lsn, clean: false, seen: true }
+            (EndOfWal { timeline: at.timeline, lsn: at.lsn, clean: false, seen: true }, true)
         }
-        Err(_) => end_of_wal(shop.site(), READ_LOG_MAX).await?,
+        // It runs, and lets nobody in.
+        Err(Failure::Sql(refused)) if refused.outlook() == Outlook::Barred => return Err(refused.into()),
+        Err(_) => (end_of_wal(site, READ_LOG_MAX).await?, false),
     };
-    Ok((relate(shop.site(), end, &upstream.database, BRIEF).await?, end))
+    let compared = async {
+        let relation = relate(site, end, &upstream.database, BRIEF).await?;
+        let goes_on = relation != Relation::Prefix || log_goes_on(site, end, &upstream.database, BRIEF).await?;
+        Ok(Compared { relation, end, goes_on })
+    };
+    match compared.await {
+        // What a server runs on is not thrown away for a file that it does without.
+        Err(Failure::Damaged { path, reason }) if runs => Err(Failure::Directory { path, reason }),
+        other => other,
+    }
 }
 
 async fn preserve(shop: &Shop, upstream: &Upstream) -> Result<(), Failure> {
-    let (relation, end) = compare(shop, upstream).await?;
+    let Compared { relation, end, .. } = compare(shop, upstream).await?;
     let fork = match relation {
         Relation::Prefix => return Ok(()),
         Relation::Diverged { fork } | Relation::Twin { fork } => fork,

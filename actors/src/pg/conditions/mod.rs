@@ -7,6 +7,7 @@ pub mod copies;
 pub mod leftovers;
 pub mod ownership;
 pub mod programs;
+pub mod refusals;
 pub mod replay;
 pub mod sessions;
 
@@ -40,7 +41,10 @@ impl Row {
 
 /// Every row, topic by topic.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    [sessions::ROWS, replay::ROWS, programs::ROWS, ownership::ROWS, leftovers::ROWS, copies::ROWS].into_iter().flatten().copied()
+    [sessions::ROWS, refusals::ROWS, replay::ROWS, programs::ROWS, ownership::ROWS, leftovers::ROWS, copies::ROWS]
+        .into_iter()
+        .flatten()
+        .copied()
 }
 
 #[cfg(test)]

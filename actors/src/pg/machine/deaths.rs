@@ -3,8 +3,10 @@
 use super::Machine;
 use crate::machine::Timestamp;
 use crate::pg::backoff::{BackOff, delay};
+use crate::pg::classify::LastWords;
 use crate::pg::{Effect, Importance, Kind, Life, Process};
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -39,6 +41,21 @@ impl Machine {
                 back_off.failed(now);
             }
         }
+    }
+
+    /// It is known, or known to be unknown, why the server did not start. The same words twice in a row will be the third time as well.
+    pub(super) fn start_explained(&mut self, now: Timestamp, words: Option<&LastWords>) {
+        let failure = match words {
+            Some(words) => format!("the server does not start: {}", words.text),
+            None => String::from(
+                "the server does not start, and nothing that Witch can read says why; see the server's own log, wherever its settings \
+                 (log_destination, logging_collector) send it",
+            ),
+        };
+        if self.died_of.as_ref() == Some(&failure) {
+            self.back_off.entry(Kind::StartStandby).or_default().rests(now);
+        }
+        (self.died_of, self.failure) = (Some(failure.clone()), Some(failure));
     }
 
     pub(super) fn forget_deaths(&mut self, now: Timestamp) {

@@ -133,7 +133,7 @@ impl Machine {
             Kind::Compare => Operation::Compare(upstream?),
             Kind::Preserve => Operation::Preserve(upstream?),
             Kind::Rewind => Operation::Rewind(upstream?),
-            Kind::Clone => Operation::Clone(upstream?),
+            Kind::Clone => Operation::Clone(upstream?, self.mend(&self.seen.as_ref()?.observation)?),
         })
     }
 }

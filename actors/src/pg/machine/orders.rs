@@ -6,7 +6,6 @@ use crate::model::Server;
 use crate::pg::plan::Wish;
 use crate::pg::server::Run;
 use crate::pg::{Effect, Observation, Operation, Order, Process, Upstream};
-use alloc::format;
 use alloc::vec::Vec;
 
 impl Machine {
@@ -65,16 +64,22 @@ impl Machine {
                 });
                 run.promoting |= promoting;
                 run.came_up |= observation.sight.is_some();
+                if run.came_up {
+                    self.died_of = None;
+                }
+                // Whoever replays what it gets from its own log or from an archive is on its way.
+                let replayed = observation.sight.as_ref().and_then(|sight| sight.replayed);
+                if replayed > run.replayed {
+                    (run.replayed, run.stream_due) = (replayed, now);
+                }
                 run.wrote |= observation.sight.as_ref().is_some_and(|sight| !sight.in_recovery);
             }
             Process::Unsettled | Process::Silent => {}
             _ if self.run.is_some() => self.died(now, false),
             _ => {}
         }
-        if let (Process::Gone, Some(excuse)) = (observation.process, &observation.excuse)
-            && self.ladder.start_excused()
-        {
-            self.failure = Some(format!("the server does not start: {excuse}"));
+        if observation.process == Process::Gone && self.ladder.explained(observation.last_words.as_ref()) {
+            self.start_explained(now, observation.last_words.as_ref());
         }
         // A look that found a server dead is itself the freshest there is.
         self.looking.believed_from = self.looking.believed_from.min(number);
@@ -88,7 +93,7 @@ fn serves(operation: &Operation, order: &Order, server: Option<Server>) -> bool 
         Operation::InitDb | Operation::Adopt => *order == Order::Found,
         Operation::StartPrimary(epoch, _) | Operation::Promote(epoch, _) => matches!(order, Order::Lead { epoch: led, .. } if led == epoch),
         Operation::Checkpoint => *order == Order::StepDown,
-        Operation::Compare(upstream) | Operation::Preserve(upstream) | Operation::Clone(upstream) => {
+        Operation::Compare(upstream) | Operation::Preserve(upstream) | Operation::Clone(upstream, _) => {
             matches!(order, Order::Follow(wanted) if is_same(wanted, upstream))
         }
         // Broken off in the middle it leaves nothing but a clone to do.

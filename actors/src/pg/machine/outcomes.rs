@@ -38,8 +38,9 @@ impl Machine {
 
     pub(super) fn done(&mut self, now: Timestamp, operation: Operation, outcome: Outcome) {
         let kind = operation.kind();
-        self.failure = None;
         self.older = None;
+        // A comparison that was made since the server did not start does not mend that.
+        self.failure = self.died_of.clone().filter(|_| kind == Kind::Compare);
         // Neither has succeeded before the node is seen streaming: until then, each try comes later than the one before.
         if matches!(kind, Kind::Rewind | Kind::Clone) {
             self.back_off.entry(kind).or_default().failed(now);
@@ -52,7 +53,7 @@ impl Machine {
             (Operation::StartPrimary(..), Outcome::Started(life)) => self.started(now, life, None, false),
             (Operation::StartStandby(upstream), Outcome::Started(life)) => self.started(now, life, upstream.as_ref(), true),
             (Operation::Compare(_) | Operation::Aim(_), Outcome::Compared(_))
-            | (Operation::Preserve(_) | Operation::Rewind(_) | Operation::Clone(_), _)
+            | (Operation::Preserve(_) | Operation::Rewind(_) | Operation::Clone(..), _)
                 if !tells => {}
             (Operation::Compare(_) | Operation::Aim(_), Outcome::Compared(fork)) => self.ladder.compared(now, fork),
             (Operation::Aim(upstream), _) => {
@@ -65,7 +66,7 @@ impl Machine {
             (Operation::Checkpoint, _) => self.checkpointed = true,
             (Operation::Preserve(_), _) => self.ladder.preserved(),
             (Operation::Rewind(_), _) => self.ladder.rewound(now),
-            (Operation::Clone(_), _) => self.ladder.cloned(now),
+            (Operation::Clone(..), _) => self.ladder.cloned(now),
             _ => {}
         }
     }
@@ -106,9 +107,15 @@ impl Machine {
         match kind {
             Kind::Checkpoint => self.checkpointed = true,
             _ if !self.tells(operation) => {}
-            Kind::Aim | Kind::Compare | Kind::Preserve | Kind::Clone | Kind::Rewind if outlook == Outlook::Waiting => self.ladder.waits(),
-            Kind::Rewind => self.ladder.rewind_failed(outlook == Outlook::Hopeless),
-            Kind::Compare => self.ladder.comparison_failed(),
+            Kind::Aim | Kind::Compare | Kind::Preserve | Kind::Clone | Kind::Rewind
+                if matches!(outlook, Outlook::Waiting | Outlook::Barred) =>
+            {
+                self.ladder.waits();
+            }
+            Kind::Rewind if outlook == Outlook::Hopeless => self.ladder.rewind_hopeless(reason),
+            Kind::Compare if outlook == Outlook::Hopeless => self.ladder.unreadable(reason),
+            // Nobody knows why it failed, which shows nothing against what lies here.
+            Kind::Compare => self.ladder.waits(),
             Kind::Preserve => {
                 let given_up = self.ladder.preserve_failed();
                 if given_up {

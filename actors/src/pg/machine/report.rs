@@ -4,6 +4,7 @@ use super::Machine;
 use crate::machine::Timestamp;
 use crate::model::{Condition, Database, Directory, Operation, Position, Server, Timeline};
 use crate::pg::conditions::copies::OLDER_COPY;
+use crate::pg::conditions::refusals::CLONES_SPENT;
 use crate::pg::plan::{Step, Stop, Wish, plan};
 use crate::pg::{Effect, Observation, Order, Phase, Reported, Stopped, trouble};
 use alloc::string::{String, ToString};
@@ -67,13 +68,22 @@ impl Machine {
                     detail: working.detail.clone(),
                 }),
                 trouble: self.trouble(now),
-                conditions: conditions(observation, self.older.as_deref()),
+                conditions: self.conditions(observation),
                 deaths: u32::try_from(self.deaths.len()).unwrap_or(u32::MAX),
                 overdue: self.starting_since.is_some_and(|since| now.since(since) > self.timing.start_timeout),
             },
             founded,
             stopped,
         })
+    }
+
+    /// The most severe first, so that whoever shows only one shows that.
+    fn conditions(&self, seen: &Observation) -> Vec<Condition> {
+        let mut conditions = seen.conditions.clone();
+        conditions.extend(self.older.as_deref().map(|what| OLDER_COPY.seen(what)));
+        conditions.extend(self.spent(seen).map(|why| CLONES_SPENT.seen(why)));
+        conditions.sort_by_key(|condition| Reverse(condition.bars));
+        conditions
     }
 
     fn trouble(&self, now: Timestamp) -> Option<String> {
@@ -87,14 +97,6 @@ impl Machine {
             _ => self.failure.clone(),
         }
     }
-}
-
-/// The most severe first, so that whoever shows only one shows that.
-fn conditions(seen: &Observation, older: Option<&str>) -> Vec<Condition> {
-    let mut conditions = seen.conditions.clone();
-    conditions.extend(older.map(|what| OLDER_COPY.seen(what)));
-    conditions.sort_by_key(|condition| Reverse(condition.bars));
-    conditions
 }
 
 fn position(seen: &Observation, server: Server) -> Option<Position> {
@@ -118,7 +120,7 @@ fn stopped(seen: &Observation) -> Stopped {
 mod tests {
     use super::*;
     use crate::model::{Lsn, SystemIdentifier};
-    use crate::pg::{Control, Process};
+    use crate::pg::{Budget, Control, Process};
 
     /// D4: a switchover waits for the end of the log, and only a clean stop tells where that is.
     #[test]
@@ -130,8 +132,9 @@ mod tests {
             process: Process::Gone,
             sight: None,
             end: Some(Position { timeline: Timeline(1), lsn: Lsn(0x4000) }),
-            stall: None,
-            excuse: None,
+            hint: false,
+            last_words: None,
+            clones: Budget::default(),
             conditions: Vec::new(),
             upkeep: crate::pg::Upkeep::Nothing,
         };

@@ -2,16 +2,19 @@
 
 use super::Machine;
 use crate::machine::Timestamp;
-use crate::model::{Directory, Server};
+use crate::model::{Bar, Directory, Server};
 use crate::pg::Phase;
 use crate::pg::plan::{Ground, Stop, Streaming, View, Wish};
-use crate::pg::{Kind, Observation, Order, Process, Upkeep, Upstream};
+use crate::pg::{Cause, Kind, Mend, Observation, Order, Process, Rung, Upkeep, Upstream};
+use alloc::string::String;
 use core::time::Duration;
 
 /// A standby that had reason to stream for this long and does not is in trouble.
 const STREAM_MAX: Duration = Duration::from_secs(10);
 /// The same where a reason is known that a restart mends.
 const STREAM_RENEWED_MAX: Duration = Duration::from_secs(3);
+/// What the log hints at may have been over in the next instant.
+const HINT_SETTLES: Duration = Duration::from_secs(1);
 /// The slots are looked after so often.
 const TEND_EVERY: Duration = Duration::from_secs(10);
 
@@ -54,10 +57,11 @@ impl Machine {
             promoted: upstream.is_some_and(|upstream| upstream.promotion.is_some()),
             aimed: upstream.is_some_and(|upstream| run.is_some_and(|run| run.is_aimed_at(upstream))),
             stream: upstream.map_or(Streaming::Expected, |upstream| self.streaming(now, seen, upstream)),
-            rung: self.ladder.rung(),
+            rung: self.rung(seen),
             preserved: self.ladder.is_preserved(),
             unasked: self.ladder.is_unasked(),
             upkeep: self.upkeep(now, seen),
+            kept: self.spent(seen).is_some() || seen.conditions.iter().any(|condition| condition.bars == Bar::Streaming),
         })
     }
 
@@ -75,8 +79,28 @@ impl Machine {
         }
         // A server that still replays what it has cannot stream; only its log can say that it never will.
         let max = if seen.upkeep == Upkeep::Restart { STREAM_RENEWED_MAX } else { STREAM_MAX };
-        let had_time = run.came_up && now.since(run.stream_due) > max;
-        if seen.stall.is_some() || had_time { Streaming::Missing } else { Streaming::Expected }
+        let time = now.since(run.stream_due);
+        let had_time = run.came_up && time > max || seen.hint && time > HINT_SETTLES;
+        if had_time { Streaming::Missing } else { Streaming::Expected }
+    }
+
+    /// What a copy is to mend: there is nothing here, or what the ladder has found.
+    pub(super) fn mend(&self, seen: &Observation) -> Option<Mend> {
+        match ground(&seen.directory, &self.order.order) {
+            Ground::Bare => Some(Mend { cause: Cause::Bare, words: String::new() }),
+            _ => self.ladder.mend(),
+        }
+    }
+
+    /// Why no copy is made for that just now: there were too many of late.
+    pub(super) fn spent(&self, seen: &Observation) -> Option<String> {
+        self.mend(seen).and_then(|mend| seen.clones.refusal(&mend))
+    }
+
+    /// The next rung. A database that could not be used without a further copy, for which there were too many, is tried as it is.
+    fn rung(&self, seen: &Observation) -> Rung {
+        let as_it_is = self.ladder.mend().is_some_and(|mend| matches!(mend.cause, Cause::Removed | Cause::Damaged));
+        if as_it_is && self.spent(seen).is_some() { Rung::Start } else { self.ladder.rung() }
     }
 
     /// Brings the ladder up to date with what was seen.
@@ -96,7 +120,11 @@ impl Machine {
                     run.stream_due = now;
                 }
             }
-            Streaming::Missing => self.ladder.stalled(now, seen.observation.stall),
+            Streaming::Missing => {
+                let hint = seen.observation.hint;
+                let tried = self.run.as_ref().is_some_and(|run| run.is_aimed_at(upstream) && (run.came_up || hint));
+                self.ladder.stalled(now, tried, hint);
+            }
             Streaming::Expected => {}
         }
     }

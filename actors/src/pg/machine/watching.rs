@@ -25,7 +25,9 @@ impl Machine {
         let Some(run) = self.run.as_mut().filter(|_| counted) else { return };
         match answer {
             Answer::Silent => run.misses = run.misses.saturating_add(1),
-            Answer::Served | Answer::Refused => run.misses = 0,
+            // Who serves others, and be it by refusing this login, has come up.
+            Answer::Served => (run.misses, run.came_up) = (0, true),
+            Answer::Refused => run.misses = 0,
         }
     }
 

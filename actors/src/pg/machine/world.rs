@@ -4,7 +4,8 @@
 use super::*;
 use crate::machine::Machine as _;
 use crate::model::{Condition, Directory, Endpoint, Epoch, Lsn, NodeId, Position, Promotion, Timeline};
-use crate::pg::{Answer, Control, Fork, Importance, Outcome, Outlook, Phase, Process, Sight, Stall, Stream, Upkeep, Upstream};
+use crate::pg::classify::LastWords;
+use crate::pg::{Answer, Budget, Control, Fork, Importance, Outcome, Outlook, Phase, Process, Sight, Stream, Upkeep, Upstream};
 use alloc::boxed::Box;
 use alloc::vec;
 use core::time::Duration;
@@ -53,7 +54,12 @@ pub(super) struct World {
     /// The server dies while it starts.
     pub(super) dies: bool,
     /// What the server's log says of that.
-    pub(super) excuse: Option<&'static str>,
+    pub(super) last_words: Option<LastWords>,
+    /// A client has put hints into the server's log.
+    pub(super) planted: bool,
+    /// The primary refuses the login.
+    pub(super) refused: bool,
+    pub(super) clones: Budget,
     pub(super) conditions: Vec<Condition>,
     pub(super) upkeep: Upkeep,
     /// The running server cannot start a receiver any more.
@@ -98,7 +104,10 @@ impl World {
             keepable: true,
             older: false,
             dies: false,
-            excuse: None,
+            last_words: None,
+            planted: false,
+            refused: false,
+            clones: Budget::default(),
             conditions: Vec::new(),
             upkeep: Upkeep::Nothing,
             outdated: false,
@@ -154,14 +163,9 @@ impl World {
         let position = Position { timeline: Timeline(1), lsn: Lsn(0x4000) };
         let up = self.server.as_ref().filter(|server| now >= server.up_at && !self.frozen);
         let follows = up.and_then(|server| server.follows.clone());
-        let stall = match (&follows, self.fork) {
-            (Some(_), Fork::Diverged) => Some(Stall::Diverged),
-            (Some(_), _) if self.wal_removed => Some(Stall::WalRemoved),
-            _ => None,
-        };
-        let stream = follows
-            .filter(|_| self.upstream_up && !self.outdated && stall.is_none())
-            .map(|from| Stream { timeline: Timeline(2), from: Some(from) });
+        let hint = follows.is_some() && (self.fork == Fork::Diverged || self.wal_removed);
+        let stream =
+            follows.filter(|_| self.upstream_up && !self.outdated && !hint).map(|from| Stream { timeline: Timeline(2), from: Some(from) });
         let in_recovery = !self.is_writable();
         let lineage = if in_recovery { Vec::new() } else { vec![Promotion { timeline: Timeline(1), lsn: Lsn(0), mark: None }] };
         Observation {
@@ -176,8 +180,9 @@ impl World {
             },
             sight: up.map(|_| Sight { in_recovery, position, replayed: None, stream: stream.clone(), lineage: lineage.clone() }),
             end: (self.server.is_none() && !self.unreadable).then_some(position),
-            stall: if stream.is_some() { None } else { stall },
-            excuse: self.excuse.filter(|_| self.server.is_none()).map(String::from),
+            hint: stream.is_none() && (hint || self.planted),
+            last_words: self.last_words.clone().filter(|_| self.server.is_none()),
+            clones: self.clones.clone(),
             conditions: self.conditions.clone(),
             upkeep: self.upkeep,
         }
@@ -232,14 +237,17 @@ impl World {
                 Outcome::Done
             }
             Operation::Compare(_) if !self.upstream_up => failed("two:5432 cannot be reached", Outlook::Waiting),
-            Operation::Compare(_) if !self.comparable => failed("the history of timeline 2 is missing", Outlook::Open),
+            Operation::Compare(_) if self.refused => failed("two:5432 refused to accept a connection (SQLSTATE 28P01)", Outlook::Barred),
+            Operation::Compare(_) if !self.comparable => failed("the history of timeline 2 is missing", Outlook::Hopeless),
+            Operation::Compare(_) if self.wal_removed && self.fork == Fork::Prefix => Outcome::Compared(Fork::Removed),
             Operation::Compare(_) => Outcome::Compared(self.fork),
             Operation::Rewind(_) if !self.rewind_works => failed("a file is missing", Outlook::Hopeless),
             Operation::Rewind(_) => {
                 self.fork = Fork::Prefix;
                 Outcome::Done
             }
-            Operation::Clone(_) => {
+            Operation::Clone(_, mend) => {
+                self.clones.spend(now.as_micros() / 1000, mend).expect("it is asked before");
                 (self.directory, self.phase, self.standby_signal) = (Self::database(), Phase::Production, true);
                 (self.fork, self.wal_removed, self.comparable) = (Fork::Prefix, false, true);
                 Outcome::Done

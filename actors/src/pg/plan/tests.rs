@@ -29,7 +29,7 @@ fn every_view(mut look: impl FnMut(&View)) {
                 for stop in STOPS {
                     for stream in STREAMS {
                         for rung in RUNGS {
-                            for flags in 0..1024_u32 {
+                            for flags in 0..2048_u32 {
                                 let flag = |bit: u32| flags & (1 << bit) != 0;
                                 look(&View {
                                     wish,
@@ -49,6 +49,7 @@ fn every_view(mut look: impl FnMut(&View)) {
                                     in_recovery: flag(8),
                                     unasked: flag(9),
                                     upkeep,
+                                    kept: flag(10),
                                 });
                             }
                         }

@@ -31,6 +31,12 @@ pub async fn standby_arguments(site: &Site) -> Result<Vec<String>, Failure> {
     Ok(arguments)
 }
 
+/// What the server would write before each line of its log. None: it cannot be told.
+pub async fn log_line_prefix(site: &Site) -> Option<String> {
+    let postgres = site.installation.run("postgres", ONE_SETTING).args(server_arguments(site).await).args(["-C", "log_line_prefix"]);
+    Some(postgres.output().await.ok()?.trim_end_matches('\n').to_owned())
+}
+
 /// What a start with the present configuration would have.
 async fn configured(site: &Site, name: &'static str) -> Result<u32, Failure> {
     let postgres = site.installation.run("postgres", ONE_SETTING).args(server_arguments(site).await).args(["-C", name]);

@@ -1,20 +1,22 @@
 //! Copies the primary with `pg_basebackup`.
 //!
 //! A directory that holds a database is kept until the copy is whole: the copy is made beside it, and takes its place by two renames. A
-//! crash between the two leaves no data directory, which is an empty one: it is copied anew. Where that cannot be (the data directory is a mount point, has tablespaces, its parent is not
-//! ours, or there is no room for both), the old one is cleared and the copy made in its place, under the marker. An empty or
-//! unfinished directory is filled in place, under the marker, too.
+//! crash between the two leaves no data directory, which is an empty one: it is copied anew. Where that cannot be (the data directory is a
+//! mount point, has tablespaces or its log elsewhere, its parent is not ours, or there is no room for both), the old one is cleared and the copy
+//! made in its place, under the marker: once it is certain that the copy can be made, and on one node at a time. An empty or unfinished
+//! directory is filled in place, under the marker, too.
 
-use super::clearing::{clear, has_tablespaces, remove_folder, remove_unwatched};
+use super::clearing::{Outside, clear, has_tablespaces, remove_folder, remove_unwatched};
 use super::configuration::{set_standby_signal, write_configuration, write_passfile};
 use super::directory::{control_head, create, create_folder, inspect_directory};
 use super::durable::{FileFailure, failing, sync_parent};
 use super::lock::OperationLock;
 use super::marker::{self, Unfinished};
 use super::program::Patience;
+use super::replication::introduce;
 use super::rewind::{Primary, not_ready};
 use super::{Failure, Site, blocking, shared_memory};
-use crate::model::Directory;
+use crate::model::{Directory, Endpoint};
 use crate::pg::Upstream;
 use crate::pg::pins::{self, Role};
 use nix::sys::statvfs::statvfs;
@@ -30,8 +32,13 @@ const QUESTION: Duration = Duration::from_secs(10);
 const COPY: Patience = Patience::Silence(Duration::from_secs(600));
 /// What the copy may need beyond the databases: log that is written meanwhile.
 const MARGIN: u64 = 1 << 30;
-
-const SIZE: &str = "SELECT pg_catalog.sum(pg_catalog.pg_database_size(d.oid))::pg_catalog.int8 AS bytes FROM pg_catalog.pg_database AS d";
+const SIZE: &str = "
+    SELECT pg_catalog.sum(pg_catalog.pg_database_size(d.oid))::pg_catalog.int8 AS bytes FROM pg_catalog.pg_database d";
+const TABLESPACES: &str = "
+    SELECT pg_catalog.pg_tablespace_location(s.oid) AS place FROM pg_catalog.pg_tablespace s
+     WHERE pg_catalog.pg_tablespace_location(s.oid) OPERATOR(pg_catalog.<>) ''";
+/// The advisory lock on the primary for whoever gives up its database before it has the copy.
+const TURN: u64 = 0x5769_7463_6843_6c6f;
 
 /// What clones leave beside the data directory: the old one, until the new one streams, and a copy that was broken off.
 const CLONES_LEAVE: [&str; 2] = ["previous", "fresh"];
@@ -53,29 +60,18 @@ pub struct Progress {
 /// The upstream is another database, is not ready, or a program fails.
 pub async fn basebackup(site: &Site, upstream: &Upstream, progress: &(dyn Fn(Progress) + Send + Sync)) -> Result<(), Failure> {
     let lock = OperationLock::take(site).await?;
-    let unfit = |reason| Failure::Directory { path: site.settings.data_dir.clone(), reason };
-    let directory = inspect_directory(site).await;
-    match &directory {
-        Directory::Unusable { reason } => return Err(unfit(reason.clone())),
-        // What was not finished may have been filled with something else since, or have been another cluster's from the beginning (S11).
-        _ => of_this_cluster(site, upstream).await?,
-    }
-    // Before anything is cleared: is that the right primary, and is it there?
-    let mut primary = Primary::ask(site, &upstream.database, QUESTION).await?;
-    primary.must_be(upstream)?;
-    let what = "say how large it is";
-    let row = primary.connection.ask_one(what, SIZE, QUESTION).await?;
-    let bytes: u64 = primary.connection.column(what, &row, "bytes")?;
-    drop(primary);
-
-    let is_database = matches!(directory, Directory::Database { .. });
-    match Beside::of(site, bytes).await {
-        Some(beside) if is_database => {
+    // Before anything is cleared.
+    let mut proof = prove(site, upstream).await?;
+    let is_database = matches!(proof.directory, Directory::Database { .. });
+    match proof.beside.take() {
+        Some(beside) => {
+            // It is no longer needed.
+            drop(proof);
             remove_folder(&beside.fresh, &lock).await?;
             let fresh = beside.fresh.clone();
             lock.blocking(move || create_folder(&fresh)).await?;
             let copy = site.at(&beside.fresh);
-            fill(&copy, &lock, upstream, progress).await?;
+            fill(&copy, &lock, upstream, None, progress).await?;
             write_configuration(&copy, Some(&upstream.database)).await?;
             remove_folder(&beside.previous, &lock).await?;
             if let Err(failure) = shared_memory::release(site, &lock).await {
@@ -84,15 +80,115 @@ pub async fn basebackup(site: &Site, upstream: &Upstream, progress: &(dyn Fn(Pro
             lock.blocking(move || beside.exchange()).await?;
         }
         _ => {
+            // One at a time gives up what it has: until the copy is whole there is one good copy less.
+            if is_database {
+                proof.takes_the_turn(&upstream.database).await?;
+            }
             create(site).await?;
-            marker::set(site, Unfinished::Clone, &lock).await?;
-            clear(site, &lock).await?;
-            fill(site, &lock, upstream, progress).await?;
+            let outside = Outside::of(site).await?.with_new(&proof.tablespaces).await;
+            marker::set(site, Unfinished::Clone, outside.clone(), &lock).await?;
+            clear(site, &outside, &lock).await?;
+            fill(site, &lock, upstream, outside.pg_wal.as_deref(), progress).await?;
+            drop(proof);
             write_configuration(site, Some(&upstream.database)).await?;
             marker::clear(site, &lock).await?;
         }
     }
     Ok(())
+}
+
+/// Whether a copy is certain to go on, as far as that can be known before it begins: the source is the right one, accepts writes, lets its
+/// standby in with WAL senders to spare, and there is room.
+///
+/// # Errors
+/// It is not.
+pub async fn copy_is_possible(site: &Site, upstream: &Upstream) -> Result<(), Failure> {
+    prove(site, upstream).await.map(drop)
+}
+
+/// What was found before a copy.
+struct Proof {
+    directory: Directory,
+    primary: Primary,
+    /// Where the primary's tablespaces are, and so will be those of its copy.
+    tablespaces: Vec<PathBuf>,
+    /// A copy can be made beside what lies here.
+    beside: Option<Beside>,
+}
+
+async fn prove(site: &Site, upstream: &Upstream) -> Result<Proof, Failure> {
+    let directory = inspect_directory(site).await;
+    match &directory {
+        Directory::Unusable { reason } => {
+            return Err(Failure::Directory { path: site.settings.data_dir.clone(), reason: reason.clone() });
+        }
+        // What was not finished may have been filled with something else since, or have been another cluster's from the beginning (S11).
+        _ => of_this_cluster(site, upstream).await?,
+    }
+    let mut primary = Primary::ask(site, &upstream.database, QUESTION).await?;
+    primary.must_be(upstream)?;
+    // The copy needs two at a time.
+    let (one, two) = tokio::join!(introduce(site, &upstream.database, QUESTION), introduce(site, &upstream.database, QUESTION));
+    for found in [one?, two?] {
+        if found != upstream.system_identifier {
+            let place = format!("the server at {}", upstream.database);
+            return Err(Failure::OtherDatabase { place, found, expected: upstream.system_identifier });
+        }
+    }
+    let what = "say how large it is";
+    let row = primary.connection.ask_one(what, SIZE, QUESTION).await?;
+    let bytes: u64 = primary.connection.column(what, &row, "bytes")?;
+    let what = "say where its tablespaces are";
+    let rows = primary.connection.ask(what, TABLESPACES, QUESTION).await?;
+    let tablespaces = rows.iter().filter_map(|row| row.try_get("place").ok().flatten().map(PathBuf::from)).collect();
+    let beside = match directory {
+        Directory::Database { .. } => Beside::of(site, bytes).await,
+        _ => None,
+    };
+    if beside.is_none() {
+        has_room(site, bytes).await?;
+    }
+    Ok(Proof { directory, primary, tablespaces, beside })
+}
+
+impl Proof {
+    /// The turn is over when this is dropped.
+    async fn takes_the_turn(&mut self, upstream: &Endpoint) -> Result<(), Failure> {
+        let what = "give this node its turn to be copied in place";
+        let sql = format!("SELECT pg_catalog.pg_try_advisory_lock({TURN}) AS mine");
+        let row = self.primary.connection.ask_one(what, &sql, QUESTION).await?;
+        if self.primary.connection.column::<String>(what, &row, "mine")? == "t" {
+            return Ok(());
+        }
+        Err(not_ready(
+            upstream,
+            "another node is being copied in the place of its old database, and two at a time would leave too few copies",
+        ))
+    }
+}
+
+/// Whether a copy fits where what lies here is cleared for it.
+async fn has_room(site: &Site, bytes: u64) -> Result<(), Failure> {
+    let data_dir = site.data_dir();
+    let Some((path, free)) = blocking(move || room_in_place(&data_dir)).await else { return Ok(()) };
+    if free < bytes { Err(Failure::NoRoom { path, free, needed: bytes }) } else { Ok(()) }
+}
+
+/// What would be free if the directory were empty. None: it cannot be told.
+fn room_in_place(data_dir: &Path) -> Option<(String, u64)> {
+    let there = if data_dir.exists() { data_dir } else { data_dir.parent()? };
+    let vfs = statvfs(there).ok()?;
+    let held = if there == data_dir { size_of(data_dir, fs::metadata(data_dir).ok()?.dev()) } else { 0 };
+    Some((there.display().to_string(), (vfs.blocks_available() * vfs.fragment_size()).saturating_add(held)))
+}
+
+/// The bytes on disk of everything in a folder, without what it links to or what is mounted in it.
+fn size_of(folder: &Path, device: u64) -> u64 {
+    let sizes = fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| {
+        let status = fs::symlink_metadata(entry.path()).ok().filter(|status| status.dev() == device)?;
+        Some(if status.is_dir() { size_of(&entry.path(), device) } else { status.blocks() * 512 })
+    });
+    sizes.sum()
 }
 
 /// Puts away what clones have left beside the data directory: the one that was replaced, and copies that came to nothing. To be called once
@@ -133,7 +229,13 @@ fn put_away(data_dir: &Path) -> Result<(), FileFailure> {
 }
 
 /// Copies into an empty folder, and proves that it is the right database.
-async fn fill(site: &Site, lock: &OperationLock, upstream: &Upstream, progress: &(dyn Fn(Progress) + Send + Sync)) -> Result<(), Failure> {
+async fn fill(
+    site: &Site,
+    lock: &OperationLock,
+    upstream: &Upstream,
+    pg_wal: Option<&Path>,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<(), Failure> {
     write_passfile(site).await?;
     let major = site.installation.major();
     // It speaks the replication protocol, where nothing is granted.
@@ -141,6 +243,7 @@ async fn fill(site: &Site, lock: &OperationLock, upstream: &Upstream, progress: 
     let pg_basebackup = site.installation.run("pg_basebackup", COPY).holding(lock.share());
     let pg_basebackup = pg_basebackup.arg("--pgdata").arg(site.data_dir()).args(["--wal-method=stream", "--checkpoint=fast"]);
     let pg_basebackup = pg_basebackup.args(["--no-password", "--no-manifest", "--progress", "--verbose"]);
+    let pg_basebackup = pg_basebackup.args(pg_wal.map(|folder| format!("--waldir={}", folder.display())));
     let pg_basebackup = pg_basebackup.arg("--dbname").arg(source);
     pg_basebackup
         .run(|_, line| {
@@ -201,7 +304,9 @@ impl Beside {
             let one_file_system = fs::metadata(parent).ok()?.dev() == fs::metadata(&data_dir).ok()?.dev();
             let ours = access(parent, AccessFlags::W_OK | AccessFlags::X_OK).is_ok();
             let room = statvfs(parent).ok().map(|vfs| vfs.blocks_available() * vfs.fragment_size())?;
-            let possible = one_file_system && ours && room >= bytes.saturating_add(MARGIN) && !has_tablespaces(&data_dir);
+            // What lies elsewhere can be there only once.
+            let all_here = !has_tablespaces(&data_dir) && !data_dir.join("pg_wal").is_symlink();
+            let possible = one_file_system && ours && room >= bytes.saturating_add(MARGIN) && all_here;
             let (fresh, previous) = (sibling(&data_dir, "fresh"), sibling(&data_dir, "previous"));
             possible.then_some(Self { data_dir, fresh, previous })
         })

@@ -3,6 +3,8 @@
 use super::Site;
 use super::own_session::{Begun, NotBegun, begin};
 use crate::model::Endpoint;
+use crate::pg::Outlook;
+use crate::pg::classify::{self, Consequence};
 use crate::pg::pins::Role;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -22,7 +24,7 @@ pub enum Whom<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum SqlFailure {
     /// It answered with an error.
-    #[error("{server} refused to {what}: {message} (SQLSTATE {})", state.code())]
+    #[error("{server} refused to {what}: {message} (SQLSTATE {}): {}", state.code(), meaning(state))]
     Refused {
         /// Which server.
         server: String,
@@ -66,14 +68,17 @@ pub enum SqlFailure {
 }
 
 impl SqlFailure {
-    /// Whether the server could not be reached, was too slow, or said that it is starting, stopping or full.
+    /// What it says of the next try. It never says anything of the database here.
     #[must_use]
-    pub fn is_waiting(&self) -> bool {
+    pub fn outlook(&self) -> Outlook {
         match self {
-            Self::Unreachable { .. } | Self::TooLate { .. } => true,
-            // Class 53: resources are short; class 57: an operator intervenes, which is also what a server says that starts or stops.
-            Self::Refused { state, .. } => state.code().starts_with("53") || state.code().starts_with("57"),
-            Self::Unexpected { .. } => false,
+            Self::Unreachable { .. } | Self::TooLate { .. } => Outlook::Waiting,
+            Self::Refused { state, .. } => match classify::state(state.code()).consequence {
+                Consequence::Wait => Outlook::Waiting,
+                Consequence::Operator => Outlook::Barred,
+                Consequence::Retry | Consequence::Compare | Consequence::Clone => Outlook::Open,
+            },
+            Self::Unexpected { .. } => Outlook::Open,
         }
     }
 
@@ -85,6 +90,12 @@ impl SqlFailure {
             _ => None,
         }
     }
+}
+
+/// What a refusal means, and the way out.
+fn meaning(state: &SqlState) -> String {
+    let row = classify::state(state.code());
+    format!("{}; {}", row.meaning, row.way_out)
 }
 
 /// A connection that is thrown away at the first time-out: the next query would wait for the one that is late.

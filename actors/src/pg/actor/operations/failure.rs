@@ -5,7 +5,9 @@ use super::durable::FileFailure;
 use super::installation::NotInstalled;
 use super::program::ProgramFailure;
 use crate::model::{Endpoint, SystemIdentifier};
+use crate::pg::Outlook;
 use crate::pg::ancestry::NotAHistory;
+use crate::pg::classify::{self, Consequence};
 use crate::pg::control::NotControlData;
 
 /// Why an operation failed: what happened, why, and what to do.
@@ -49,6 +51,35 @@ pub enum Failure {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// What lies here is damaged, and a copy mends it.
+    #[error("{path}: {reason}; a copy of the primary mends it")]
+    Damaged {
+        /// Where.
+        path: String,
+        /// What is damaged or missing.
+        reason: String,
+    },
+    /// A rewind would leave a database that is of no use.
+    #[error("no rewind can bring this node back: {reason}; a copy of the primary does")]
+    Unrewindable {
+        /// What is unlike.
+        reason: String,
+    },
+    /// There were too many clones.
+    #[error(
+        "{0}: so no further clone is made, and all that lies here is kept; mend what it names, or remove the file `clones` in cluster.data_dir"
+    )]
+    ClonesSpent(String),
+    /// There is no room for a copy.
+    #[error("{path} has room for {free} bytes, and the copy needs {needed}; nothing was changed: make room")]
+    NoRoom {
+        /// Where.
+        path: String,
+        /// What is free there, with what would be cleared.
+        free: u64,
+        /// What the primary's database takes.
+        needed: u64,
+    },
     /// A program that an earlier daemon started is still at work in the data directory.
     #[error(
         "an operation of an earlier Witch process still works on {path}; if it does not end by itself, end the process that holds {lock}"
@@ -68,20 +99,24 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Whether it is over as soon as something else is as it should be, a server that answers or an operation that ends, and so says nothing
-    /// against what was tried.
+    /// What it says of the next try. Only what is known to be mended by a copy is hopeless.
     #[must_use]
-    pub fn is_waiting(&self) -> bool {
+    pub fn outlook(&self) -> Outlook {
         match self {
-            Self::Sql(failure) => failure.is_waiting(),
-            Self::UpstreamNotReady { .. } | Self::Busy { .. } => true,
-            Self::Program(_)
-            | Self::File(_)
-            | Self::OtherDatabase { .. }
-            | Self::Directory { .. }
-            | Self::ControlData(_)
-            | Self::History(_) => false,
-            Self::Installed(_) => true,
+            Self::Sql(failure) => failure.outlook(),
+            // A server that answers, or an operation that ends, is waited for.
+            Self::UpstreamNotReady { .. } | Self::Busy { .. } | Self::Installed(_) => Outlook::Waiting,
+            Self::Damaged { .. } | Self::Unrewindable { .. } => Outlook::Hopeless,
+            Self::ClonesSpent(_) | Self::NoRoom { .. } | Self::OtherDatabase { .. } => Outlook::Barred,
+            Self::Program(failure) => {
+                match failure.said().and_then(|(by, output)| classify::program(by, output)).map(|row| row.consequence) {
+                    Some(Consequence::Clone) => Outlook::Hopeless,
+                    Some(Consequence::Operator) => Outlook::Barred,
+                    Some(Consequence::Wait) => Outlook::Waiting,
+                    Some(Consequence::Retry | Consequence::Compare) | None => Outlook::Open,
+                }
+            }
+            Self::File(_) | Self::Directory { .. } | Self::ControlData(_) | Self::History(_) => Outlook::Open,
         }
     }
 }

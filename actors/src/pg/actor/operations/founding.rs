@@ -3,6 +3,7 @@
 //! No server listens at any time: roles are made in single-user mode, which reads SQL from standard input and opens no socket. Passwords
 //! never leave this process: the server gets SCRAM verifiers.
 
+use super::clearing::Outside;
 use super::configuration::write_configuration;
 use super::databases::{DATABASE, TEMPLATE};
 use super::directory::{control_head, create, inspect_directory};
@@ -37,12 +38,13 @@ pub async fn initdb(site: &Site) -> Result<SystemIdentifier, Failure> {
         return Err(unfit(site, "it is not empty, so no new database is made in it".into()));
     }
     create(site).await?;
-    marker::set(site, Unfinished::Found, &lock).await?;
-    clearing::clear(site, &lock).await?;
+    let outside = Outside::of(site).await?;
+    marker::set(site, Unfinished::Found, outside.clone(), &lock).await?;
+    clearing::clear(site, &outside, &lock).await?;
     match run_initdb(site, &lock, "C.UTF-8").await {
         // Older systems have no such locale.
         Err(ProgramFailure::Failed { output, .. }) if output.contains("invalid locale") => {
-            clearing::clear(site, &lock).await?;
+            clearing::clear(site, &outside, &lock).await?;
             run_initdb(site, &lock, "C").await?;
         }
         other => other?,

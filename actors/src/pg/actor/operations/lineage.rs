@@ -68,6 +68,29 @@ pub async fn relate(site: &Site, end: EndOfWal, upstream: &Endpoint, within: Dur
     sides.proved(relation, end.lsn).await
 }
 
+/// Whether the primary still has the log that a standby which ends there needs next, or needs nothing yet.
+///
+/// # Errors
+/// The primary cannot be asked or does not accept writes.
+pub async fn log_goes_on(site: &Site, end: EndOfWal, upstream: &Endpoint, within: Duration) -> Result<bool, Failure> {
+    let mut primary = Primary::ask(site, upstream, within).await?;
+    let theirs = primary.ancestry(within).await?;
+    let geometry = controldata(site).await?.geometry();
+    let names = files(&theirs, end.timeline, end.lsn, geometry);
+    // What was renamed when its timeline was left is not streamed.
+    let names: Vec<String> = names.iter().filter(|name| !name.ends_with(".partial")).map(|name| literal(name)).collect();
+    let what = "say whether it still has the log that this node needs";
+    let sql = format!(
+        "SELECT pg_catalog.pg_current_wal_flush_lsn() OPERATOR(pg_catalog.<=) '{}'::pg_catalog.pg_lsn
+             OR EXISTS (SELECT FROM pg_catalog.pg_ls_waldir() w
+                         WHERE w.name OPERATOR(pg_catalog.=) ANY (ARRAY[{}]::pg_catalog.text[])) AS there",
+        end.lsn,
+        names.join(", ")
+    );
+    let row = primary.connection.ask_one(what, &sql, within).await?;
+    Ok(primary.connection.column::<String>(what, &row, "there")? == "t")
+}
+
 struct Sides<'a> {
     site: &'a Site,
     own: &'a Ancestry,

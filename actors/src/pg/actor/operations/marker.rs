@@ -6,6 +6,7 @@
 //! It names the directory that it is about. Of any other one, such as a database that an operator has put in the place of a half copy, or to
 //! which `postgres.data_dir` was turned since, it says nothing, and nothing is cleared on its word.
 
+use super::clearing::Outside;
 use super::durable::{FileFailure, failing, read_if_exists, remove_if_exists, replace, sync_parent};
 use super::lock::OperationLock;
 use super::{Failure, Site, blocking};
@@ -58,6 +59,9 @@ pub struct Note {
     pub since: u64,
     /// Where the directory was, for people.
     pub path: PathBuf,
+    /// What belongs to it and lies elsewhere.
+    #[serde(default)]
+    pub outside: Outside,
     place: Place,
 }
 
@@ -111,12 +115,12 @@ pub(super) fn read(site: &Site) -> Result<Option<Marker>, FileFailure> {
 }
 
 /// Marks the data directory, which has to be there.
-pub(super) async fn set(site: &Site, what: Unfinished, lock: &OperationLock) -> Result<(), FileFailure> {
+pub(super) async fn set(site: &Site, what: Unfinished, outside: Outside, lock: &OperationLock) -> Result<(), FileFailure> {
     let (path, data_dir) = (path(site), site.data_dir());
     lock.blocking(move || {
         let place = Place::of(&data_dir).map_err(failing("look at", &data_dir))?;
         let known_as = fs::canonicalize(&data_dir).map_err(failing("look at", &data_dir))?;
-        let note = Note { what, since: wall().0, path: known_as, place };
+        let note = Note { what, since: wall().0, path: known_as, outside, place };
         let text = serde_json::to_string(&note).expect("numbers and texts always become JSON");
         replace(&path, format!("{text}\n"), 0o600)
     })

@@ -40,6 +40,9 @@ pub struct EndOfWal {
 /// `pg_controldata` fails or is not understood.
 pub async fn controldata(site: &Site) -> Result<ControlData, Failure> {
     let text = site.installation.run("pg_controldata", ONE_READ).arg(site.data_dir()).output().await?;
+    if text.contains("does not match value stored in") {
+        return Err(Failure::Damaged { path: site.settings.data_dir.clone(), reason: "the checksum of the control file is wrong".into() });
+    }
     Ok(ControlData::parse(&text)?)
 }
 
@@ -55,10 +58,11 @@ pub async fn end_of_wal(site: &Site, within: Duration) -> Result<EndOfWal, Failu
         let lsn = walk.end(control.timeline, control.checkpoint, Some(1)).await?;
         if lsn == control.checkpoint {
             let reason = format!("the record of its last checkpoint, at {lsn}, is not in its log, although it was shut down cleanly");
-            return Err(Failure::Directory { path: site.settings.data_dir.clone(), reason });
+            return Err(Failure::Damaged { path: site.settings.data_dir.clone(), reason });
         }
         return Ok(EndOfWal { timeline: control.timeline, lsn, clean: true, seen: true });
     }
+    has_its_checkpoint(site, &control).await?;
     let deadline = Instant::now() + within;
     // What a standby must replay to be consistent is there, or it would not have noted it.
     let (mut timeline, start) = if control.min_recovery > control.redo {
@@ -128,6 +132,20 @@ pub async fn lacks(site: &Site, least: Position, at: Option<Position>) -> Result
     Ok((ends < least.lsn).then(|| format!("the log here ends at {ends} or before, and {must}")))
 }
 
+/// Without the record of its last checkpoint no server starts. A copy that has not been started begins with another.
+async fn has_its_checkpoint(site: &Site, control: &ControlData) -> Result<(), Failure> {
+    let label = site.data_dir().join("backup_label");
+    if blocking(move || label.exists()).await {
+        return Ok(());
+    }
+    let walk = Walk { site, geometry: control.geometry(), patience: ONE_READ };
+    if walk.end(control.timeline, control.checkpoint, Some(1)).await? == control.checkpoint {
+        let reason = format!("the record of its last checkpoint, at {}, is not in its log", control.checkpoint);
+        return Err(Failure::Damaged { path: site.settings.data_dir.clone(), reason });
+    }
+    Ok(())
+}
+
 /// The history of this directory's timeline.
 ///
 /// # Errors
@@ -139,11 +157,9 @@ pub async fn own_ancestry(site: &Site, timeline: Timeline) -> Result<Ancestry, F
     let path = site.data_dir().join("pg_wal").join(history_file_name(timeline));
     let shown = path.display().to_string();
     let text = blocking(move || read_if_exists(&path)).await?;
-    let missing = || Failure::Directory {
-        path: shown,
-        reason: format!("the history of timeline {timeline} is missing, so nobody can tell where it began; this database has to be cloned"),
-    };
-    Ok(Ancestry::parse(timeline, &text.ok_or_else(missing)?)?)
+    let damaged = |reason| Failure::Damaged { path: shown.clone(), reason };
+    let missing = || damaged(format!("the history of timeline {timeline} is missing, so nobody can tell where it began"));
+    Ancestry::parse(timeline, &text.ok_or_else(missing)?).map_err(|error| damaged(error.to_string()))
 }
 
 /// A timeline of this directory, and where it began.

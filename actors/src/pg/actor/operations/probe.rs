@@ -29,25 +29,30 @@ pub enum Answer {
 /// answering when the server accepts nobody any more. The own server answers `SELECT 1`. Who answers on another node's port is not known,
 /// so nothing is proved there that could be of use to somebody else: that the login begins, or is refused, is answer enough.
 pub async fn probe_fresh(site: &Site, whom: Whom<'_>, within: Duration) -> Answer {
-    let answer = async {
-        match whom {
-            Whom::Local => ask(site, within).await,
-            Whom::Remote(endpoint) => knock(site, endpoint).await.unwrap_or_else(|error| Answer::Miss(error.to_string())),
+    match whom {
+        Whom::Local => match try_login(site, within).await {
+            Ok(()) => Answer::Ok,
+            Err(SqlFailure::Refused { state, .. }) => Answer::Sql(state.code().to_owned()),
+            Err(failure) => Answer::Miss(failure.to_string()),
+        },
+        Whom::Remote(endpoint) => {
+            let answer = async { knock(site, endpoint).await.unwrap_or_else(|error| Answer::Miss(error.to_string())) };
+            timeout(within, answer).await.unwrap_or_else(|_| Answer::Miss(format!("no answer within {} ms", within.as_millis())))
         }
-    };
-    timeout(within, answer).await.unwrap_or_else(|_| Answer::Miss(format!("no answer within {} ms", within.as_millis())))
+    }
 }
 
-async fn ask(site: &Site, within: Duration) -> Answer {
+/// Has a new connection to this node's own server answered, and tells the server's words.
+///
+/// # Errors
+/// It refuses, or does not answer.
+pub async fn try_login(site: &Site, within: Duration) -> Result<(), SqlFailure> {
     let ask = async {
         let mut connection = Connection::open(site, Whom::Local, within).await?;
         connection.ask("answer SELECT 1", "SELECT 1", within).await
     };
-    match ask.await {
-        Ok(_) => Answer::Ok,
-        Err(SqlFailure::Refused { state, .. }) => Answer::Sql(state.code().to_owned()),
-        Err(failure) => Answer::Miss(failure.to_string()),
-    }
+    let server = || "the server".to_owned();
+    timeout(within, ask).await.unwrap_or_else(|_| Err(SqlFailure::TooLate { server: server(), what: "answer SELECT 1", within })).map(drop)
 }
 
 /// A server's refusal is a few lines long.

@@ -1,5 +1,6 @@
 //! Runs one of PostgreSQL's programs: in a process group of its own, with a deadline, in the C locale, keeping its last words.
 
+use crate::pg::classify::From;
 use bytes::Bytes;
 use futures::StreamExt;
 use nix::sys::signal::{Signal, killpg};
@@ -63,6 +64,16 @@ pub enum ProgramFailure {
         /// Its last lines.
         output: String,
     },
+}
+
+impl ProgramFailure {
+    /// The words of a program whose words are known.
+    pub(super) fn said(&self) -> Option<(From, &str)> {
+        match self {
+            Self::Failed { name: "pg_rewind", output, .. } => Some((From::Rewind, output)),
+            _ => None,
+        }
+    }
 }
 
 /// One run of a program. It does not print itself: what it reads may be secret.

@@ -1,11 +1,13 @@
 //! Brings a diverged directory back onto the primary's history with `pg_rewind`.
 
+use super::clearing::Outside;
 use super::configuration::{set_standby_signal, write_configuration, write_configuration_that_keeps_log};
 use super::connection::{Connection, SqlFailure, Whom};
 use super::directory::control_head;
 use super::lock::OperationLock;
 use super::lock_files::remove_stale_locks;
 use super::marker::{self, Unfinished};
+use super::position::controldata;
 use super::program::Patience;
 use super::{Failure, Progress, Site, rights};
 use crate::model::{Endpoint, Lsn, SystemIdentifier, Timeline};
@@ -30,6 +32,9 @@ const STATUS: &str = "
            CASE WHEN NOT s.in_recovery THEN pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()) END AS file,
            CASE WHEN NOT s.in_recovery THEN pg_catalog.pg_current_wal_lsn() END AS written
       FROM (SELECT pg_catalog.pg_is_in_recovery() AS in_recovery OFFSET 0) AS s";
+
+const MADE: &str = "
+    SELECT i.data_page_checksum_version AS checksums, i.bytes_per_wal_segment AS segment FROM pg_catalog.pg_control_init() i";
 
 /// Makes the primary write a checkpoint on its new timeline: before that, `pg_rewind` wrongly says that no rewind is required.
 ///
@@ -70,13 +75,14 @@ pub async fn rewind(site: &Site, upstream: &Upstream, progress: &(dyn Fn(Progres
         let found = own.unwrap_or_default();
         return Err(Failure::OtherDatabase { place: site.settings.data_dir.clone(), found, expected: upstream.system_identifier });
     }
+    fits(site, upstream).await?;
     checkpoint_remote(site, upstream, CHECKPOINT).await?;
     remove_stale_locks(site).await?;
     // pg_rewind recovers a crashed target in single-user mode, which refuses standbys. That ends with a checkpoint, after which the log from
     // before the fork would be recycled, and pg_rewind reads it next.
     set_standby_signal(site, false).await?;
     write_configuration_that_keeps_log(site).await?;
-    marker::set(site, Unfinished::Rewind, &lock).await?;
+    marker::set(site, Unfinished::Rewind, Outside::of(site).await?, &lock).await?;
     let source = Primary::ask(site, &upstream.database, QUESTION).await?.source(site);
     let pg_rewind = site.installation.run("pg_rewind", REWIND).holding(lock.share());
     let pg_rewind = pg_rewind.arg("--target-pgdata").arg(site.data_dir()).arg("--source-server").arg(source).arg("--progress");
@@ -100,6 +106,36 @@ pub async fn rewind(site: &Site, upstream: &Upstream, progress: &(dyn Fn(Progres
     set_standby_signal(site, true).await?;
     marker::clear(site, &lock).await?;
     Ok(())
+}
+
+/// Whether a rewind would leave a database that is of use. `pg_rewind` copies blocks as they are and the primary's control file over them: where
+/// one side has checksums and the other has not it says that it is done, and no login is possible afterwards.
+async fn fits(site: &Site, upstream: &Upstream) -> Result<(), Failure> {
+    let what = "say how its files are made";
+    let own = controldata(site).await?;
+    let mut primary = Primary::ask(site, &upstream.database, QUESTION).await?;
+    let row = primary.connection.ask_one(what, MADE, QUESTION).await?;
+    let theirs: u32 = primary.connection.column(what, &row, "checksums")?;
+    let segment: u64 = primary.connection.column(what, &row, "segment")?;
+    let said = |on: bool| if on { "has" } else { "has not" };
+    let reason = if (theirs != 0) != own.data_checksums {
+        format!("this database {} data checksums, and the primary's {}", said(own.data_checksums), said(theirs != 0))
+    } else if segment != own.wal_segment_size {
+        format!("segments of its log have {} bytes, and the primary's {segment}", own.wal_segment_size)
+    } else if !own.data_checksums && !own.wal_log_hints {
+        "it ran without data checksums and without wal_log_hints, so not every block that changed is known".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(Failure::Unrewindable { reason })
+}
+
+/// Whether a primary lets this node ask what a comparison, a rewind or a clone must know.
+///
+/// # Errors
+/// It refuses, or does not answer.
+pub async fn can_be_asked(site: &Site, endpoint: &Endpoint, within: Duration) -> Result<(), SqlFailure> {
+    Primary::connect(site, endpoint, within).await.map(drop)
 }
 
 /// A primary that was asked who it is.

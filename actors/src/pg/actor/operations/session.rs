@@ -153,6 +153,11 @@ impl Session {
         number.map(Timeline).ok_or_else(|| self.connection.unexpected(what, file))
     }
 
+    /// Runs a statement and answers its rows.
+    pub(super) async fn ask(&mut self, what: &'static str, sql: &str, within: Duration) -> Result<Vec<SimpleQueryRow>, SqlFailure> {
+        self.connection.ask(what, sql, within).await
+    }
+
     /// Writes a checkpoint.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! The database shall be a standby.
 
 use super::*;
+use crate::pg::classify::{Consequence, LastWords};
+use crate::pg::conditions;
 
 #[test]
 fn a_primary_without_an_appointment_stops_and_comes_back_read_only() {
@@ -72,19 +74,99 @@ fn what_diverged_and_cannot_be_kept_is_rewound_all_the_same() {
     assert!(bench.last().database.streaming);
 }
 
+fn died_of(text: &str, consequence: Consequence) -> World {
+    World { dies: true, last_words: Some(LastWords { text: text.into(), consequence }), ..World::stopped_standby() }
+}
+
 #[test]
-fn a_standby_that_cannot_start_is_cloned_unless_a_copy_could_not_either() {
-    let mut bench = Bench::new(World { dies: true, ..World::stopped_standby() });
-    bench.order(follow(), 300_000);
+fn a_standby_that_cannot_start_is_cloned_only_for_what_a_copy_mends() {
+    let mut bench = Bench::new(died_of("PANIC:  could not locate a valid checkpoint record", Consequence::Clone));
+    bench.order(follow(), 60_000);
     assert!(bench.transcript().contains(&"clone".into()));
-    let excuse = "FATAL:  could not create any TCP/IP sockets";
-    let mut bench = Bench::new(World { dies: true, excuse: Some(excuse), ..World::stopped_standby() });
+    for (text, consequence) in [
+        ("FATAL:  could not create any TCP/IP sockets", Consequence::Operator),
+        ("FATAL:  could not restore file \"00000002.history\" from archive: command not found", Consequence::Operator),
+        ("FATAL:  words that nobody knows", Consequence::Retry),
+    ] {
+        let mut bench = Bench::new(died_of(text, consequence));
+        bench.order(follow(), 900_000);
+        let done = bench.transcript();
+        assert!(!done.contains(&"clone".into()), "it is no matter of the directory: {done:?}");
+        let starts = done.iter().filter(|line| *line == "start as a standby").count();
+        assert!((25..=32).contains(&starts), "once in 30 s, not {starts} times in a quarter of an hour");
+        assert!(bench.last().database.trouble.as_ref().is_some_and(|trouble| trouble.contains(text)), "{:?}", bench.last());
+        (bench.world.dies, bench.world.last_words) = (false, None);
+        bench.pass(60_000);
+        assert!(bench.last().database.streaming && bench.last().database.trouble.is_none());
+    }
+    // Where the log cannot be read, nobody knows.
+    let mut bench = Bench::new(World { dies: true, ..World::stopped_standby() });
     bench.order(follow(), 900_000);
-    assert!(!bench.transcript().contains(&"clone".into()), "the port is in use for a copy, too");
-    assert!(bench.last().database.trouble.as_ref().is_some_and(|trouble| trouble.contains(excuse)), "{:?}", bench.last());
-    (bench.world.dies, bench.world.excuse) = (false, None);
+    assert!(!bench.transcript().contains(&"clone".into()));
+    assert!(bench.last().database.trouble.as_ref().is_some_and(|trouble| trouble.contains("log_destination")), "{:?}", bench.last());
+}
+
+/// F07: the copy brings the damage along.
+#[test]
+fn the_same_damage_is_cloned_once() {
+    let mut bench = Bench::new(died_of("PANIC:  could not locate a valid checkpoint record", Consequence::Clone));
+    bench.order(follow(), 3_600_000);
+    assert_eq!(bench.transcript().iter().filter(|line| *line == "clone").count(), 1);
+    let conditions = &bench.last().database.conditions;
+    assert!(
+        conditions.iter().any(|condition| condition.id == "clones-spent" && condition.text.contains("checkpoint record")),
+        "{conditions:?}"
+    );
+    bench.world.dies = false;
     bench.pass(60_000);
-    assert!(bench.last().database.streaming && bench.last().database.trouble.is_none());
+    assert!(bench.last().database.streaming, "it is tried as it is");
+    assert!(bench.last().database.conditions.is_empty());
+}
+
+/// F05, security.md F4: neither a refused question nor a planted line ends a standby that streams.
+#[test]
+fn a_standby_that_streams_is_stopped_for_no_refusal_and_no_line_of_a_log() {
+    for world in [World { refused: true, ..World::running_standby() }, World { planted: true, ..World::running_standby() }] {
+        let mut bench = Bench::new(world);
+        bench.order(follow(), 600_000);
+        let done = bench.transcript();
+        assert!(done.iter().all(|line| line == "compare histories" || line == "follow"), "{done:?}");
+        assert!(done.len() < 40, "nobody asks without end: {}", done.len());
+        assert_eq!(bench.server(), Server::Standby);
+    }
+    let mut bench = Bench::new(World { refused: true, ..World::running_standby() });
+    bench.order(follow(), 60_000);
+    let trouble = bench.last().database.trouble.clone().unwrap_or_default();
+    assert!(trouble.contains("28P01"), "{trouble}");
+    bench.world.refused = false;
+    bench.pass(40_000);
+    assert!(bench.last().database.streaming && bench.last().database.trouble.is_none(), "{:?}", bench.last());
+}
+
+/// A standby that is away while hints are planted is compared, and the comparison decides.
+#[test]
+fn a_planted_hint_is_asked_about_and_costs_nothing() {
+    let mut bench = Bench::new(World { planted: true, upstream_up: false, ..World::stopped_standby() });
+    bench.order(follow(), 120_000);
+    bench.world.upstream_up = true;
+    bench.pass(30_000);
+    let done = bench.transcript();
+    assert!(!done.iter().any(|line| line == "clone" || line == "rewind"), "{done:?}");
+    assert!(bench.last().database.streaming);
+}
+
+/// What keeps the next rung from being taken keeps the server running.
+#[test]
+fn a_standby_is_not_stopped_for_a_clone_that_would_be_refused() {
+    let mut bench = Bench::new(World { wal_removed: true, ..World::running_standby() });
+    let barred = conditions::refusals::REPLICATION_REFUSED.seen("two:5432 refused (SQLSTATE 28P01)");
+    bench.world.conditions.push(barred);
+    bench.order(follow(), 120_000);
+    assert!(!bench.transcript().contains(&"stop fast".into()));
+    bench.world.conditions.clear();
+    bench.pass(20_000);
+    assert!(bench.transcript().contains(&"clone".into()));
+    assert!(bench.last().database.streaming);
 }
 
 #[test]
@@ -121,7 +203,7 @@ fn a_standby_that_was_let_go_and_followed_nobody_is_brought_back_to_its_primary(
 fn a_standby_whose_log_is_gone_upstream_is_cloned() {
     let mut bench = Bench::new(World { wal_removed: true, ..World::stopped_standby() });
     let expected = ["compare histories", "start as a standby", "stop fast", "clone", "start as a standby"];
-    assert_eq!(bench.order(follow(), 20_000).transcript(), expected);
+    assert_eq!(bench.order(follow(), 30_000).transcript(), expected);
     assert!(bench.last().database.streaming);
 }
 

@@ -1,0 +1,139 @@
+//! What servers refuse to this node, found out before anybody depends on it.
+//!
+//! The own server answers a fresh login at every health check. The primary is asked now and then whether it would let this node in as its
+//! superuser, for a comparison or a rewind, and as its standby.
+
+use super::Shop;
+use super::operations::{Session, SqlFailure, can_be_asked, introduce, unfit_roles};
+use crate::model::{Condition, Endpoint};
+use crate::pg::conditions::Row;
+use crate::pg::conditions::refusals::{
+    OWN_LOGIN_REFUSED, OWN_SERVER_FULL, PRIMARY_LOGIN_REFUSED, REPLICATION_REFUSED, ROLE_UNFIT, SENDERS_FULL,
+};
+use crate::pg::{Outlook, Process, Sight};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Between two proofs. Each is a login in the log of whoever writes them.
+const PROVE_EVERY: Duration = Duration::from_secs(15);
+/// A login, or a question.
+const PROOF_MAX: Duration = Duration::from_secs(4);
+/// Every connection is in use.
+const FULL: &str = "53300";
+
+/// What is known.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    own: Option<Condition>,
+    primary: Option<Condition>,
+    replication: Option<Condition>,
+    roles: Vec<Condition>,
+    upstream: Option<Endpoint>,
+    proved: Option<Instant>,
+}
+
+impl Refusals {
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whom this node follows or is to follow.
+    pub(super) fn primary_is(&self, upstream: &Endpoint) {
+        let mut known = self.known();
+        if known.upstream.as_ref() != Some(upstream) {
+            *known = Known { own: known.own.take(), upstream: Some(upstream.clone()), ..Known::default() };
+        }
+    }
+
+    /// This node leads, or has no server: nobody is to be asked.
+    fn nobody_is_followed(&self) {
+        let mut known = self.known();
+        (known.primary, known.replication, known.upstream) = (None, None, None);
+    }
+
+    /// How the own server took a fresh login.
+    pub(super) fn own_answered(&self, answer: &Result<(), SqlFailure>) {
+        let own = match answer {
+            Ok(()) => None,
+            Err(refused @ (SqlFailure::Refused { .. } | SqlFailure::Unexpected { .. })) => own_condition(refused),
+            // It may just be gone; that is seen elsewhere.
+            Err(_) => return,
+        };
+        self.known().own = own;
+    }
+
+    pub(super) fn conditions(&self) -> Vec<Condition> {
+        let known = self.known();
+        let one = [&known.own, &known.primary, &known.replication];
+        one.into_iter().flatten().chain(&known.roles).cloned().collect()
+    }
+
+    /// Whether a proof is due, and of whom.
+    fn due(&self) -> Option<Option<Endpoint>> {
+        let mut known = self.known();
+        if known.proved.is_some_and(|at| at.elapsed() < PROVE_EVERY) {
+            return None;
+        }
+        known.proved = Some(Instant::now());
+        Some(known.upstream.clone())
+    }
+}
+
+fn own_condition(refused: &SqlFailure) -> Option<Condition> {
+    let full = refused.state().is_some_and(|state| state.code() == FULL);
+    match refused.outlook() {
+        _ if full => Some(OWN_SERVER_FULL.seen(refused)),
+        Outlook::Barred => Some(OWN_LOGIN_REFUSED.seen(refused)),
+        // It starts, stops, or is short of something: that passes.
+        _ => None,
+    }
+}
+
+/// What an answer of the primary keeps this node from. One that cannot be reached, or that is about to serve, is no refusal.
+fn of_primary(row: &'static Row, answer: Result<(), SqlFailure>) -> Option<Condition> {
+    let failure = answer.err()?;
+    let full = failure.state().is_some_and(|state| state.code() == FULL);
+    let asked_for_another = matches!(failure, SqlFailure::Unexpected { .. });
+    match failure.outlook() {
+        _ if full => Some(if row.id == REPLICATION_REFUSED.id { SENDERS_FULL.seen(failure) } else { row.seen(failure) }),
+        Outlook::Barred => Some(row.seen(failure)),
+        _ if asked_for_another => Some(row.seen(failure)),
+        _ => None,
+    }
+}
+
+impl Shop {
+    /// Proves it beside whatever else goes on.
+    pub(super) fn prove_now_and_then(&self, process: Process, sight: Option<&Sight>, upstream: Option<Endpoint>) {
+        let refusals = &self.refusals;
+        if let Some(upstream) = &upstream {
+            refusals.primary_is(upstream);
+        }
+        if sight.is_some_and(|sight| !sight.in_recovery) {
+            refusals.nobody_is_followed();
+        }
+        if process == Process::Gone {
+            refusals.known().own = None;
+        }
+        let Some(upstream) = refusals.due() else { return };
+        let (site, refusals, has_server) = (self.site().clone(), Arc::clone(refusals), sight.is_some());
+        tokio::spawn(async move {
+            if has_server && let Ok(mut session) = Session::open(&site, PROOF_MAX).await {
+                let unfit = unfit_roles(&site, &mut session, PROOF_MAX).await.unwrap_or_default();
+                refusals.known().roles = unfit.into_iter().map(|role| ROLE_UNFIT.seen(role)).collect();
+            }
+            let Some(upstream) = upstream else { return };
+            let login = can_be_asked(&site, &upstream, PROOF_MAX).await;
+            let replication = introduce(&site, &upstream, PROOF_MAX).await.map(drop);
+            let mut known = refusals.known();
+            if known.upstream.as_ref() == Some(&upstream) {
+                known.primary = of_primary(&PRIMARY_LOGIN_REFUSED, login);
+                known.replication = of_primary(&REPLICATION_REFUSED, replication);
+            }
+        });
+    }
+}

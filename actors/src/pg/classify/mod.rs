@@ -1,0 +1,142 @@
+//! What a server answers, and what its log or a program says: one table, with a meaning, a consequence and a way out.
+//!
+//! A SQLSTATE never means that the histories differ, and never leads to a clone. A line of a log may hint at a comparison, which then decides;
+//! it leads to a clone only if it is on the list of what a copy mends, was the server's last word at start after start, and cannot have been
+//! put there by a client.
+
+mod line;
+mod states;
+mod words;
+
+pub use line::{Line, Severity, is_trusted};
+pub use states::STATES;
+pub use words::WORDS;
+
+use alloc::string::String;
+use serde::{Deserialize, Serialize};
+
+/// What follows from an answer or from words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Consequence {
+    /// It is over by itself in a moment: ask again soon.
+    Wait,
+    /// Nobody knows what it means: all is kept, it is tried again, at most every 30 s once it was said twice, and shown.
+    Retry,
+    /// The histories are compared; the comparison decides.
+    Compare,
+    /// A copy of the primary mends it.
+    Clone,
+    /// A person has to mend it. All is kept, and it is tried again.
+    Operator,
+}
+
+/// A row of the table.
+#[derive(Debug)]
+pub struct Row {
+    /// Its name, never used again for another.
+    pub id: &'static str,
+    /// How it shows.
+    pub sign: Sign,
+    /// What it means.
+    pub meaning: &'static str,
+    /// What follows.
+    pub consequence: Consequence,
+    /// What an operator does about it.
+    pub way_out: &'static str,
+    /// Cases of it, for the tests.
+    pub examples: &'static [&'static str],
+}
+
+/// How something shows.
+#[derive(Clone, Copy, Debug)]
+pub enum Sign {
+    /// A SQLSTATE, or the beginning of one: the longest that fits counts.
+    State(&'static str),
+    /// A message, anchored at its beginning.
+    Words {
+        /// Who says it.
+        from: From,
+        /// The message begins with this.
+        begins: &'static str,
+        /// And holds this behind it; empty: anything.
+        holds: &'static str,
+    },
+}
+
+/// Who says something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// A process of the server, as FATAL or PANIC.
+    Server,
+    /// A standby's startup process or WAL receiver while it runs. It hints and never decides.
+    Standby,
+    /// `pg_rewind`.
+    Rewind,
+}
+
+/// What that SQLSTATE means.
+#[must_use]
+pub fn state(code: &str) -> &'static Row {
+    let fits = |row: &&&Row| matches!(row.sign, Sign::State(begin) if code.starts_with(begin));
+    let longest = |row: &&&Row| if let Sign::State(begin) = row.sign { begin.len() } else { 0 };
+    STATES.iter().filter(fits).max_by_key(longest).copied().unwrap_or(&states::UNKNOWN)
+}
+
+/// What that message means. None: nobody knows.
+#[must_use]
+pub fn words(by: From, message: &str) -> Option<&'static Row> {
+    WORDS.iter().copied().find(|row| says(row, by, message))
+}
+
+fn says(row: &Row, by: From, message: &str) -> bool {
+    let Sign::Words { from, begins, holds } = row.sign else { return false };
+    by == from && message.strip_prefix(begins).is_some_and(|rest| rest.contains(holds))
+}
+
+/// What the last words of a server that is gone come to, out of a piece of its log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastWords {
+    /// In the server's words, with what to do where that is known.
+    pub text: String,
+    /// What follows.
+    pub consequence: Consequence,
+}
+
+/// The last words by which a server ended. What sessions and receivers said as they ended is no reason. `trusted`: clients cannot have put
+/// anything between a line's beginning and its severity.
+#[must_use]
+pub fn last_words(log: &str, trusted: bool) -> Option<LastWords> {
+    let severe = |line| Line::parse(line).filter(|line| line.severity == Severity::Fatal);
+    let reason = |line: Line<'_>| match words(From::Server, line.message) {
+        Some(row) if row.consequence == Consequence::Wait => None,
+        Some(row) => {
+            // A client could have chosen the words, so nothing is thrown away for them.
+            let consequence = if trusted || row.consequence != Consequence::Clone { row.consequence } else { Consequence::Retry };
+            Some(LastWords { text: alloc::format!("{} ({}; {})", line.said, row.meaning, row.way_out), consequence })
+        }
+        None => Some(LastWords { text: line.said.into(), consequence: Consequence::Retry }),
+    };
+    log.lines().rev().filter_map(severe).find_map(reason)
+}
+
+/// What a standby's log hints at, the last hint first. It is asked whether it is so; the hint itself decides nothing.
+#[must_use]
+pub fn hint(log: &str) -> bool {
+    let hints = |line: Line<'_>| words(From::Standby, line.message).is_some_and(|row| row.consequence == Consequence::Compare);
+    log.lines().filter_map(Line::parse).any(hints)
+}
+
+/// What a program's failure means, by the last of its words that are known.
+#[must_use]
+pub fn program(by: From, output: &str) -> Option<&'static Row> {
+    let message = |line: &str| {
+        let line = line.strip_prefix("pg_rewind: ").unwrap_or(line);
+        let line =
+            ["fatal: ", "error: ", "detail: ", "FATAL:  ", "ERROR:  "].iter().find_map(|word| line.strip_prefix(word)).unwrap_or(line);
+        words(by, line)
+    };
+    output.lines().rev().find_map(message)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! Refused logins, words that nobody knows, and lines that strangers put into a log: none of them costs a node its database.
+
+use crate::{a_primary_and_its_standby, directory_of};
+use actors::pg::{Order, Reported};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::time::Duration;
+use tokio_postgres::{Config, NoTls};
+
+fn has_condition(report: &Reported, id: &str, words: &[&str]) -> bool {
+    report.database.conditions.iter().any(|condition| condition.id == id && words.iter().all(|word| condition.text.contains(word)))
+}
+
+/// F05: the superuser's password is changed in SQL and the actor of a standby begins anew. It is neither stopped nor cloned, streams on, and
+/// says which role, which SQLSTATE, and what to do; once the password is right again, all is as before.
+pub(crate) async fn a_standby_whose_primary_refuses_the_login_streams_on() {
+    let (one, two, upstream) = a_primary_and_its_standby().await;
+    let (postmaster, directory) = (two.postmaster(), directory_of(&two));
+    one.sql("ALTER ROLE witch PASSWORD 'changed'").await;
+    two.kill_the_actor();
+    two.forget();
+    two.order(Order::Follow(upstream));
+    let refused = two
+        .until("it says who refuses what", |report| has_condition(report, "own-login-refused", &["\"witch\"", "28P01", "ALTER ROLE"]))
+        .await;
+    assert!(refused.database.position.is_none(), "nobody can ask it");
+    two.until("the primary's refusal is known before it matters", |report| {
+        has_condition(report, "primary-login-refused", &["\"witch\"", "28P01", "ALTER ROLE"])
+    })
+    .await;
+    // Three refused comparisons were enough.
+    two.stays("it is left alone", Duration::from_secs(8), |report| {
+        report.database.operation.as_ref().is_none_or(|it| it.name == "compare histories")
+    })
+    .await;
+    assert_eq!((two.postmaster(), directory_of(&two)), (postmaster, directory));
+    let config = Config::new().host("127.0.0.1").port(one.port()).user("witch").password("changed").dbname("postgres").clone();
+    let (client, connection) = config.connect(NoTls).await.expect("the new password is right");
+    tokio::spawn(connection);
+    client.batch_execute("ALTER ROLE witch PASSWORD 'secret'").await.expect("it is changed back");
+    two.until("it is as before", |report| {
+        report.database.streaming && report.database.conditions.is_empty() && report.database.trouble.is_none()
+    })
+    .await;
+    assert_eq!((two.postmaster(), directory_of(&two)), (postmaster, directory));
+}
+
+/// F07: the server dies of a `restore_command` that this host lacks. Its words are shown, its directory stays, and once the setting is gone it
+/// starts and streams.
+pub(crate) async fn a_standby_that_dies_of_its_settings_keeps_its_database() {
+    let (_one, two, upstream) = a_primary_and_its_standby().await;
+    two.order(Order::Stop);
+    two.until("two has stopped", |report| report.stopped.is_some()).await;
+    let (directory, settings) = (directory_of(&two), two.data_dir().join("postgresql.auto.conf"));
+    let before = std::fs::read(&settings).expect("every database has this file");
+    let mut file = OpenOptions::new().append(true).open(&settings).expect("it is the test's");
+    file.write_all(b"restore_command = 'no-such-program %f %p'\n").expect("there is room");
+    two.order(Order::Follow(upstream));
+    let tried = two.until("it has tried three times", |report| report.database.deaths >= 3 && report.database.trouble.is_some()).await;
+    let trouble = tried.database.trouble.unwrap_or_default();
+    assert!(trouble.contains("could not restore file") && trouble.contains("restore_command"), "{trouble}");
+    two.stays("no copy is made", Duration::from_secs(3), |report| report.database.operation.as_ref().is_none_or(|it| it.name != "clone"))
+        .await;
+    std::fs::write(&settings, before).expect("there is room");
+    two.until("two streams again", |report| report.database.streaming && report.database.trouble.is_none()).await;
+    assert_eq!(directory_of(&two), directory, "a clone would have replaced it");
+}
+
+/// security.md F4: every phrase that a log is searched for, planted by logins that fail. The standby is not streaming meanwhile, and keeps its
+/// server and its database.
+pub(crate) async fn what_strangers_put_into_the_log_costs_a_standby_nothing() {
+    let (one, two, upstream) = a_primary_and_its_standby().await;
+    let (postmaster, directory) = (two.postmaster(), directory_of(&two));
+    // A standby that is aimed anew reads its log from there on.
+    one.order(Order::Stop);
+    one.until("one has stopped", |report| report.stopped.is_some()).await;
+    two.until("two does not stream", |report| !report.database.streaming).await;
+    let phrases = [
+        "requested WAL segment 0 has already been removed",
+        "FATAL:  could not receive data from WAL stream: ERROR:  requested WAL segment x has already been removed"
+            .get(..63)
+            .expect("that long"),
+        "new timeline 2 forked off current database system timeline 1",
+        "x\nPANIC:  could not locate a valid checkpoint record",
+        "highest timeline 1 of the primary is behind recovery timeline",
+        "requested starting point x is ahead of the WAL flush position",
+    ];
+    for phrase in phrases {
+        let config = Config::new().host("127.0.0.1").port(two.port()).user(phrase).password("wrong").dbname("postgres").clone();
+        assert!(config.connect(NoTls).await.is_err(), "nobody is called that");
+    }
+    two.sql(
+        "DO $$ BEGIN RAISE LOG 'new timeline 2 forked off current database system timeline 1 before current recovery point 0/1'; END $$",
+    )
+    .await;
+    two.stays("nothing follows from it", Duration::from_secs(16), |report| {
+        report.database.operation.as_ref().is_none_or(|it| ["compare histories", "follow", "tend slots"].contains(&it.name.as_str()))
+    })
+    .await;
+    one.lead(1).await;
+    one.until("one leads", |report| report.promotion().is_some()).await;
+    two.order(Order::Follow(upstream));
+    two.until("two streams again", |report| report.database.streaming).await;
+    assert_eq!((two.postmaster(), directory_of(&two)), (postmaster, directory));
+}
