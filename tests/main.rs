@@ -24,6 +24,7 @@ mod guard_stopped;
 mod health_endpoints;
 mod majority_lost;
 mod node_killed;
+mod own_sessions;
 mod pause;
 mod primary_cut_off;
 mod raft_leader_killed;

@@ -6,6 +6,7 @@ use actors::fsm;
 use actors::model::Bar;
 use actors::pg::conditions;
 use actors::pg::owned::{Applies, OWNED, Value};
+use actors::pg::pins::{By, PINS};
 use actors::pg::plan;
 use std::fmt::Write;
 use std::fs;
@@ -74,7 +75,7 @@ fn troubles() -> String {
 fn postgresql() -> String {
     let mut out = String::from(
         "# PostgreSQL under Witch\n\n\
-         Generated from `actors/src/pg/owned.rs` and `actors/src/pg/plan.rs`; do not edit.\n\n\
+         Generated from `actors/src/pg/owned.rs`, `actors/src/pg/pins.rs` and `actors/src/pg/plan.rs`; do not edit.\n\n\
          ## The settings that Witch owns\n\n\
          What takes effect at a start is given to the server on its command line, which nothing overrides. What takes effect at a reload stands in\n\
          `witch.conf` in the data directory, which `postgresql.conf` includes as its last line; the lines that would override it are taken out of\n\
@@ -90,6 +91,26 @@ fn postgresql() -> String {
         };
         // Writing into a String cannot fail.
         let _ = writeln!(out, "| `{}` | {} | {applies} | {} |", owned.name, value(owned.value), owned.because);
+    }
+    out.push_str(
+        "\n## What Witch's own sessions pin\n\n\
+         Whatever is set for a role, a database or the server, Witch's sessions have these in their start-up packet, and the programs that it runs\n\
+         as far as their role may set them. They enter `postgres`, or any other database if that one is gone or closed.\n\n\
+         | setting | value | versions | set by | because |\n|---|---|---|---|---|\n",
+    );
+    for pin in PINS {
+        let versions = match (pin.since, pin.until) {
+            (13, u32::MAX) => "all".to_owned(),
+            (since, u32::MAX) => format!("{since} and later"),
+            (since, until) => format!("{since} to {until}"),
+        };
+        let by = match pin.by {
+            By::Anybody => "every session",
+            By::Granted => "the superuser's, and the replication role's by a grant",
+            By::Superuser => "the superuser's",
+        };
+        let value = if pin.value.is_empty() { "empty".to_owned() } else { format!("`{}`", pin.value) };
+        let _ = writeln!(out, "| `{}` | {value} | {versions} | {by} | {} |", pin.name, pin.because);
     }
     out.push_str(
         "\n## How an order becomes an operation\n\n\

@@ -159,12 +159,13 @@ fn witchs_sessions_take_nothing_from_what_users_make_or_set() {
         let identity = initdb(&one.site).await.unwrap();
         let first = one.start().await;
         quietly(&first, "REVOKE pg_read_all_stats FROM replicator").await;
+        quietly(&first, "REVOKE CONNECT ON DATABASE postgres FROM replicator, PUBLIC").await;
         plant(&first).await;
         set(&first).await;
         let planted = first.log_text();
 
         let mut session = first.session().await;
-        assert_eq!(session.ensure_rights(&one.site, LONG).await.unwrap(), 1, "the one that was taken away");
+        assert_eq!(session.ensure_rights(&one.site, LONG).await.unwrap(), 2, "those that were taken away");
         assert_eq!(session.ensure_rights(&one.site, LONG).await.unwrap(), 0);
         session.ensure_slots(NodeId(1), &both, LONG).await.unwrap();
         session.note_databases(&one.site, LONG).await.unwrap();

@@ -121,6 +121,8 @@ impl Builder {
             };
             let id = NodeId(u64::try_from(number)?);
             let mut config = tokio_postgres::Config::new();
+            // A test may set the role, the database or the server otherwise, and its clients ask on.
+            config.options("-c default_transaction_isolation=read\\ committed");
             config.host(&host).port(database_port).user(USER).password(PASSWORD).dbname("postgres").application_name("chaos");
             nodes.push(Node {
                 id,

@@ -123,7 +123,7 @@ async fn make_roles_in(site: &Site, database: &str) -> Result<(), Failure> {
     let mut done = false;
     postgres
         .arg(database)
-        .reading(roles(site))
+        .reading(roles(site, database))
         .run(|_, line| {
             if ["ERROR:", "FATAL:", "PANIC:"].iter().any(|severity| line.contains(severity)) {
                 errors.push(line.to_owned());
@@ -136,13 +136,13 @@ async fn make_roles_in(site: &Site, database: &str) -> Result<(), Failure> {
 }
 
 /// The statements, one a line: single-user mode knows no other end of a statement.
-fn roles(site: &Site) -> String {
+fn roles(site: &Site, database: &str) -> String {
     let settings = &site.settings;
     let mut lines = Vec::from(role(&settings.user, "SUPERUSER LOGIN", settings.password.as_ref()));
     if settings.replication_user != settings.user {
         let name = &settings.replication_user;
         lines.extend(role(name, "REPLICATION LOGIN", settings.replication_password.as_ref()));
-        lines.extend(rights::all(site.installation.major()).map(|right| right.grant(name)));
+        lines.extend(rights::all(site.installation.major()).map(|right| right.grant(name, database)));
     }
     lines.push(format!("SELECT '{DONE}' AS roles"));
     lines.into_iter().flat_map(|line| [line, "\n".to_owned()]).collect()

@@ -7,6 +7,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::collections::VecDeque;
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
@@ -104,10 +105,10 @@ impl Program {
         let mut command = Command::new(&path);
         // A program of libpq takes settings from PG* variables; what Witch's own environment holds must not leak in. Its own settings may
         // hold secrets, which are no program's business.
-        for (key, _) in std::env::vars_os() {
-            if ["PG", "WITCH_"].iter().any(|prefix| key.to_string_lossy().starts_with(prefix)) {
-                command.env_remove(key);
-            }
+        for (key, _) in
+            std::env::vars_os().filter(|(key, _)| ["PG", "WITCH_"].iter().any(|begin| key.as_bytes().starts_with(begin.as_bytes())))
+        {
+            command.env_remove(key);
         }
         command.env("LC_ALL", "C").env_remove("LANGUAGE").process_group(0).kill_on_drop(true);
         Self { name, path, command, patience, input: Input::Nothing }

@@ -17,6 +17,7 @@ use crate::pg::pins::{self, Role};
 use crate::pg::quoting::{conninfo_value, literal};
 use crate::pg::wal::history_file_name;
 use std::time::Duration;
+use tokio_postgres::SimpleQueryRow;
 use tokio_postgres::error::SqlState;
 
 /// How long the primary may take for a question.
@@ -26,6 +27,7 @@ const CHECKPOINT: Duration = Duration::from_secs(300);
 /// `pg_rewind` is silent while it reads the log since the fork, and while it recovers a crashed target before that.
 const REWIND: Patience = Patience::Silence(Duration::from_secs(1800));
 
+const WHO_IT_IS: &str = "say who it is";
 const STATUS: &str = "
     SELECT s.in_recovery, (SELECT c.system_identifier FROM pg_catalog.pg_control_system() AS c) AS identity,
            (SELECT c.timeline_id FROM pg_catalog.pg_control_checkpoint() AS c) AS checkpoint_timeline,
@@ -156,9 +158,8 @@ pub(super) struct Primary {
 
 impl Primary {
     pub(super) async fn ask(site: &Site, endpoint: &Endpoint, within: Duration) -> Result<Self, Failure> {
-        let what = "say who it is";
-        let (mut connection, role) = Self::connect(site, endpoint, within).await?;
-        let row = connection.ask_one(what, STATUS, within).await?;
+        let (connection, row, role) = Self::status(site, endpoint, within).await?;
+        let what = WHO_IT_IS;
         let Some(file) = connection.optional::<String>(what, &row, "file")? else {
             return Err(not_ready(endpoint, "it is in recovery and accepts no writes"));
         };
@@ -179,20 +180,34 @@ impl Primary {
         })
     }
 
-    async fn connect(site: &Site, endpoint: &Endpoint, within: Duration) -> Result<(Connection, Role), SqlFailure> {
-        let refused = match Connection::open_as(site, Whom::Remote(endpoint), Role::Replication, within).await {
-            Ok(mut connection) => match rights::lacking(site, &mut connection, within).await? {
-                lacking if lacking.is_empty() => return Ok((connection, Role::Replication)),
-                _ => None,
-            },
+    async fn status(site: &Site, endpoint: &Endpoint, within: Duration) -> Result<(Connection, SimpleQueryRow, Role), SqlFailure> {
+        let refused = match Self::status_as_replication(site, endpoint, within).await {
+            Ok(Some((connection, row))) => return Ok((connection, row, Role::Replication)),
+            Ok(None) => None,
             Err(failure) if failure.state().is_some() => Some(failure),
             Err(failure) => return Err(failure),
         };
-        match Connection::open(site, Whom::Remote(endpoint), within).await {
-            Ok(connection) => Ok((connection, Role::Superuser)),
-            // What the replication role was refused is what keeps this node from streaming, too.
-            Err(failure) => Err(refused.unwrap_or(failure)),
+        let as_superuser = async {
+            let mut connection = Connection::open(site, Whom::Remote(endpoint), within).await?;
+            let row = connection.ask_one(WHO_IT_IS, STATUS, within).await?;
+            Ok((connection, row, Role::Superuser))
+        };
+        // What the replication role was refused is what keeps this node from streaming, too.
+        as_superuser.await.map_err(|failure| refused.unwrap_or(failure))
+    }
+
+    /// None: it may not do all that a node needs which returns.
+    async fn status_as_replication(
+        site: &Site,
+        endpoint: &Endpoint,
+        within: Duration,
+    ) -> Result<Option<(Connection, SimpleQueryRow)>, SqlFailure> {
+        let mut connection = Connection::open_as(site, Whom::Remote(endpoint), Role::Replication, within).await?;
+        if !rights::lacking(site, &mut connection, within).await?.is_empty() {
+            return Ok(None);
         }
+        let row = connection.ask_one(WHO_IT_IS, STATUS, within).await?;
+        Ok(Some((connection, row)))
     }
 
     /// Makes it write a checkpoint. Before version 15 that is for superusers only.

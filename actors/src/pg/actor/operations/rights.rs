@@ -24,9 +24,12 @@ enum What {
     Role(&'static str),
     /// To set a setting.
     Setting(&'static str),
+    /// To enter the database, which is everybody's right until somebody takes it away.
+    Entry,
 }
 
-const RIGHTS: [Right; 7] = [
+const RIGHTS: [Right; 8] = [
+    Right { what: What::Entry, since: 13 },
     function("pg_catalog.pg_ls_dir(pg_catalog.text, pg_catalog.bool, pg_catalog.bool)"),
     function("pg_catalog.pg_stat_file(pg_catalog.text, pg_catalog.bool)"),
     function("pg_catalog.pg_read_binary_file(pg_catalog.text)"),
@@ -43,13 +46,14 @@ const fn function(signature: &'static str) -> Right {
 }
 
 impl Right {
-    /// The statement that grants it.
-    pub(super) fn grant(&self, role: &str) -> String {
+    /// The statement that grants it in that database.
+    pub(super) fn grant(&self, role: &str, database: &str) -> String {
         let role = identifier(role);
         match self.what {
             What::Function(function) => format!("GRANT EXECUTE ON FUNCTION {function} TO {role}"),
             What::Role(member) => format!("GRANT {member} TO {role}"),
             What::Setting(setting) => format!("GRANT SET ON PARAMETER {setting} TO {role}"),
+            What::Entry => format!("GRANT CONNECT ON DATABASE {} TO {role}", identifier(database)),
         }
     }
 
@@ -61,6 +65,9 @@ impl Right {
             What::Function(function) => format!("pg_catalog.has_function_privilege({role}, {}, {})", text(function), text("EXECUTE")),
             What::Role(member) => format!("pg_catalog.pg_has_role({role}, {}::pg_catalog.name, {})", literal(member), text("MEMBER")),
             What::Setting(setting) => format!("pg_catalog.has_parameter_privilege({role}, {}, {})", text(setting), text("SET")),
+            What::Entry => {
+                format!("pg_catalog.has_database_privilege({role}, pg_catalog.current_database()::pg_catalog.text, {})", text("CONNECT"))
+            }
         }
     }
 }
@@ -81,8 +88,11 @@ pub(super) async fn ensure(site: &Site, connection: &mut Connection, within: Dur
     if in_recovery {
         return Ok(0);
     }
+    let database = connection.database().to_owned();
     for right in &lacking {
-        connection.ask("grant the replication role what it needs", &right.grant(&site.settings.replication_user), within).await?;
+        connection
+            .ask("grant the replication role what it needs", &right.grant(&site.settings.replication_user, &database), within)
+            .await?;
     }
     Ok(lacking.len())
 }
@@ -120,7 +130,7 @@ mod tests {
     fn what_is_granted_and_asked_is_qualified() {
         for major in [13, 18] {
             let rights: Vec<Right> = all(major).collect();
-            let grants: Vec<String> = rights.iter().map(|right| right.grant("it's \"me\"")).collect();
+            let grants: Vec<String> = rights.iter().map(|right| right.grant("it's \"me\"", "a \"b\"")).collect();
             assert_eq!(grants.iter().any(|grant| grant.contains("event_triggers")), major == 18);
             for statement in grants.iter().chain([&question(&rights, "it's \"me\"")]) {
                 assert_eq!(unqualified(statement), Vec::<String>::new(), "{statement}");
