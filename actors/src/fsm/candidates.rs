@@ -60,15 +60,15 @@ fn judge_report(facts: &Facts, state: &ClusterState, called: &str, report: &Repo
     let Some(database) = report.database.as_ref().filter(|database| is_ours(state, database)) else {
         return refuse("candidate-has-our-database", format!("{called} has no usable copy of this cluster's database"));
     };
+    if let Some(condition) = database.conditions.iter().find(|condition| condition.bars == Bar::Promotion) {
+        return refuse("candidate-can-be-promoted", format!("{called} cannot be promoted now: {}", condition.text));
+    }
     if database.server != Server::Standby {
         return refuse("candidate-answers", format!("the database of {called} is no running standby; it is {:?}", database.server));
     }
     let Some(position) = database.position else {
         return refuse("candidate-knows-its-position", format!("{called} has not told how far its database is"));
     };
-    if let Some(condition) = database.conditions.iter().find(|condition| condition.bars == Bar::Promotion) {
-        return refuse("candidate-can-be-promoted", format!("{called} cannot be promoted now: {}", condition.text));
-    }
     if state.settings.check_timeline && !facts.history(state).is_in_line(position, &database.lineage) {
         let at = format!("timeline {} at {}", position.timeline, position.lsn);
         return refuse("candidate-did-not-diverge", format!("{called} is on {at}, which is not part of the cluster's history"));

@@ -53,6 +53,8 @@ pub struct Machine {
     older: Option<String>,
     /// Why the server did not start the last time.
     died_of: Option<String>,
+    /// No clone could be made then, for a reason that only a person can see to.
+    clone_barred: Option<Timestamp>,
     ladder: Ladder,
     founded: Option<SystemIdentifier>,
     checkpointed: bool,
@@ -130,6 +132,7 @@ impl Machine {
             failure: None,
             older: None,
             died_of: None,
+            clone_barred: None,
             ladder: Ladder::default(),
             founded: None,
             checkpointed: false,

@@ -19,6 +19,7 @@ fn a_database_whose_checksums_are_unlike_the_primarys_is_not_rewound() {
         let identity = initdb(&one.site).await.unwrap();
         let first = one.start().await;
         basebackup(&two.site, &upstream(&one, identity, 1, 0), &|_| {}).await.unwrap();
+        first.session().await.ensure_slots(NodeId(1), &[NodeId(2)].into(), LONG).await.unwrap();
         let second = two.start().await;
         second.streams_on(Timeline(1)).await;
         let promotion = second.session().await.promote(&two.site, LONG).await.unwrap();
@@ -124,6 +125,7 @@ fn what_only_a_copy_mends_is_proved() {
         let identity = initdb(&one.site).await.unwrap();
         let first = one.start().await;
         basebackup(&two.site, &upstream(&one, identity, 1, 0), &|_| {}).await.unwrap();
+        first.session().await.ensure_slots(NodeId(1), &[NodeId(2)].into(), LONG).await.unwrap();
         let second = two.start().await;
         second.streams_on(Timeline(1)).await;
         second.has_received(&first).await;

@@ -86,8 +86,8 @@ impl Refusals {
 fn own_condition(refused: &SqlFailure) -> Option<Condition> {
     let full = refused.state().is_some_and(|state| state.code() == FULL);
     match refused.outlook() {
-        _ if full => Some(OWN_SERVER_FULL.seen(refused)),
-        Outlook::Barred => Some(OWN_LOGIN_REFUSED.seen(refused)),
+        _ if full => Some(OWN_SERVER_FULL.seen(refused.brief())),
+        Outlook::Barred => Some(OWN_LOGIN_REFUSED.seen(refused.brief())),
         // It starts, stops, or is short of something: that passes.
         _ => None,
     }
@@ -99,9 +99,9 @@ fn of_primary(row: &'static Row, answer: Result<(), SqlFailure>) -> Option<Condi
     let full = failure.state().is_some_and(|state| state.code() == FULL);
     let asked_for_another = matches!(failure, SqlFailure::Unexpected { .. });
     match failure.outlook() {
-        _ if full => Some(if row.id == REPLICATION_REFUSED.id { SENDERS_FULL.seen(failure) } else { row.seen(failure) }),
-        Outlook::Barred => Some(row.seen(failure)),
-        _ if asked_for_another => Some(row.seen(failure)),
+        _ if full => Some(if row.id == REPLICATION_REFUSED.id { SENDERS_FULL.seen(failure.brief()) } else { row.seen(failure.brief()) }),
+        Outlook::Barred => Some(row.seen(failure.brief())),
+        _ if asked_for_another => Some(row.seen(failure.brief())),
         _ => None,
     }
 }

@@ -9,7 +9,8 @@ pub static OWN_LOGIN_REFUSED: Row = Row {
     sign: "this node's server answers a login of `database.user` with SQLSTATE 28xxx, 3D000, 42501, 55000 or 0A000",
     meaning: "Witch cannot log in to this node's own database, so it could not look after it as a primary",
     bars: Bar::Promotion,
-    way_out: "make the password in witch.toml, the role (LOGIN, SUPERUSER, VALID UNTIL), its settings and pg_hba.conf fit to each other",
+    way_out: "set the role's password to the one in witch.toml (ALTER ROLE ... PASSWORD) or change witch.toml on every node, and see that the role has \
+              LOGIN, SUPERUSER and an unexpired VALID UNTIL, that its settings do no harm, and that pg_hba.conf lets it in",
 };
 
 /// This node's own server is full.
@@ -27,7 +28,8 @@ pub static PRIMARY_LOGIN_REFUSED: Row = Row {
     sign: "the primary answers a login of `database.user` from this node with an error",
     meaning: "this node streams on, but could neither be compared with its primary nor rewound if it had to be",
     bars: Bar::Streaming,
-    way_out: "make the password in witch.toml, the role (LOGIN, SUPERUSER, VALID UNTIL) and the primary's pg_hba.conf fit to each other",
+    way_out: "set the role's password to the one in witch.toml (ALTER ROLE ... PASSWORD) or change witch.toml on every node, and see that the role has \
+              LOGIN, SUPERUSER and an unexpired VALID UNTIL, and that the primary's pg_hba.conf lets it in from this node",
 };
 
 /// The primary refuses a standby's login.
@@ -36,8 +38,8 @@ pub static REPLICATION_REFUSED: Row = Row {
     sign: "the primary answers a replication connection of `postgres.replication_user` from this node with an error",
     meaning: "this node could neither connect to its primary anew nor be cloned from it",
     bars: Bar::Streaming,
-    way_out: "make postgres.replication_password, the role (LOGIN, REPLICATION, VALID UNTIL) and the `replication` lines of the primary's \
-              pg_hba.conf fit to each other",
+    way_out: "set the role's password to postgres.replication_password (ALTER ROLE ... PASSWORD) or change witch.toml on every node, and see that the \
+              role has LOGIN, REPLICATION and an unexpired VALID UNTIL, and that a `replication` line of the primary's pg_hba.conf lets it in",
 };
 
 /// The primary has no WAL sender left.

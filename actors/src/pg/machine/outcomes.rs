@@ -103,6 +103,9 @@ impl Machine {
         } else {
             back_off.failed(now);
         }
+        if kind == Kind::Clone && outlook == Outlook::Barred {
+            self.clone_barred = Some(now);
+        }
         let mut next = format!("next try in {} s at the earliest", back_off.until.since(now).as_secs());
         match kind {
             Kind::Checkpoint => self.checkpointed = true,

@@ -15,6 +15,8 @@ const STREAM_MAX: Duration = Duration::from_secs(10);
 const STREAM_RENEWED_MAX: Duration = Duration::from_secs(3);
 /// What the log hints at may have been over in the next instant.
 const HINT_SETTLES: Duration = Duration::from_secs(1);
+/// A clone that only a person can make possible is not worth a further stop for this long.
+const BARRED_HOLDS: Duration = Duration::from_secs(300);
 /// The slots are looked after so often.
 const TEND_EVERY: Duration = Duration::from_secs(10);
 
@@ -61,7 +63,7 @@ impl Machine {
             preserved: self.ladder.is_preserved(),
             unasked: self.ladder.is_unasked(),
             upkeep: self.upkeep(now, seen),
-            kept: self.spent(seen).is_some() || seen.conditions.iter().any(|condition| condition.bars == Bar::Streaming),
+            kept: self.is_kept(now, seen, server),
         })
     }
 
@@ -95,6 +97,16 @@ impl Machine {
     /// Why no copy is made for that just now: there were too many of late.
     pub(super) fn spent(&self, seen: &Observation) -> Option<String> {
         self.mend(seen).and_then(|mend| seen.clones.refusal(&mend))
+    }
+
+    /// Whether the next rung is known to fail. A copy that was refused to a stopped server is tried again, and costs it nothing; a running one is
+    /// not stopped for it.
+    fn is_kept(&self, now: Timestamp, seen: &Observation, server: Server) -> bool {
+        let barred = || {
+            let refused = self.clone_barred.is_some_and(|at| now.since(at) < BARRED_HOLDS);
+            refused || seen.conditions.iter().any(|condition| condition.bars == Bar::Streaming)
+        };
+        self.spent(seen).is_some() || server != Server::Stopped && barred()
     }
 
     /// The next rung. A database that could not be used without a further copy, for which there were too many, is tried as it is.

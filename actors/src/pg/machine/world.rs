@@ -59,6 +59,8 @@ pub(super) struct World {
     pub(super) planted: bool,
     /// The primary refuses the login.
     pub(super) refused: bool,
+    /// There is no room for a copy.
+    pub(super) no_room: bool,
     pub(super) clones: Budget,
     pub(super) conditions: Vec<Condition>,
     pub(super) upkeep: Upkeep,
@@ -107,6 +109,7 @@ impl World {
             last_words: None,
             planted: false,
             refused: false,
+            no_room: false,
             clones: Budget::default(),
             conditions: Vec::new(),
             upkeep: Upkeep::Nothing,
@@ -246,6 +249,7 @@ impl World {
                 self.fork = Fork::Prefix;
                 Outcome::Done
             }
+            Operation::Clone(..) if self.no_room => failed("there is no room", Outlook::Barred),
             Operation::Clone(_, mend) => {
                 self.clones.spend(now.as_micros() / 1000, mend).expect("it is asked before");
                 (self.directory, self.phase, self.standby_signal) = (Self::database(), Phase::Production, true);

@@ -82,6 +82,15 @@ impl SqlFailure {
         }
     }
 
+    /// Without its meaning, for whoever says that in words of their own.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        match self {
+            Self::Refused { server, what, state, message } => format!("{server} refused to {what}: {message} (SQLSTATE {})", state.code()),
+            other => other.to_string(),
+        }
+    }
+
     /// The class of the error, if the server answered at all.
     #[must_use]
     pub const fn state(&self) -> Option<&SqlState> {
@@ -211,9 +220,20 @@ fn failure(server: &str, what: &'static str, error: &tokio_postgres::Error) -> S
         Some(refusal) => {
             SqlFailure::Refused { server: server.into(), what, state: refusal.code().clone(), message: refusal.message().into() }
         }
-        None => SqlFailure::Unreachable { server: server.into(), what, reason: with_causes(error) },
+        None => {
+            let message = with_causes(error);
+            // It was reached, and wants a proof that Witch does not have or never gives.
+            if NO_PROOF.iter().any(|begin| message.starts_with(begin)) {
+                let state = SqlState::INVALID_AUTHORIZATION_SPECIFICATION;
+                return SqlFailure::Refused { server: server.into(), what, state, message };
+            }
+            SqlFailure::Unreachable { server: server.into(), what, reason: message }
+        }
     }
 }
+
+/// How the driver says that no login is possible as the settings are: no password is set, or the server asks for another kind of proof.
+const NO_PROOF: [&str; 2] = ["invalid configuration: password missing", "authentication error"];
 
 fn with_causes(error: &dyn std::error::Error) -> String {
     let mut reason = error.to_string();

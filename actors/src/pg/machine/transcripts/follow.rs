@@ -299,3 +299,17 @@ fn a_configuration_that_somebody_changed_is_written_again_where_the_server_is_wh
     assert!(bench.transcript().ends_with(&["write configuration".into()]));
     assert!(bench.last().database.streaming);
 }
+
+/// A standby is worth more than a clone that cannot be made: once one was refused it serves on, and is stopped for the next try much later.
+#[test]
+fn a_clone_that_is_refused_does_not_stop_the_standby_again_and_again() {
+    let mut bench = Bench::new(World { wal_removed: true, no_room: true, ..World::running_standby() });
+    bench.order(follow(), 240_000);
+    let done = bench.transcript();
+    assert_eq!(done.iter().filter(|line| *line == "stop fast").count(), 1, "{done:?}");
+    assert_eq!(bench.server(), Server::Standby);
+    bench.world.no_room = false;
+    bench.pass(200_000);
+    assert!(bench.transcript().contains(&"clone".into()));
+    assert!(bench.last().database.streaming);
+}
