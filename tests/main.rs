@@ -34,6 +34,7 @@ mod server_killed;
 mod standby_cut_off;
 mod startup_refused;
 mod strangers;
+mod surroundings_changed;
 mod switchover_refused;
 mod switchovers;
 mod witch_folder_emptied;
