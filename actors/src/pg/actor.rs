@@ -28,6 +28,7 @@ use server_log::ServerLog;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -68,6 +69,8 @@ struct Shop {
     log: Arc<Mutex<ServerLog>>,
     known: tokio::sync::Mutex<Known>,
     disk: Aside,
+    /// The server whose process is known to be noted as Witch's own.
+    noted: AtomicU32,
     /// Held while something that was discarded is removed.
     removing: Arc<tokio::sync::Mutex<()>>,
 }
@@ -94,6 +97,7 @@ impl PgHands {
             log: Arc::new(Mutex::new(log)),
             known: tokio::sync::Mutex::default(),
             disk: Aside::default(),
+            noted: AtomicU32::default(),
             removing: Arc::default(),
         };
         Self { shop: Arc::new(shop), work: None, look: None, rotated: None }

@@ -220,6 +220,10 @@ impl Hosts for ComposeHosts {
         let container = self.node(node)?;
         match part {
             Part::Everything => container.cut_power(),
+            Part::Backend => {
+                let postmaster = container.postmaster()?.context("no server runs")?;
+                process::kill_backend(postmaster, &container.processes_of(Part::Server)?)
+            }
             part => container.signal(part, Signal::SIGKILL),
         }
     }
