@@ -16,6 +16,7 @@ use super::host_shim::{HostShim, Places};
 use super::hosts::{Disk, Door, Folder, Hosts, Part, Place, Pressure, Slowness, Verb, Way};
 use super::node::LOOK_AGAIN;
 use super::pressure::Work;
+use super::process;
 use super::scratch::Scratch;
 use super::{Builder, ConfigFile, Identity, Target};
 use actors::model::NodeId;
