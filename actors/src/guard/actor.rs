@@ -20,7 +20,7 @@ pub use connect::Options;
 pub use process::{Arguments, run};
 pub use residents::residents;
 pub use settle::CannotGuard;
-pub use sweep::{NotSwept, sweep, sweep_orphans};
+pub use sweep::{NotSwept, guard_of, sweep, sweep_orphans};
 
 use super::wire::{Answer, Asked, Exit, Identity, Launch, Refusal, Request, Said, Status, StopMode, WireError, decode, encode};
 use crate::machine::Timestamp;

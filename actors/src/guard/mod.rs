@@ -17,4 +17,4 @@ pub mod wire;
 mod actor;
 
 #[cfg(feature = "shell")]
-pub use actor::{Arguments, CannotGuard, Client, Error, Event, NotSwept, Options, residents, run, sweep, sweep_orphans};
+pub use actor::{Arguments, CannotGuard, Client, Error, Event, NotSwept, Options, guard_of, residents, run, sweep, sweep_orphans};

@@ -30,6 +30,7 @@ use server_log::ServerLog;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -72,6 +73,8 @@ struct Shop {
     survey: Arc<tokio::sync::Mutex<Survey>>,
     disk: Aside,
     refusals: Arc<Refusals>,
+    /// The server whose process is known to be noted as Witch's own.
+    noted: AtomicU32,
     /// Held while something that was discarded is removed.
     removing: Arc<tokio::sync::Mutex<()>>,
 }
@@ -100,6 +103,7 @@ impl PgHands {
             survey: Arc::default(),
             disk: Aside::default(),
             refusals: Arc::default(),
+            noted: AtomicU32::default(),
             removing: Arc::default(),
         };
         Self { shop: Arc::new(shop), work: None, look: None, rotated: None }

@@ -16,6 +16,7 @@ use super::host_shim::{HostShim, Places};
 use super::hosts::{Disk, Door, Folder, Hosts, Part, Place, Pressure, Slowness, Verb, Way};
 use super::node::LOOK_AGAIN;
 use super::pressure::Work;
+use super::process;
 use super::scratch::Scratch;
 use super::{Builder, ConfigFile, Identity, Target};
 use actors::model::NodeId;
@@ -221,6 +222,10 @@ impl Hosts for ComposeHosts {
         let container = self.node(node)?;
         match part {
             Part::Everything => container.cut_power(),
+            Part::Backend => {
+                let postmaster = container.postmaster()?.context("no server runs")?;
+                process::kill_backend(postmaster, &container.processes_of(Part::Server)?)
+            }
             part => container.signal(part, Signal::SIGKILL),
         }
     }

@@ -31,6 +31,8 @@ pub struct Door {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
+    /// One process of the database server that serves a client. Only to be killed: the server then recovers by itself, with a postmaster that lives on.
+    Backend,
     /// The database server. To kill it is to kill its postmaster, as the kernel does when memory runs out; to stop it is to stop all of its
     /// processes.
     Server,

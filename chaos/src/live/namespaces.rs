@@ -87,6 +87,7 @@ impl Hosts for NamespaceHosts {
     fn kill(&self, node: usize, part: Part) -> Result<()> {
         let node = self.node(node);
         match part {
+            Part::Backend => node.kill_backend(),
             Part::Server => node.kill_server(),
             Part::Daemon => node.kill_daemon(),
             Part::Guard => node.kill_guard(),
@@ -97,6 +98,7 @@ impl Hosts for NamespaceHosts {
     fn stop(&self, node: usize, part: Part) -> Result<()> {
         let node = self.node(node);
         match part {
+            Part::Backend => bail!("a backend is only ever killed"),
             Part::Server => node.stop_server(),
             Part::Daemon => node.stop_daemon(),
             Part::Guard => node.stop_guard(),
@@ -107,6 +109,7 @@ impl Hosts for NamespaceHosts {
     fn resume(&self, node: usize, part: Part) -> Result<()> {
         let node = self.node(node);
         match part {
+            Part::Backend => {}
             Part::Server => node.continue_server(),
             // Gone meanwhile, if that is an error.
             Part::Daemon => drop(node.continue_daemon()),

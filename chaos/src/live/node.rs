@@ -272,6 +272,12 @@ impl Node {
         self.signal_one(self.postmaster_pid(), "server", Signal::SIGKILL)
     }
 
+    /// Kills one process of the server that serves a client, and sees the server begin its recovery for it.
+    pub fn kill_backend(&self) -> Result<()> {
+        let postmaster = self.postmaster_pid().with_context(|| format!("no server of {} runs", self.name))?;
+        process::kill_backend(postmaster, &self.server_pids())
+    }
+
     /// Stops every process of the server: it accepts connections and never answers.
     pub fn stop_server(&self) -> Result<()> {
         self.signal_all(self.server_pids(), "server", Signal::SIGSTOP)

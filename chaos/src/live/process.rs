@@ -1,5 +1,6 @@
 //! Processes as `/proc` shows them: who belongs to which node, and signals to them.
 
+use anyhow::{Context, ensure};
 use nix::sys::signal::{Signal, kill};
 use std::ffi::OsStr;
 use std::fs;
@@ -95,6 +96,35 @@ pub(super) fn in_container_of(init: Pid) -> Vec<Pid> {
     all().filter(|&pid| namespace(pid).is_some_and(|theirs| theirs == ours) && is_alive(pid)).collect()
 }
 
+/// Kills one process among those of a server that serves a client, and returns once the server has ended all the others for it, which is what a
+/// recovery in place begins with; the postmaster lives on.
+pub(super) fn kill_backend(postmaster: Pid, processes: &[Pid]) -> anyhow::Result<()> {
+    let serves = |pid: &&Pid| parent(**pid) == Some(postmaster) && serves_a_client(&title(**pid));
+    let backend = *processes.iter().find(serves).context("no process of the server serves a client")?;
+    let others: Vec<Pid> = processes.iter().copied().filter(|pid| parent(*pid) == Some(postmaster)).collect();
+    ensure!(signal(backend, Signal::SIGKILL), "the process {backend} was gone before it could be killed");
+    let deadline = super::now() + END_MAX;
+    while others.iter().any(|pid| is_alive(*pid) && parent(*pid) == Some(postmaster)) {
+        ensure!(super::now() < deadline, "the server goes on after its process {backend} was killed");
+        park_timeout(Duration::from_millis(2));
+    }
+    ensure!(is_alive(postmaster), "the postmaster died, too");
+    Ok(())
+}
+
+fn title(pid: Pid) -> String {
+    String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()).replace('\0', " ")
+}
+
+/// By the title that a server gives its processes: those of clients end with the client's address and what they do.
+fn serves_a_client(title: &str) -> bool {
+    let is_address = |word: &str| {
+        let port = word.strip_suffix(')').and_then(|word| word.rsplit_once('(')).map(|(_, port)| port);
+        word == "[local]" || port.is_some_and(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    title.starts_with("postgres: ") && !title.contains("walsender") && title.split_whitespace().any(is_address)
+}
+
 /// The program of a process, by the first word of its command line.
 pub(super) fn is_called(pid: Pid, program: &str) -> bool {
     arguments(pid).first().and_then(|word| word.file_name()) == Some(OsStr::new(program))
@@ -108,4 +138,23 @@ pub(super) fn was_given(pid: Pid, word: &str) -> bool {
 fn arguments(pid: Pid) -> Vec<PathBuf> {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     line.split(|&byte| byte == 0).map(|word| PathBuf::from(OsStr::from_bytes(word))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_serves_a_client_is_told_by_its_title() {
+        for (title, serves) in [
+            ("postgres: cluster: app app 127.0.0.1(40112) COMMIT", true),
+            ("postgres: app postgres [local] idle", true),
+            ("postgres: cluster: walsender replicator 127.0.0.1(40113) streaming 0/3000148", false),
+            ("postgres: cluster: checkpointer ", false),
+            ("postgres: cluster: logical replication launcher ", false),
+            ("/usr/lib/postgresql/15/bin/postgres -D /data", false),
+        ] {
+            assert_eq!(serves_a_client(title), serves, "{title}");
+        }
+    }
 }

@@ -150,6 +150,7 @@ impl Fault {
 
 const fn part_name(part: Part) -> &'static str {
     match part {
+        Part::Backend => "backend",
         Part::Server => "server",
         Part::Daemon => "daemon",
         Part::Guard => "guard",

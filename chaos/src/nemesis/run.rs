@@ -148,7 +148,7 @@ impl Nemesis {
     async fn repair(&self, index: usize, fault: &Fault) {
         let Some(victims) = lock(&self.victims).remove(&index) else { return };
         let undone = match fault.clone() {
-            Fault::Kill { part: Part::Server | Part::Guard, .. } | Fault::SwitchOver | Fault::RestartDaemons => Ok(None),
+            Fault::Kill { part: Part::Backend | Part::Server | Part::Guard, .. } | Fault::SwitchOver | Fault::RestartDaemons => Ok(None),
             Fault::Kill { .. } | Fault::KillAllBut { .. } | Fault::KillAll | Fault::Empty { .. } => self.boot(&victims).await,
             Fault::Stop { part, .. } => self.each(&victims, move |hosts, node| hosts.resume(node, part)).await,
             Fault::SetClock { .. } => self.each(&victims, |hosts, node| hosts.set_clock(node, 0)).await,

@@ -86,7 +86,7 @@ fn deal(deck: &mut Vec<Fault>, random: &mut SmallRng, nodes: usize, lacking: &[V
     let lasts = match &fault {
         // These are over at once, or end by themselves.
         Fault::SwitchOver | Fault::RestartDaemons => 0..1,
-        Fault::Kill { part: Part::Server | Part::Guard, .. } => 0..1,
+        Fault::Kill { part: Part::Backend | Part::Server | Part::Guard, .. } => 0..1,
         // Some within a lease, some long after it.
         Fault::Kill { part: Part::Daemon, .. } => 200..8_000,
         Fault::Stop { .. } => 1_000..12_000,
@@ -105,7 +105,9 @@ fn every_kind(random: &mut SmallRng, nodes: usize) -> Vec<Fault> {
         _ => Who::Node(random.random_range(0..nodes)),
     };
     let mut faults = vec![Fault::KillAll, Fault::SwitchOver, Fault::SwitchOver, Fault::RestartDaemons, Fault::Pause];
-    faults.extend([Part::Server, Part::Daemon, Part::Guard, Part::Everything].map(|part| Fault::Kill { who: Who::Primary, part }));
+    faults.extend(
+        [Part::Backend, Part::Server, Part::Daemon, Part::Guard, Part::Everything].map(|part| Fault::Kill { who: Who::Primary, part }),
+    );
     faults.extend([Part::Daemon, Part::Everything].map(|part| Fault::Kill { who: any(random), part }));
     faults.push(Fault::Kill { who: Who::RaftLeader, part: Part::Everything });
     faults.extend([Part::Server, Part::Daemon, Part::Guard, Part::Everything].map(|part| Fault::Stop { who: Who::Primary, part }));

@@ -9,6 +9,7 @@ use super::world::{World, id};
 use actors::fsm::Input;
 use actors::machine::Timestamp;
 use actors::model::{Boot, ClusterState, Command, Epoch, Health, LeaseGrant, LeaseRequest, NodeId};
+use actors::pg::conditions::copies::is_disowned;
 use actors::raft::{Gate, Leadership, Order, PeerMessage};
 use std::collections::BTreeMap;
 
@@ -165,6 +166,11 @@ impl World {
         if belief.is_some_and(|belief| belief.told.seen.get(&id(chosen)).is_some_and(|(health, _)| *health == Health::Red)) {
             return self.violate("D1", format!("node {} is chosen and looks dead", chosen + 1));
         }
+        if self.hosts[chosen].server.as_ref().is_some_and(|server| server.vetted == Some(false))
+            && belief.is_some_and(|belief| belief.told.database(id(chosen)).is_some_and(|database| is_disowned(&database.conditions)))
+        {
+            return self.violate("D6", format!("node {} is chosen and told that its log is not the primary's", chosen + 1));
+        }
         if self.setting.tags[chosen].nofailover {
             return self.violate("D1", format!("node {} is chosen and tagged nofailover", chosen + 1));
         }
@@ -205,7 +211,9 @@ impl World {
                 format!("node {} is chosen at {}, and node {old} has everything up to {final_lsn} and could return", chosen + 1, told.lsn);
             return self.violate("D1", text);
         }
-        let ours = (0..self.setting.nodes).filter_map(account).filter(|database| identifier(database) == state.system_identifier);
+        let ours = (0..self.setting.nodes)
+            .filter_map(account)
+            .filter(|database| identifier(database) == state.system_identifier && !is_disowned(&database.conditions));
         let received = ours.filter_map(|database| database.position.filter(|position| history.is_in_line(*position, &database.lineage)));
         if let Some(furthest) =
             received.map(|position| position.lsn).max().filter(|furthest| furthest.0 > end + state.settings.max_replication_lag)

@@ -166,6 +166,13 @@ impl World {
                 self.hosts[node].data = None;
                 self.hosts[node].replaced_at = Some(self.now);
             }
+            Fault::CopyDisk(node) => {
+                let host = &mut self.hosts[node];
+                host.copy = host.data.clone().filter(|data| !data.unfinished && !data.foreign);
+                return host.copy.is_some();
+            }
+            Fault::PutBack(node, down) => return self.put_back(node, down),
+            Fault::WriteUnsigned(node, records, down) => return self.write_unsigned(node, records, down),
             Fault::Terminate(who, down) => {
                 let node = self.whom(who);
                 let Some(daemon) = self.hosts[node].daemon.as_mut() else { return false };
@@ -180,6 +187,66 @@ impl World {
                 self.schedule(until(span), Event::Resume);
                 return self.request(0, Request::Pause);
             }
+        }
+        true
+    }
+
+    fn put_back(&mut self, node: usize, down: u64) -> bool {
+        let same = |copy: &Data, data: &Data| copy.identifier == data.identifier;
+        let host = &self.hosts[node];
+        let Some(mut copy) = host.copy.clone().filter(|copy| host.data.as_ref().is_some_and(|data| same(copy, data))) else { return false };
+        if !self.power_off(node, Some(down)) {
+            return false;
+        }
+        copy.durable = copy.log.len();
+        // What a primary wrote in its own epoch nobody knows but its standbys (D5): the operator has thrown it away.
+        let leads = self
+            .judge
+            .newest
+            .as_ref()
+            .and_then(|(_, state)| state.leaseholder())
+            .is_some_and(|(holder, _)| super::network::index(holder) == node);
+        if leads {
+            let kept: std::collections::BTreeSet<u64> = copy.log.iter().map(|record| record.number).collect();
+            let before = self.commits.len();
+            self.commits.retain(|commit| kept.contains(&commit.number));
+            self.tally.add("commits that an operator threw away with the primary's disk", (before - self.commits.len()) as u64);
+        }
+        for host in &mut self.hosts {
+            // They were compared with what was there before.
+            if let Some(server) = host.server.as_mut().filter(|server| server.follows == Some(node)) {
+                server.compared = None;
+            }
+        }
+        let host = &mut self.hosts[node];
+        (host.data, host.replaced_at) = (Some(copy), Some(self.now));
+        true
+    }
+
+    /// Whoever leads has no signal file, and nobody starts it by hand.
+    fn write_unsigned(&mut self, node: usize, records: u64, down: u64) -> bool {
+        let leads = self
+            .judge
+            .newest
+            .as_ref()
+            .and_then(|(_, state)| state.leaseholder())
+            .is_some_and(|(holder, _)| super::network::index(holder) == node);
+        let sound = self.hosts[node].data.as_ref().is_some_and(|data| !data.unfinished && !data.foreign && data.standby_signal);
+        if leads || !sound || !self.power_off(node, Some(down)) {
+            return false;
+        }
+        let now = self.now;
+        for _ in 0..records {
+            let (number, size) = (self.next_record(), self.dice.between((2, 30)) * 8);
+            if let Some(data) = self.hosts[node].data.as_mut() {
+                data.append(now, now, number, size);
+            }
+        }
+        let host = &mut self.hosts[node];
+        host.replaced_at = Some(now);
+        if let Some(data) = host.data.as_mut() {
+            data.durable = data.log.len();
+            data.set_state(now, actors::guard::control_file::DbState::ShutDown);
         }
         true
     }

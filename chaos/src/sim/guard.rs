@@ -172,6 +172,7 @@ impl World {
             follows,
             compared,
             streams: false,
+            vetted: None,
             diverged: false,
             awaits: false,
             stopping: false,

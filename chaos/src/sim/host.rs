@@ -37,6 +37,8 @@ pub(super) struct Host {
     pub(super) slow_links: (u64, u64),
     /// When somebody last put something else in place of the database.
     pub(super) replaced_at: Option<u64>,
+    /// A copy of its disk.
+    pub(super) copy: Option<Data>,
 }
 
 impl Host {
@@ -61,6 +63,7 @@ impl Host {
             exposed: false,
             slow_links: (0, 0),
             replaced_at: None,
+            copy: None,
         }
     }
 

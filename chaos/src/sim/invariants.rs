@@ -7,7 +7,7 @@ use super::wiring::timing;
 use super::world::{World, id};
 use crate::invariants::at_most_one_writer;
 use actors::machine::Timestamp;
-use actors::model::{ClusterState, Epoch, LeaseGrant, NodeId, Position};
+use actors::model::{ClusterState, Epoch, LeaseGrant, NodeId, Position, Promotion};
 use actors::pg::Operation;
 use actors::raft::Leadership;
 use std::collections::{BTreeMap, BTreeSet};
@@ -269,6 +269,17 @@ impl World {
         // Without a lease the guard refuses, which is what it is for; with one, the state must still name this node.
         if leased && named != Some((id(node), epoch)) {
             self.violate("S9", format!("node {} starts to write for epoch {epoch}, but {named:?} is named", node + 1));
+        }
+        let promoted = self.judge.newest.as_ref().and_then(|(_, state)| state.primary.as_ref()).filter(|primary| primary.epoch == epoch);
+        let promoted = promoted.and_then(|primary| primary.promoted).filter(|_| leased);
+        let began_here = |promotion: &Promotion| {
+            let data = self.hosts[node].data.as_ref();
+            data.is_none_or(|data| data.history.iter().any(|own| (own.timeline, own.lsn) == (promotion.timeline, promotion.lsn)))
+        };
+        if let Some(promotion) = promoted.filter(|promotion| !began_here(promotion)) {
+            let text =
+                format!("node {} starts to write for epoch {epoch} with a copy from before its promotion to {promotion:?}", node + 1);
+            self.violate("D5", text);
         }
     }
 

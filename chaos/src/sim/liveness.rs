@@ -120,11 +120,16 @@ impl World {
             let (position, lineage) = (data.position(), data.lineage());
             told.iter().chain([state]).all(|history| history.is_in_line(position, &lineage))
         };
+        // With a copy from before its promotion the primary leads no more (D5).
+        let leads_on = |data: &super::postgres::Data| {
+            promotion.is_none_or(|began| data.history.iter().any(|own| (own.timeline, own.lsn) == (began.timeline, began.lsn)))
+        };
         let whole = |node: &usize| {
             let data = self.hosts[*node].data.as_ref().filter(|data| Some(data.identifier) == state.system_identifier && !data.unfinished);
             let close = |data: &super::postgres::Data| data.end().0 + state.settings.max_replication_lag >= written;
             let may = |data| close(data) && !self.setting.tags[*node].nofailover;
-            data.is_some_and(|data| in_line(data) && may(data) || state.is_prefix(data.position()) && old == Some(*node))
+            let returns = |data: &super::postgres::Data| old == Some(*node) && state.is_prefix(data.position());
+            data.is_some_and(|data| (old != Some(*node) || leads_on(data)) && (in_line(data) && may(data) || returns(data)))
         };
         let furthest = among.iter().copied().filter(whole).max_by_key(|node| {
             let position = self.hosts[*node].data.as_ref().map(super::postgres::Data::position).unwrap_or_default();

@@ -7,6 +7,7 @@ use super::tether::Purpose;
 use super::world::World;
 use actors::guard::wire::{Request, Status};
 use actors::model::Directory;
+use actors::pg::conditions::copies::ANOTHER_HISTORY;
 use actors::pg::{self, Answer, Budget, Control, Life, Observation, Phase, Process, Sight, Stream, Upkeep};
 use std::time::Duration;
 
@@ -58,6 +59,7 @@ impl World {
     fn observe(&mut self, node: usize, number: u64, process: Process) {
         let takes = self.dice.between((500, 4_000));
         let now = self.now;
+        self.vet(node, process);
         let host = &self.hosts[node];
         let Some(daemon) = host.daemon.as_ref().filter(|daemon| daemon.look == Some(number)) else { return };
         let life = daemon.life;
@@ -69,7 +71,10 @@ impl World {
         let position = data.map(super::postgres::Data::position).unwrap_or_default();
         let sight = answers.map(|server| {
             let in_recovery = !matches!(server.nature, Nature::Primary(_));
-            let from = server.follows.filter(|_| server.streams).map(|upstream| members(self.setting.nodes)[upstream].database.clone());
+            let from = server
+                .follows
+                .filter(|_| server.streams && server.vetted != Some(false))
+                .map(|upstream| members(self.setting.nodes)[upstream].database.clone());
             Sight {
                 in_recovery,
                 position,
@@ -90,15 +95,40 @@ impl World {
             process,
             sight,
             end: data.filter(|data| process == Process::Gone && data.phase() == Phase::ShutDown).map(|_| position),
-            hint: server.is_some_and(|server| server.diverged && !streams),
+            hint: server.is_some_and(|server| server.diverged && !streams || server.vetted == Some(false)),
             last_words: None,
             clones: Budget::default(),
-            conditions: Vec::new(),
+            conditions: server
+                .filter(|server| server.vetted == Some(false))
+                .map(|_| ANOTHER_HISTORY.seen(position.lsn))
+                .into_iter()
+                .collect(),
             upkeep: Upkeep::Nothing,
         };
         let takes = if server.is_some_and(|server| server.up) && hangs { 800_000 } else { takes };
         let observed = pg::Input::Observed { number, observation: Box::new(observation) };
         self.schedule(now + takes, Event::Told(node, life, Mail::Pg(Box::new(observed))));
+    }
+
+    /// The hands compare the logs once for each connection of the receiver.
+    fn vet(&mut self, node: usize, process: Process) {
+        let host = &self.hosts[node];
+        let Some(server) = host.server.as_ref().filter(|_| matches!(process, Process::Running { .. })) else { return };
+        let answers = server.up && server.streams && server.vetted.is_none() && host.server_wakes_at <= self.now;
+        let Some(upstream) = server.follows.filter(|upstream| answers && *upstream != node && self.reaches(node, *upstream)) else {
+            return;
+        };
+        let other = &self.hosts[upstream];
+        let serves =
+            other.server.as_ref().is_some_and(|server| server.up && !server.stopping && matches!(server.nature, Nature::Primary(_)));
+        let (Some(data), Some(source)) = (&host.data, &other.data) else { return };
+        if !serves || other.server_wakes_at > self.now {
+            return;
+        }
+        let same = data.is_part_of(source);
+        if let Some(server) = self.hosts[node].server.as_mut() {
+            server.vetted = Some(same);
+        }
     }
 
     /// A fresh connection and a `SELECT 1`.

@@ -160,6 +160,13 @@ impl Data {
         shared == self.history.len() && self.end() <= forked.min(other.end())
     }
 
+    /// What it would stream to: it begins with a whole segment that both have, and does not see that the other has more than it.
+    pub(super) fn streams_from(&self, other: &Self) -> bool {
+        let alike = |ours: &Promotion, theirs: &Promotion| (ours.timeline, ours.lsn) == (theirs.timeline, theirs.lsn);
+        let shared = self.history.iter().zip(&other.history).take_while(|(ours, theirs)| alike(ours, theirs)).count();
+        shared == self.history.len() && other.history.get(shared).is_none_or(|next| self.end() <= next.lsn)
+    }
+
     /// So many records are in both.
     pub(super) fn shared_with(&self, other: &Self) -> usize {
         let mut shared = self.log.len().min(other.log.len());
@@ -216,6 +223,8 @@ pub(super) struct Server {
     /// The epoch for which it was told to, if that one was promoted by then: so the histories should have been compared.
     pub(super) compared: Option<Epoch>,
     pub(super) streams: bool,
+    /// Whether what it receives goes on from what it has, once that was looked at since it connected. No stands.
+    pub(super) vetted: Option<bool>,
     /// Its log says that it has more than its upstream, or something else.
     pub(super) diverged: bool,
     /// A delivery from its upstream is on its way.
@@ -294,6 +303,13 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_with_more_than_its_primary_streams_all_the_same() {
+        let (primary, ahead) = (data(&[2]), data(&[2, 3]));
+        assert!(ahead.streams_from(&primary));
+        assert!(!ahead.is_part_of(&primary));
+    }
+
+    #[test]
     fn two_timelines_of_one_number_seem_the_same_and_are_not() {
         let promote = |number: u64| {
             let mut promoted = data(&[2]);
@@ -304,6 +320,7 @@ mod tests {
         };
         let (one, twin) = (promote(7), promote(8));
         assert!(one.seems_part_of(&twin));
+        assert!(one.streams_from(&twin));
         assert!(!one.is_part_of(&twin));
     }
 }

@@ -79,6 +79,12 @@ pub enum Fault {
     ForeignDatabase(Who, u64),
     /// The data directory is emptied while the host is down for that time.
     LoseDatabase(Who, u64),
+    /// The disk of a node is copied, as a snapshot is taken: its data directory, and nothing of Witch's folder.
+    CopyDisk(usize),
+    /// The data directory is put back to that copy while the host is down for that time.
+    PutBack(usize, u64),
+    /// A standby is started by hand without its signal file, writes so many records, and is a standby again when the host is back.
+    WriteUnsigned(usize, u64, u64),
     /// The daemon is told to end (SIGTERM), and started again after that time.
     Terminate(Who, u64),
     /// An operator asks that node for a switchover: to that node, or to whoever is best.
@@ -135,12 +141,32 @@ impl Story {
             let kind = if dice.one_in(2) { dice.one_of(&favourites) } else { dice.below(KINDS) };
             faults.push(Timed { at, fault: draw(&mut dice, kind, nodes, beyond) });
         }
+        // Another roll for what came later, so that a seed's story stays what it was but for these.
+        let mut dice = Dice::new(seed, 4);
+        if dice.one_in(6) {
+            faults.extend(lies(&mut dice, nodes, heal_at));
+            faults.sort_by_key(|timed| timed.at);
+        }
         Self { seed, beyond, nodes, heal_at, faults }
     }
 }
 
+/// A copy that lies: its disk is put back to an older state, or it wrote by itself.
+fn lies(dice: &mut Dice, nodes: usize, heal_at: u64) -> Vec<Timed> {
+    let node = usize::try_from(dice.below(nodes as u64)).expect("a small number");
+    let begins = heal_at - heal_at.min(20_000);
+    let at = dice.between((begins, heal_at - 1_000));
+    let down = dice.between((100, 6_000));
+    if dice.one_in(2) {
+        let records = dice.between((1, 40));
+        return vec![Timed { at, fault: Fault::WriteUnsigned(node, records, down) }];
+    }
+    let copied = at - dice.between((50, 8_000)).min(at - 1);
+    vec![Timed { at: copied, fault: Fault::CopyDisk(node) }, Timed { at, fault: Fault::PutBack(node, down) }]
+}
+
 /// Every kind of fault, by the name under which it is counted.
-pub const KIND_NAMES: [&str; 23] = [
+pub const KIND_NAMES: [&str; 26] = [
     "kill-daemon",
     "stop-daemon",
     "kill-guard",
@@ -164,9 +190,13 @@ pub const KIND_NAMES: [&str; 23] = [
     "switchover",
     "pause-failover",
     "ambush",
+    "copy-disk",
+    "put-back",
+    "write-unsigned",
 ];
 
-const KINDS: u64 = KIND_NAMES.len() as u64;
+/// So many of them are drawn one by one; the others come in pairs or at their time.
+const KINDS: u64 = 23;
 
 impl Fault {
     /// Its name.
@@ -196,6 +226,9 @@ impl Fault {
             Self::Switchover(..) => 20,
             Self::PauseFailover(..) => 21,
             Self::Ambush(..) => 22,
+            Self::CopyDisk(..) => 23,
+            Self::PutBack(..) => 24,
+            Self::WriteUnsigned(..) => 25,
         }]
     }
 }

@@ -115,7 +115,7 @@ impl World {
             host.server_wakes_at <= now && host.server.as_ref().is_some_and(serves) && starts
         });
         let source = source.and_then(|host| host.data.as_ref()).filter(|source| source.identifier == data.identifier);
-        let (fits, twin) = source.map_or((false, false), |source| (data.seems_part_of(source), !data.is_part_of(source)));
+        let (fits, twin) = source.map_or((false, false), |source| (data.streams_from(source), !data.is_part_of(source)));
         let found = source.is_some();
         let reign = upstream.and_then(|upstream| self.hosts[upstream].server.as_ref()?.epoch());
         if fits && twin && server.compared.is_some() && server.compared == reign {
@@ -127,6 +127,9 @@ impl World {
             self.violate("L2", text);
         }
         if let Some(server) = self.hosts[node].server.as_mut() {
+            if !server.streams && server.vetted == Some(true) {
+                server.vetted = None;
+            }
             server.streams = fits;
             server.diverged = !fits && (found || server.diverged);
         }

@@ -190,7 +190,10 @@ impl World {
                 }
                 let now = self.now;
                 let data = self.hosts[node].data.as_mut().ok_or(("there is no database", Outlook::Open))?;
-                data.rewind_to(&source);
+                // Of what its histories do not show `pg_rewind` knows nothing: it finds nothing to do.
+                if data.is_part_of(&source) || !data.streams_from(&source) {
+                    data.rewind_to(&source);
+                }
                 data.unfinished = false;
                 data.set_state(now, actors::guard::control_file::DbState::InArchiveRecovery);
                 Ok(Outcome::Done)
@@ -226,13 +229,13 @@ impl World {
     fn lacks(&self, node: usize, least: Position) -> Option<String> {
         let data = self.hosts[node].data.as_ref()?;
         let any = least.timeline.0 == 0 || data.history.iter().any(|own| own.timeline == least.timeline);
-        (!any || data.end() < least.lsn).then(|| format!("the log ends at {} and must go on from {}", data.end(), least.lsn))
+        (!any || data.end() < least.lsn).then(|| format!("the log ends at {:?} and must go on from {least:?}", data.position()))
     }
 
     fn compare(&self, node: usize, upstream: &Upstream) -> Result<Fork, (&'static str, Outlook)> {
         let source = self.source(node, upstream)?;
         let data = self.hosts[node].data.as_ref().ok_or(("there is no database", Outlook::Open))?;
-        Ok(match (data.is_part_of(&source), data.seems_part_of(&source)) {
+        Ok(match (data.is_part_of(&source), data.streams_from(&source)) {
             (true, _) => Fork::Prefix,
             (false, false) => Fork::Diverged,
             (false, true) => Fork::Twin,

@@ -102,13 +102,14 @@ pub(super) fn own_children() -> io::Result<Vec<Pid>> {
 
 /// Asks every process for its parent.
 fn children_by_stat(parent: Pid) -> io::Result<Vec<Pid>> {
-    let of_this_parent = |pid: &Pid| {
-        // The name stands in parentheses and may contain anything; after the last one come the state and the parent.
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let ppid = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(1)).and_then(number);
-        ppid == Some(parent)
-    };
-    Ok(processes()?.filter(of_this_parent).collect())
+    Ok(processes()?.filter(|pid| self::parent(*pid) == Some(parent)).collect())
+}
+
+/// The parent of a process. None: it is gone.
+pub(super) fn parent(process: Pid) -> Option<Pid> {
+    // The name stands in parentheses and may contain anything; after the last one come the state and the parent.
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1).and_then(number)
 }
 
 /// Every process of this host that we may see.

@@ -4,10 +4,12 @@
 //! starts nobody anew; then the guard, so that it starts nothing behind our back; then everybody else, until two looks in a row find nobody.
 //! Each look is taken aside, since a disk that hangs would hold up whoever takes it.
 
+use super::children::parent;
 use super::residents::residents_of;
 use super::settle::open_lock;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, geteuid};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
@@ -58,20 +60,31 @@ pub enum NotSwept {
 /// # Errors
 /// If somebody is left, or might be.
 pub async fn sweep(pgdata: &Path, lock: &Path, within: Duration) -> Result<(), NotSwept> {
-    Sweep { pgdata: pgdata.to_owned(), lock: Some(lock.to_owned()) }.within(within).await
+    Sweep { pgdata: pgdata.to_owned(), lock: Some(lock.to_owned()), spared: None }.within(within).await
 }
 
-/// The same, but the guard, which answers and has no server, is left alone: what is there is no child of it.
+/// The same, but the guard, which answers and has no server, is left alone: what is there is no child of it. Another guard of the directory, whose
+/// child it is, goes with it: Witch's folder was emptied under that one, so that nobody can reach it any more.
 ///
 /// # Errors
 /// If somebody is left, or might be.
-pub async fn sweep_orphans(pgdata: &Path, within: Duration) -> Result<(), NotSwept> {
-    Sweep { pgdata: pgdata.to_owned(), lock: None }.within(within).await
+pub async fn sweep_orphans(pgdata: &Path, guard: u32, within: Duration) -> Result<(), NotSwept> {
+    Sweep { pgdata: pgdata.to_owned(), lock: None, spared: Some(guard) }.within(within).await
+}
+
+/// The guard of that data directory whose child the process is.
+#[must_use]
+pub fn guard_of(process: u32, pgdata: &Path) -> Option<u32> {
+    let guard = parent(Pid::from_raw(process.cast_signed()))?;
+    let directory = fs::metadata(pgdata).ok()?;
+    is_guard_of(guard, &directory).then_some(guard.as_raw().cast_unsigned())
 }
 
 struct Sweep {
     pgdata: PathBuf,
     lock: Option<PathBuf>,
+    /// The guard that is left alone.
+    spared: Option<u32>,
 }
 
 /// Who was found.
@@ -118,6 +131,10 @@ impl Sweep {
         let directory = fs::metadata(&self.pgdata).map_err(blind(&self.pgdata))?;
         let residents = || residents_of(&directory).map_err(blind(Path::new("/proc")));
         let first = residents()?;
+        // Before its child: it would be left behind otherwise, since nobody could be found by whom it is known.
+        let spared = |guard: &Pid| self.spared == Some(guard.as_raw().cast_unsigned());
+        let guards = first.iter().filter_map(|process| parent(*process)).filter(|guard| is_guard_of(*guard, &directory) && !spared(guard));
+        guards.collect::<BTreeSet<_>>().into_iter().for_each(end);
         if let Some(postmaster) = recorded_postmaster(&self.pgdata).filter(|postmaster| first.contains(postmaster)) {
             end(postmaster);
         }
@@ -161,13 +178,18 @@ fn recorded_postmaster(pgdata: &Path) -> Option<Pid> {
 /// The guard, as its lock file says. It counts only if that process is a guard of this directory: the lock may be held by another sweep, and
 /// the number may be older than its owner.
 fn recorded_guard(lock: &Path, directory: &fs::Metadata) -> Option<Pid> {
-    let holder = first_number(lock)?;
-    let line = fs::read(format!("/proc/{holder}/cmdline")).ok()?;
+    first_number(lock).filter(|holder| is_guard_of(*holder, directory))
+}
+
+/// By its command line, and by its user, who alone may end it.
+fn is_guard_of(process: Pid, directory: &fs::Metadata) -> bool {
+    let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
     let mut words = line.split(|byte| *byte == 0).skip(1);
     let is_guard = words.next() == Some(b"guard");
-    let pgdata = words.skip_while(|word| *word != b"--pgdata").nth(1)?;
-    let theirs = fs::metadata(Path::new(OsStr::from_bytes(pgdata))).ok()?;
-    (is_guard && (theirs.dev(), theirs.ino()) == (directory.dev(), directory.ino())).then_some(holder)
+    let Some(pgdata) = words.skip_while(|word| *word != b"--pgdata").nth(1) else { return false };
+    let ours = fs::metadata(format!("/proc/{process}")).is_ok_and(|process| process.uid() == geteuid().as_raw());
+    let theirs = fs::metadata(Path::new(OsStr::from_bytes(pgdata)));
+    is_guard && ours && theirs.is_ok_and(|theirs| (theirs.dev(), theirs.ino()) == (directory.dev(), directory.ino()))
 }
 
 fn first_number(path: &Path) -> Option<Pid> {

@@ -28,7 +28,7 @@ impl Tether {
                 if self.nobody_is_left().await {
                     return;
                 }
-                guard::sweep_orphans(&arguments.pgdata, KILL_MAX).await
+                guard::sweep_orphans(&arguments.pgdata, client.identity().pid, KILL_MAX).await
             }
             _ => guard::sweep(&arguments.pgdata, &arguments.lock, KILL_MAX).await,
         };

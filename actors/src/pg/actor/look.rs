@@ -16,6 +16,7 @@ use crate::pg::control::{ControlHead, ControlState};
 use crate::pg::wal::Geometry;
 use crate::pg::{Budget, Control, Life, Observation, Phase, Process, Sight, Stream, Upkeep};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
@@ -38,6 +39,9 @@ const YOUNG: u64 = 65536;
 
 /// The line of `postmaster.pid` with the server's own word on how far it is.
 const POSTMASTER_STATUS: usize = 7;
+
+/// The line with the second of the day's clock at which it began.
+const POSTMASTER_BEGAN: usize = 2;
 
 /// What is kept from look to look.
 #[derive(Debug, Default)]
@@ -142,11 +146,25 @@ impl Shop {
         match status.server {
             Some(server) => match server.pid {
                 Some(pid) if !server.ending => {
+                    self.note_down(pid).await;
                     Process::Running { life: Life(pid), promoting: server.writable && server.as_primary.is_none() }
                 }
                 _ => Process::Unsettled,
             },
             None => self.without_a_child(&client).await,
+        }
+    }
+
+    /// Once for each server, should the daemon that had it started have died before it could.
+    async fn note_down(&self, pid: u32) {
+        if self.noted.swap(pid, Ordering::Relaxed) == pid {
+            return;
+        }
+        let site = self.site().clone();
+        let noted = self.disk.run(move || if launch::is_noted(&site, pid, None) { Ok(()) } else { launch::note_down(&site, pid) }).await;
+        if let Err(error) = noted {
+            self.noted.store(0, Ordering::Relaxed);
+            tracing::warn!(%error, "that this server is Witch's own cannot be noted in Witch's folder; it is tried again");
         }
     }
 
@@ -189,9 +207,10 @@ fn childless(site: &Site, unswept: bool) -> Process {
     if residents.is_empty() {
         return Process::Gone;
     }
-    let last_started = first_number(&launch::pid_file(site));
+    let began = number_in_line(&site.data_dir().join("postmaster.pid"), POSTMASTER_BEGAN);
+    let ours = |pid: u32| launch::is_noted(site, pid, began) || guard::guard_of(pid, &site.data_dir()).is_some();
     match postmaster.filter(|pid| residents.contains(pid)) {
-        Some(pid) if Some(pid) != last_started => Process::Stranger { pid },
+        Some(pid) if !ours(pid) => Process::Stranger { pid },
         _ => Process::Orphaned,
     }
 }
@@ -377,5 +396,9 @@ async fn takes_connections(site: &Site) -> bool {
 }
 
 fn first_number(path: &std::path::Path) -> Option<u32> {
-    std::fs::read_to_string(path).ok()?.lines().next()?.trim().parse().ok()
+    number_in_line(path, 0)
+}
+
+fn number_in_line<T: std::str::FromStr>(path: &std::path::Path, line: usize) -> Option<T> {
+    std::fs::read_to_string(path).ok()?.lines().nth(line)?.trim().parse().ok()
 }

@@ -60,7 +60,7 @@ impl Container {
         match part {
             Part::Daemon => found.retain(|pid| witch(pid, "run")),
             Part::Guard => found.retain(|pid| witch(pid, "guard")),
-            Part::Server => found.retain(|&pid| process::works_in(pid, DATABASE)),
+            Part::Backend | Part::Server => found.retain(|&pid| process::works_in(pid, DATABASE)),
             // What stands for the machine is none of the node's processes.
             Part::Everything => found.retain(|&pid| pid != init && !process::is_called(pid, "sleep")),
         }
