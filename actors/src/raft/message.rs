@@ -42,6 +42,13 @@ pub enum PeerMessage {
         /// On the voter's clock.
         age: Duration,
     },
+    /// From the leader, which is about to leave: this voter may ask for votes although a leader is there.
+    Heir {
+        /// The leader's term.
+        term: Term,
+        /// The Raft id of the voter.
+        raft_id: RaftId,
+    },
     /// A node's account of itself, for the probes.
     Report(Report),
     /// To the leader: an operator's request.

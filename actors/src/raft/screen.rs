@@ -8,8 +8,13 @@ use alloc::string::String;
 use raft::Raft;
 use raft::eraftpb::MessageType;
 
-/// No honest term or index comes near this; beyond it, raft-rs's sums could overflow.
+/// No honest term or index comes near this; far beyond it, raft-rs's sums could overflow.
 const NUMBER_MAX: u64 = 1 << 48;
+/// No honest term is this far above that of a node which has one: a million elections. A term is adopted for good by whoever hears it, so one
+/// message must not take it to where nobody can follow.
+const LEAP_MAX: u64 = 1 << 20;
+/// What an election by order of the leader is marked with: raft-rs's own word.
+const FORCED: &[u8] = b"CampaignTransfer";
 /// More entries than any leader of ours packs into a message.
 const ENTRIES_MAX: usize = 1 << 16;
 /// More bytes than any leader of ours packs into a message.
@@ -28,6 +33,11 @@ pub(super) enum Improper {
     Echo,
     #[error("its term or an index is out of all bounds")]
     Bounds,
+    #[error(
+        "its term is more than a million above ours, which no election leads to. If the cluster really is there, stop this node, move raft.redb out \
+         of its cluster.data_dir, and start it again: it joins anew"
+    )]
+    Leap,
     #[error("it is too large")]
     Size,
     #[error("it speaks for a leader, but its term has another")]
@@ -36,6 +46,8 @@ pub(super) enum Improper {
     Commit,
     #[error("its entries do not follow upon each other")]
     Entries,
+    #[error("an entry of it cannot be understood. If a newer version of witch wrote it, upgrade this node")]
+    Unreadable,
     #[error("it contradicts what is committed")]
     Contradiction,
     #[error("its snapshot has an impossible membership or position")]
@@ -53,7 +65,7 @@ pub(super) fn screen(raft: &Raft<Log>, message: &RaftMessage) -> Result<MessageT
     if message.from.0 == raft.id || message.from.0 == 0 {
         return Err(Improper::Echo);
     }
-    bounded(message)?;
+    bounded(raft, message)?;
     let last = raft.raft_log.last_index();
     match kind {
         MessageType::MsgAppend => {
@@ -69,7 +81,7 @@ pub(super) fn screen(raft: &Raft<Log>, message: &RaftMessage) -> Result<MessageT
         MessageType::MsgSnapshot => {
             from_the_leader(raft, message)?;
             let image = message.snapshot.as_ref().ok_or(Improper::Snapshot)?;
-            if image.term > message.term || !is_possible(image) {
+            if image.term > message.term || image.term == 0 || !is_possible(image) {
                 return Err(Improper::Snapshot);
             }
         }
@@ -92,17 +104,28 @@ pub(super) fn screen(raft: &Raft<Log>, message: &RaftMessage) -> Result<MessageT
     if carries && shows { Ok(kind) } else { Err(Improper::Kind) }
 }
 
-fn bounded(message: &RaftMessage) -> Result<(), Improper> {
-    let numbers =
-        [message.term, message.log_term, message.index, message.commit, message.commit_term, message.reject_hint, message.request_snapshot];
-    if message.term == 0 || numbers.iter().any(|number| *number > NUMBER_MAX) {
+fn bounded(raft: &Raft<Log>, message: &RaftMessage) -> Result<(), Improper> {
+    // A cluster that was led to the bound has to be able to elect somebody still, so its own next term is always a term.
+    let term_max = NUMBER_MAX.max(raft.term.saturating_add(1));
+    let terms = [message.term, message.log_term, message.commit_term];
+    let indexes = [message.index, message.commit, message.reject_hint, message.request_snapshot];
+    if message.term == 0 || terms.iter().any(|term| *term > term_max) || indexes.iter().any(|index| *index > NUMBER_MAX) {
         return Err(Improper::Bounds);
+    }
+    // One that has no term yet takes that of the cluster which it joins.
+    if raft.term != 0 && message.term > raft.term.saturating_add(LEAP_MAX) {
+        return Err(Improper::Leap);
     }
     let bytes: usize = message.entries.iter().map(|entry| entry.data.len() + entry.context.len()).sum();
     if message.entries.len() > ENTRIES_MAX || bytes > BYTES_MAX || message.context.len() > CONTEXT_MAX {
         return Err(Improper::Size);
     }
     Ok(())
+}
+
+/// Whether it asks for a vote although there is a leader, as only the one may whom that leader has told everybody to be its heir.
+pub(super) fn is_forced(message: &RaftMessage) -> bool {
+    message.context == FORCED
 }
 
 /// A term has one leader. raft-rs believes the last who says so.
@@ -119,6 +142,10 @@ fn appendable(raft: &Raft<Log>, message: &RaftMessage) -> Result<(), Improper> {
     for entry in &message.entries {
         if entry.index != index + 1 || entry.term < term || entry.term == 0 || entry.term > message.term || entry.kind > 2 {
             return Err(Improper::Entries);
+        }
+        // What is committed and cannot be read halts every node at every start, so it never comes into a log.
+        if !wire::is_readable(entry) {
+            return Err(Improper::Unreadable);
         }
         (index, term) = (entry.index, entry.term);
         let committed = index <= raft.raft_log.committed && index >= raft.raft_log.first_index();
@@ -140,8 +167,7 @@ fn is_possible(image: &SnapshotImage) -> bool {
         return false;
     };
     let joint = !outgoing.is_empty();
-    let bounded = (1..=NUMBER_MAX).contains(&image.index) && (1..=NUMBER_MAX).contains(&image.term);
-    bounded
+    (1..=NUMBER_MAX).contains(&image.index)
         && !voters.is_empty()
         && learners.is_disjoint(&voters)
         && learners.is_disjoint(&outgoing)

@@ -1,7 +1,7 @@
 //! Between raft-rs's types and ours.
 //!
-//! Bytes from the network are never parsed as protobuf: messages arrive in serde's terms, are looked at by [`super::screen`], and only then
-//! become raft-rs's.
+//! Messages arrive in serde's terms, are looked at by [`super::screen`], and only then become raft-rs's. The one thing in them that is parsed as
+//! protobuf is a change of the membership within an entry: from a leader, which is a peer that has proved the token, and within the bounds of a frame.
 
 use super::{HardState, LogEntry, RaftMessage, SnapshotImage};
 use crate::model::{ClusterState, Proposal, RaftId};
@@ -26,11 +26,22 @@ fn state(data: &[u8]) -> Result<ClusterState, String> {
     rmp_serde::from_slice(data).map_err(|error| error.to_string())
 }
 
-/// A change of the membership in raft-rs's own encoding: it comes from the log only, which holds what a leader has encoded.
+/// A change of the membership in raft-rs's own encoding.
 pub(super) fn conf_change(data: &[u8]) -> Result<ConfChangeV2, String> {
     let mut change = ConfChangeV2::default();
     change.merge_from_bytes(data).map_err(|error| error.to_string())?;
     Ok(change)
+}
+
+/// Whether this entry could be applied once it is committed.
+pub(super) fn is_readable(entry: &LogEntry) -> bool {
+    match EntryType::from_i32(i32::from(entry.kind)) {
+        Some(EntryType::EntryNormal) => entry.data.is_empty() || proposal(&entry.data).is_ok(),
+        Some(EntryType::EntryConfChangeV2) => conf_change(&entry.data).is_ok(),
+        // Nobody writes the first kind of change; applied, it means nothing.
+        Some(EntryType::EntryConfChange) => true,
+        None => false,
+    }
 }
 
 pub(super) fn entry_out(entry: &Entry) -> LogEntry {

@@ -5,9 +5,10 @@ use super::{Machine, Stage};
 use crate::machine::Timestamp;
 use crate::model::{NodeId, RaftId, Term};
 use crate::raft::peers::Promised;
-use crate::raft::screen::{describe, screen};
+use crate::raft::screen::{describe, is_forced, screen};
 use crate::raft::{Effect, Fact, Introduction, PeerMessage, Phase, RaftMessage, wire};
 use alloc::format;
+use alloc::vec::Vec;
 use raft::eraftpb::MessageType;
 
 impl Replica {
@@ -37,6 +38,7 @@ impl Machine {
     pub(super) fn heard(&mut self, now: Timestamp, from: NodeId, message: PeerMessage) {
         match message {
             PeerMessage::Raft(message) => self.hear_raft(now, from, &message),
+            PeerMessage::Heir { term, raft_id } => self.heir_named(from, term, raft_id),
             PeerMessage::Introduction(introduction) => self.introduced(now, from, introduction),
             PeerMessage::Join { raft_id, member } => self.join_asked(now, from, raft_id, &member),
             PeerMessage::Propose(proposal) => self.forwarded(from, &proposal),
@@ -65,7 +67,11 @@ impl Machine {
             .map_err(|improper| describe(message, improper))
             .and_then(|kind| wire::message_in(message, kind).map(|message| (kind, message)));
         match converted {
-            Ok((kind, converted)) => {
+            Ok((kind, mut converted)) => {
+                // Without the mark it is a request like any other, and nobody who hears a leader heeds it.
+                if is_forced(message) && !replica.is_heir(message.from, message.term) {
+                    converted.context = Vec::new().into();
+                }
                 // An error means that raft-rs had no use for it, which it may.
                 let _ = replica.raw.step(converted);
                 replica.heard.insert(message.from, now);
@@ -74,6 +80,15 @@ impl Machine {
                 }
             }
             Err(text) => self.note_rarely(now, ("screen", from.0), format!("from node {from}: {text}")),
+        }
+    }
+
+    /// The leader names its heir. Anybody else's word is nothing.
+    fn heir_named(&mut self, from: NodeId, term: Term, raft_id: RaftId) {
+        let leads = self.leader() == Some(from);
+        let Stage::Running(replica) = &mut self.stage else { return };
+        if leads && replica.term() == term {
+            replica.named = Some((term.0, raft_id));
         }
     }
 

@@ -3,8 +3,9 @@
 use super::tenure::Leaving;
 use super::{Machine, Stage};
 use crate::machine::Timestamp;
-use crate::model::{Command, NodeId, Proposal, RequestId, WallClock};
+use crate::model::{Command, NodeId, Proposal, RaftId, RequestId, WallClock};
 use crate::raft::{Effect, Fact, Order, PeerMessage, wire};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -135,7 +136,11 @@ impl Machine {
             leaving.transferring = true;
             leaving.until = match replica.heir() {
                 Some(heir) => {
+                    let named = PeerMessage::Heir { term: replica.term(), raft_id: RaftId(heir) };
                     replica.raw.transfer_leader(heir);
+                    // The others hear it before the heir asks for their votes: it is told by what raft-rs sends after this.
+                    let others = self.linked.iter().flatten().map(|member| member.node);
+                    self.out.extend(others.map(|to| Effect::Send { to, message: Box::new(named.clone()) }));
                     now + self.config.election_timeout
                 }
                 None => now,

@@ -25,6 +25,8 @@ pub(super) struct Replica {
     pub(super) heard: BTreeMap<RaftId, Timestamp>,
     /// When a snapshot was sent to whom: raft-rs sends that peer nothing more until it hears what became of it.
     pub(super) sending: BTreeMap<RaftId, Timestamp>,
+    /// Whom the leader of that term has named to be the next one.
+    pub(super) named: Option<(u64, RaftId)>,
     /// The log on disk begins after this index.
     cut_at: u64,
 }
@@ -68,7 +70,7 @@ impl Replica {
             ..raft::Config::default()
         };
         let raw = RawNode::new(&raft_config, log, &config.logger).map_err(|error| Unusable::Damaged(error.to_string()))?;
-        Ok(Self { identity, raw, tenure: None, heard: BTreeMap::new(), sending: BTreeMap::new(), cut_at })
+        Ok(Self { identity, raw, tenure: None, heard: BTreeMap::new(), sending: BTreeMap::new(), named: None, cut_at })
     }
 
     pub(super) fn raft_id(&self) -> RaftId {
@@ -209,6 +211,17 @@ impl Replica {
         if self.sending.remove(&raft_id).is_some() {
             self.raw.report_snapshot(raft_id.0, SnapshotStatus::Failure);
         }
+    }
+
+    /// Whether that voter may be voted for in the next term although there is a leader: the one whom we follow has said so, or we are it and did.
+    pub(super) fn is_heir(&self, raft_id: RaftId, term: u64) -> bool {
+        let raft = &self.raw.raft;
+        let chosen = if self.leads() {
+            raft.lead_transferee.map(RaftId)
+        } else {
+            self.named.filter(|(of, _)| *of == raft.term).map(|(_, heir)| heir)
+        };
+        chosen == Some(raft_id) && term == raft.term + 1
     }
 
     /// The voter, other than this node, that a leader would best hand over to: alive, and with the longest log.

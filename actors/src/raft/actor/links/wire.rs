@@ -182,6 +182,7 @@ mod tests {
             ("lease-grant", PeerMessage::LeaseGrant(LeaseGrant { node, epoch, boot, seq: 1 })),
             ("ask-testimony", PeerMessage::AskTestimony { term: Term(3) }),
             ("testimony", PeerMessage::Testimony { term: Term(3), age: std::time::Duration::from_micros(1_234_567) }),
+            ("heir", PeerMessage::Heir { term: Term(3), raft_id: RaftId(9) }),
             ("report", report(database)),
             ("ask", PeerMessage::Ask { id: RequestId(7), request: Request::Switchover { to: Some(node) } }),
             ("refused", PeerMessage::Refused { id: RequestId(7), refusal }),
