@@ -15,7 +15,8 @@ release: setup
 demo: release
 	target/release/witch demo
 
-test: setup
+test:
+	@scripts/setup tests
 	scripts/verify
 
 bench: release

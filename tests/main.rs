@@ -21,6 +21,7 @@ mod foreign_database;
 mod founding;
 mod guard_killed;
 mod guard_stopped;
+mod haproxy;
 mod health_endpoints;
 mod majority_lost;
 mod node_killed;
