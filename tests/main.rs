@@ -6,6 +6,7 @@
 
 mod scene;
 
+mod address_changed;
 mod clients;
 mod clock_set;
 mod cold_start;

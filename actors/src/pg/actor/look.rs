@@ -1,11 +1,13 @@
 //! A look at everything there is to see of the database.
 
-use super::operations::{EndOfWal, Session, Site, SqlFailure, control_head, controldata, end_of_wal, inspect_directory, lineage};
+use super::operations::{
+    EndOfWal, Session, Site, SqlFailure, control_head, controldata, end_of_wal, inspect_directory, lineage, not_in_force,
+};
 use super::server_log::ServerLog;
 use super::tether::Unanswered;
 use super::{Shop, launch};
 use crate::guard;
-use crate::model::{Lsn, Position, Promotion};
+use crate::model::{Condition, Lsn, Position, Promotion};
 use crate::pg::control::{ControlHead, ControlState};
 use crate::pg::wal::Geometry;
 use crate::pg::{Control, Life, Observation, Phase, Process, Sight, Stream};
@@ -38,6 +40,8 @@ pub(super) struct Known {
     /// Why the server could not say how it is, as the log has it already.
     complaint: Option<String>,
     end: Option<(SystemTime, EndOfWal)>,
+    /// Whether that run of the server listens where the file says.
+    port: Option<(Life, Option<Condition>)>,
 }
 
 impl Shop {
@@ -57,6 +61,11 @@ impl Shop {
             }
             _ => None,
         };
+        let conditions = match process {
+            Process::Running { life, .. } if sight.is_some() => known.port(self.site(), life).await,
+            _ => None,
+        };
+        let conditions = conditions.into_iter().collect();
         let streams = sight.as_ref().is_some_and(|sight| sight.stream.is_some());
         let stall = match process {
             Process::Running { .. } if !streams => self.with_log(ServerLog::stall).await,
@@ -75,7 +84,7 @@ impl Shop {
             end,
             stall,
             excuse,
-            conditions: Vec::new(),
+            conditions,
         }
     }
 
@@ -148,6 +157,13 @@ impl Known {
     /// The next one may have its number, and another history.
     fn server_is_gone(&mut self) {
         (self.session, self.geometry, self.lineage) = (None, None, None);
+    }
+
+    async fn port(&mut self, site: &Site, life: Life) -> Option<Condition> {
+        if self.port.as_ref().is_none_or(|(of, _)| *of != life) {
+            self.port = Some((life, not_in_force(site).await));
+        }
+        self.port.as_ref().and_then(|(_, condition)| condition.clone())
     }
 
     async fn sight(&mut self, site: &Site, life: Life) -> Option<Sight> {

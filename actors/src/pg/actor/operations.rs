@@ -25,6 +25,7 @@ mod position;
 mod probe;
 mod program;
 mod rewind;
+mod running_port;
 mod session;
 mod shared_memory;
 mod slots;
@@ -45,6 +46,7 @@ pub use marks::{lineage, note_marks};
 pub use position::{EndOfWal, controldata, end_of_wal, own_ancestry, promotion};
 pub use probe::{Answer, probe_fresh};
 pub use rewind::{checkpoint_remote, rewind, upstream_ancestry};
+pub use running_port::not_in_force;
 pub use session::{Observation, Receiver, Session};
 pub use shared_memory::releasing_mode;
 

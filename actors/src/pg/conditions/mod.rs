@@ -3,6 +3,7 @@
 //! Whatever Witch has to say of a server besides what it is doing is a row here, so that the status, `/health`, the reasons of a refused
 //! switchover and `docs/troubles.md` use the same words.
 
+pub mod addresses;
 pub mod copies;
 pub mod leftovers;
 pub mod ownership;
@@ -40,7 +41,10 @@ impl Row {
 
 /// Every row, topic by topic.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    [sessions::ROWS, replay::ROWS, programs::ROWS, ownership::ROWS, leftovers::ROWS, copies::ROWS].into_iter().flatten().copied()
+    [sessions::ROWS, replay::ROWS, programs::ROWS, ownership::ROWS, leftovers::ROWS, copies::ROWS, addresses::ROWS]
+        .into_iter()
+        .flatten()
+        .copied()
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::tree::clock::boottime;
 use complaints::Complaints;
 use lanes::{Lanes, Outlet};
 use seats::{Direction, Evicted, Seats, Sitter};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::TcpStream;
@@ -62,7 +62,7 @@ impl Links {
     /// Begins to dial the peers of the file. They stay welcome to dial us, whatever [`Links::follow`] says later. Needs a runtime around it.
     #[must_use]
     pub fn start(local: Local, peers: &[Member], routes: Routes) -> Self {
-        let file = peers.iter().map(|peer| peer.node).collect();
+        let file = peers.iter().map(|peer| (peer.node, peer.witch.clone())).collect();
         let half_open = Arc::new(Semaphore::new(HALF_OPEN_MAX));
         let links = Self { hub: Arc::new(Hub { local, file, routes, half_open, book: Mutex::default() }) };
         links.follow(peers);
@@ -88,7 +88,7 @@ impl Links {
             });
         }
         let Book { dialers, seats, .. } = &mut *book;
-        seats.retain(|node| self.hub.file.contains(&node) || dialers.contains_key(&node));
+        seats.retain(|node| self.hub.file.contains_key(&node) || dialers.contains_key(&node));
     }
 
     /// Sends, or drops: the link is down, or its queue is full. Never waits.
@@ -146,8 +146,8 @@ impl Links {
 /// What the tasks of all links share.
 struct Hub {
     local: Local,
-    /// The peers of the file.
-    file: BTreeSet<NodeId>,
+    /// The peers of the file, and where it looks for them.
+    file: BTreeMap<NodeId, Endpoint>,
     routes: Routes,
     half_open: Arc<Semaphore>,
     /// Never held while waiting for anything, nor while telling anybody.
@@ -159,6 +159,8 @@ struct Book {
     dialers: BTreeMap<NodeId, Dialer>,
     up: BTreeMap<NodeId, Up>,
     seats: Seats,
+    /// Where each node said that it listens when it last dialled us.
+    told: BTreeMap<NodeId, Endpoint>,
     complaints: Complaints,
 }
 
@@ -176,6 +178,19 @@ struct Up {
 impl Hub {
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a node is looked for: where the log has it, where it said itself that it is, and where the file has it. One that moved is at one of the
+    /// last two until it can tell the log, and for that it must be heard and answered.
+    fn places(&self, node: NodeId, logged: &Endpoint) -> Vec<Endpoint> {
+        let told = self.book().told.get(&node).cloned();
+        let mut places = vec![logged.clone()];
+        for place in told.into_iter().chain(self.file.get(&node).cloned()) {
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        places
     }
 
     /// Logs, unless this was said of this peer a short while ago.
@@ -198,10 +213,13 @@ impl Hub {
     fn seat(self: &Arc<Self>, peer: &Peer, direction: Direction, sitter: Sitter) -> Result<Seated, Refusal> {
         let node = peer.node;
         let mut book = self.book();
-        if !self.file.contains(&node) && !book.dialers.contains_key(&node) {
+        if !self.file.contains_key(&node) && !book.dialers.contains_key(&node) {
             return Err(Refusal::Stranger { node });
         }
         let (number, evicted) = book.seats.take(node, direction, sitter)?;
+        if let Some(endpoint) = &peer.endpoint {
+            book.told.insert(node, endpoint.clone());
+        }
         Ok(Seated { hub: Arc::clone(self), node, direction, number, evicted })
     }
 }

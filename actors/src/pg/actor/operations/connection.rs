@@ -1,6 +1,7 @@
 //! One SQL connection with a deadline on everything.
 
 use super::Site;
+use super::running_port::running_port;
 use crate::model::Endpoint;
 use std::path::Path;
 use std::time::Duration;
@@ -192,7 +193,7 @@ async fn connect(site: &Site, whom: Whom<'_>, within: Duration) -> Result<Open, 
     match whom {
         Whom::Remote(endpoint) => open(config.host(&endpoint.host).port(endpoint.port)).await,
         Whom::Local => {
-            config.port(site.settings.port);
+            config.port(running_port(site).await);
             let mut over_tcp = config.clone();
             over_tcp.host(loopback(&site.settings.listen));
             let Some(dir) = site.settings.socket_dir() else { return open(&over_tcp).await };
