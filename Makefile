@@ -4,7 +4,7 @@ MINUTES ?= 10
 # What the nodes of a chaos run are made of: namespaces, or compose.
 BACKEND ?= namespaces
 
-.PHONY: chaos demo sim test test-compose bench mutations verify fix setup release
+.PHONY: chaos demo sim test test-compose test-versions bench mutations verify fix setup release
 
 setup:
 	@scripts/setup
@@ -15,7 +15,8 @@ release: setup
 demo: release
 	target/release/witch demo
 
-test: setup
+test:
+	@scripts/setup tests
 	scripts/verify
 
 bench: release
@@ -25,6 +26,10 @@ chaos: release
 	cargo build --release --locked -p chaos --bin chaos
 	$(if $(filter compose,$(BACKEND)),scripts/docker-engine deploy/docker/base-image --then) \
 	  target/release/chaos run --backend $(BACKEND) --witch target/release/witch --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+# The black box on every PostgreSQL that can be had; `make test-versions VERSIONS="17 19"` takes only these.
+test-versions: setup
+	VERSIONS="$(VERSIONS)" scripts/test-versions
 
 # What `test` leaves out, because it installs a container engine where there is none: the containers of the chaos harness, and a minute in them.
 test-compose: setup

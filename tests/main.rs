@@ -6,6 +6,7 @@
 
 mod scene;
 
+mod address_changed;
 mod clients;
 mod clock_set;
 mod cold_start;
@@ -21,6 +22,7 @@ mod foreign_database;
 mod founding;
 mod guard_killed;
 mod guard_stopped;
+mod haproxy;
 mod health_endpoints;
 mod majority_lost;
 mod node_killed;

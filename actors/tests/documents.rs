@@ -13,7 +13,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What the README shows whole.
-const SHOWN: [&str; 4] = ["deploy/example/db1.toml", "deploy/example/db2.toml", "deploy/example/db3.toml", "deploy/systemd/witch.service"];
+const SHOWN: [&str; 5] = [
+    "deploy/example/db1.toml",
+    "deploy/example/db2.toml",
+    "deploy/example/db3.toml",
+    "deploy/systemd/witch.service",
+    "deploy/haproxy/witch.cfg",
+];
 
 fn at(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)

@@ -45,6 +45,7 @@ pub(super) fn fsm(config: &Config, boot: Boot, started: Timestamp) -> fsm::Confi
     fsm::Config {
         node: config.cluster.node,
         name: config.cluster.node_name.clone(),
+        members: members(config),
         witness: false,
         boot,
         started,

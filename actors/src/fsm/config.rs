@@ -1,8 +1,9 @@
 //! What the machine is told when it is made.
 
 use crate::machine::Timestamp;
-use crate::model::{Boot, LeaseTiming, NodeId, Tags, WallClock};
+use crate::model::{Boot, LeaseTiming, Member, NodeId, Tags, WallClock};
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 /// The machine's configuration.
@@ -12,6 +13,8 @@ pub struct Config {
     pub node: NodeId,
     /// Its name.
     pub name: String,
+    /// The members that the file names, this node among them. Their `raft_id` is of no account.
+    pub members: Vec<Member>,
     /// Votes, and has no database.
     pub witness: bool,
     /// Drawn anew for every life of the machine: a grant to an earlier life is void.

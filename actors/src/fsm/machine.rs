@@ -26,6 +26,8 @@ const REPORT: Duration = Duration::from_secs(1);
 const BUSY: Duration = Duration::from_millis(50);
 /// A proposal that has not shown in the state is made again after this time.
 const REPROPOSE: Duration = Duration::from_millis(250);
+/// What a node says of itself is said again after this time, if the log has it not.
+const REDESCRIBE: Duration = Duration::from_secs(1);
 /// How many decisions are shown.
 const DECISIONS_MAX: usize = 20;
 
@@ -53,6 +55,7 @@ pub struct Machine {
     appointed_at: Option<Timestamp>,
     aborted_at: Option<Timestamp>,
     recorded_again_at: Option<Timestamp>,
+    described_at: Option<Timestamp>,
     report: Option<Report>,
     report_seq: u64,
     reported_at: Option<Timestamp>,
@@ -103,6 +106,7 @@ impl Machine {
             appointed_at: None,
             aborted_at: None,
             recorded_again_at: None,
+            described_at: None,
             report: None,
             report_seq: 0,
             reported_at: None,
@@ -204,6 +208,7 @@ impl MachineTrait for Machine {
         self.keep_lease(now, &mut effects);
         self.decide_for_node(now, &mut effects);
         self.decide_as_leader(now, &mut effects);
+        self.describe_itself(now, &mut effects);
         for (id, request) in self.open.due(now, self.facts.state.as_ref()) {
             effects.push(Effect::Raft(raft::Order::Ask { id, request }));
         }

@@ -8,6 +8,7 @@
 
 #[cfg(feature = "shell")]
 pub mod actor;
+mod addresses;
 mod candidates;
 mod config;
 mod facts;

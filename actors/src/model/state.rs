@@ -303,6 +303,10 @@ impl ClusterState {
     }
 
     fn describe(&mut self, node: NodeId, name: &str, witch: &Endpoint, database: &Endpoint) -> Result<(), Applied> {
+        // An operator names nodes; two of one name could not be told apart. Addresses may collide for a while: two nodes may have changed places.
+        if self.members.values().any(|other| other.node != node && other.name == name) {
+            return Err(ignored("another member has that name"));
+        }
         let Some(member) = self.members.get_mut(&node) else { return Err(ignored("no such member")) };
         if member.name == name && member.witch == *witch && member.database == *database {
             return Err(ignored("already known"));

@@ -78,6 +78,7 @@ impl World {
         fsm::Config {
             node,
             name: format!("n{node}"),
+            members: self.members(),
             witness: false,
             boot: Boot(self.draw()),
             started: now,

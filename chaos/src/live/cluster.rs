@@ -120,10 +120,7 @@ impl Builder {
                 Some(network) => (network.address_of(index), 7000, 5432),
             };
             let id = NodeId(u64::try_from(number)?);
-            let mut config = tokio_postgres::Config::new();
-            // A test may set the role, the database or the server otherwise, and its clients ask on.
-            config.options("-c default_transaction_isolation=read\\ committed");
-            config.host(&host).port(database_port).user(USER).password(PASSWORD).dbname("postgres").application_name("chaos");
+            let config = client(&host, database_port);
             nodes.push(Node {
                 id,
                 name,
@@ -177,6 +174,15 @@ fn within_reach(mut programs: Programs, identity: &Identity, folder: &Path) -> R
         programs.postgres_bin.display()
     );
     Ok(programs)
+}
+
+/// How a client gets into the database at that place.
+pub(super) fn client(host: &str, port: u16) -> tokio_postgres::Config {
+    let mut config = tokio_postgres::Config::new();
+    // A test may set the role, the database or the server otherwise, and its clients ask on.
+    config.options("-c default_transaction_isolation=read\\ committed");
+    config.host(host).port(port).user(USER).password(PASSWORD).dbname("postgres").application_name("chaos");
+    config
 }
 
 /// Writes a node's view of the cluster, as an operator would.

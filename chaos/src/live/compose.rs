@@ -11,7 +11,7 @@ mod engine;
 mod tests;
 mod wiring;
 
-use super::cluster::{API_TOKEN, LONG_TOKEN, PASSWORD, USER};
+use super::cluster::{API_TOKEN, LONG_TOKEN, PASSWORD, USER, client};
 use super::host_shim::{HostShim, Places};
 use super::hosts::{Disk, Door, Folder, Hosts, Part, Place, Pressure, Slowness, Verb, Way};
 use super::node::LOOK_AGAIN;
@@ -142,8 +142,7 @@ impl ComposeHosts {
 
 fn door(wiring: &Wiring, node: usize) -> Result<Door> {
     let (id, host) = (NodeId(u64::try_from(node + 1)?), wiring.address_of(Place::Node(node))?);
-    let mut config = tokio_postgres::Config::new();
-    config.host(&host).port(5432).user(USER).password(PASSWORD).dbname("postgres").application_name("chaos");
+    let config = client(&host, 5432);
     Ok(Door { id, name: called(node), http: (host, 7000), token: API_TOKEN.to_owned(), target: Target { node: id, config } })
 }
 

@@ -1,6 +1,7 @@
 //! The `witch.toml` of a node, as a tree of keys that a test can bend.
 
 use super::Identity;
+use actors::model::NodeId;
 use anyhow::{Context, Result};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -48,6 +49,16 @@ impl ConfigFile {
             peer.insert(key, Item::Value(value));
         }
         peers.as_array_of_tables_mut().expect("nothing else is ever put there").push(peer);
+        self
+    }
+
+    /// Sets a key of the `[[peers]]` table of that node, if there is one.
+    pub fn set_of_peer(&mut self, node: NodeId, key: &str, value: impl Into<Value>) -> &mut Self {
+        let peers = self.document.get_mut("peers").and_then(Item::as_array_of_tables_mut).into_iter().flat_map(ArrayOfTables::iter_mut);
+        let number = i64::try_from(node.0).ok();
+        if let Some(peer) = peers.into_iter().find(|peer| peer.get("node_id").and_then(Item::as_integer) == number) {
+            peer.insert(key, Item::Value(value.into()));
+        }
         self
     }
 

@@ -7,6 +7,7 @@ use super::http::{self, Answer};
 use super::process::{self, Pid};
 use super::sql::{self, DatabaseFacts, Target};
 use super::{ConfigFile, Door, HostShim, Identity, Programs, Usage};
+use super::{cluster, ports};
 use actors::model::{NodeId, Status};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
@@ -118,6 +119,21 @@ impl Node {
         let mut config = lock(&self.config);
         change(&mut config);
         config.save(&self.identity)
+    }
+
+    /// Gives the node other ports, in its own file and nowhere else; a running daemon keeps the old ones.
+    pub fn change_ports(&mut self, daemon: bool, database: bool) -> Result<()> {
+        if daemon {
+            self.port = ports::free()?;
+        }
+        if database {
+            self.database_port = ports::free()?;
+            self.target.config = cluster::client(&self.host, self.database_port);
+        }
+        let (port, database_port) = (i64::from(self.port), i64::from(self.database_port));
+        self.reconfigure(|config| {
+            config.set("cluster.bind_port", port).set("database.port", database_port);
+        })
     }
 
     /// Adds a variable to the environment of the daemons that are started from now on.

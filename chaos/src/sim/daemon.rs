@@ -324,6 +324,8 @@ fn fsm_config(node: usize, tags: Tags, boot: Boot, started: Timestamp, started_a
     fsm::Config {
         node: id(node),
         name: format!("n{}", node + 1),
+        // As the log has them: no address changes here.
+        members: Vec::new(),
         witness: false,
         boot,
         started,

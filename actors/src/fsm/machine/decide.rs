@@ -1,6 +1,7 @@
 //! From the views, through the tables, to the orders.
 
-use super::{Machine, Office, Ordered, REPROPOSE};
+use super::{Machine, Office, Ordered, REDESCRIBE, REPROPOSE};
+use crate::fsm::addresses::description;
 use crate::fsm::candidates::{best, name, written};
 use crate::fsm::founding::{Founding, founder};
 use crate::fsm::io::Effect;
@@ -241,6 +242,21 @@ impl Machine {
         let term = decided.then_some(self.facts.leadership.term);
         let at = self.config.wall(now);
         Effect::Raft(raft::Order::Propose(Proposal { by: self.config.node, term, basis, at, command }))
+    }
+
+    /// A node that its file places elsewhere than the log does says so, until the log has it. Told while a leader is known only: nobody else
+    /// could take it in.
+    pub(super) fn describe_itself(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let due = self.described_at.is_none_or(|at| now.since(at) >= REDESCRIBE);
+        let Some(state) = self.facts.state.as_ref().filter(|_| due && !self.exiting && self.facts.leadership.leader.is_some()) else {
+            return;
+        };
+        let own = self.facts.own.as_ref().map(|own| &own.database);
+        if let Some(command) = description(&self.config.members, self.config.node, state, own) {
+            let basis = state.epoch;
+            self.described_at = Some(now);
+            effects.push(self.propose(now, basis, false, command));
+        }
     }
 
     fn tell_founded(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {

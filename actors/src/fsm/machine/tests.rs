@@ -1,5 +1,6 @@
 //! The machine alone: facts in, orders out.
 
+mod addresses;
 mod candidates;
 mod catching_up;
 mod ending;
@@ -40,6 +41,7 @@ fn config(node: u64) -> Config {
     Config {
         node: NodeId(node),
         name: alloc::format!("node{node}"),
+        members: (1..=3).map(member).collect(),
         witness: false,
         boot: Boot(node),
         started: at(0),

@@ -2,7 +2,7 @@
 
 use super::operations::{
     DATABASE, EndOfWal, Receiver, Session, Site, SqlFailure, clones, control_head, controldata, end_of_wal, inspect_directory,
-    is_without_database, lineage, relate,
+    is_without_database, lineage, not_in_force, relate,
 };
 use super::server_log::ServerLog;
 use super::tether::Unanswered;
@@ -57,6 +57,8 @@ pub(super) struct Known {
     rights: Option<Condition>,
     end: Option<(SystemTime, EndOfWal)>,
     vetting: Option<Vetting>,
+    /// Whether that run of the server listens where the file says.
+    port: Option<(Life, Option<Condition>)>,
 }
 
 /// Whether what a standby receives is the continuation of what it has. A walsender does not look; so once for each connection of its receiver
@@ -97,6 +99,9 @@ impl Shop {
             }
             _ => None,
         };
+        if let (Process::Running { life, .. }, true) = (process, sight.is_some()) {
+            conditions.extend(known.port(self.site(), life).await);
+        }
         let streams = sight.as_ref().is_some_and(|sight| sight.stream.is_some());
         let disowned = known.disowned(process);
         let hint = match process {
@@ -229,6 +234,13 @@ impl Known {
     /// Whether the replication role has its rights.
     pub(super) fn rights_are(&mut self, ensured: Result<usize, SqlFailure>) {
         self.rights = ensured.err().map(|failure| sessions::RIGHTS.seen(failure));
+    }
+
+    async fn port(&mut self, site: &Site, life: Life) -> Option<Condition> {
+        if self.port.as_ref().is_none_or(|(of, _)| *of != life) {
+            self.port = Some((life, not_in_force(site).await));
+        }
+        self.port.as_ref().and_then(|(_, condition)| condition.clone())
     }
 
     async fn sight(&mut self, site: &Site, life: Life) -> Option<Sight> {

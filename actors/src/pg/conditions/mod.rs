@@ -3,6 +3,7 @@
 //! Whatever Witch has to say of a server besides what it is doing is a row here, so that the status, `/health`, the reasons of a refused
 //! switchover and `docs/troubles.md` use the same words.
 
+pub mod addresses;
 pub mod copies;
 pub mod leftovers;
 pub mod ownership;
@@ -41,7 +42,7 @@ impl Row {
 
 /// Every row, topic by topic.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    [sessions::ROWS, refusals::ROWS, replay::ROWS, programs::ROWS, ownership::ROWS, leftovers::ROWS, copies::ROWS]
+    [sessions::ROWS, refusals::ROWS, replay::ROWS, programs::ROWS, ownership::ROWS, leftovers::ROWS, copies::ROWS, addresses::ROWS]
         .into_iter()
         .flatten()
         .copied()

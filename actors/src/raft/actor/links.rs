@@ -67,7 +67,7 @@ impl Links {
     }
 
     fn resolving(local: Local, peers: &[Member], routes: Routes, resolver: Resolver) -> Self {
-        let file = peers.iter().map(|peer| peer.node).collect();
+        let file = peers.iter().map(|peer| (peer.node, peer.witch.clone())).collect();
         let links = Self { hub: Arc::new(Hub { local, file, routes, resolver, book: Mutex::default() }) };
         links.follow(peers);
         links
@@ -95,8 +95,8 @@ impl Links {
             });
         }
         let Book { dialers, seats, whereabouts, .. } = &mut *book;
-        seats.retain(|node| self.hub.file.contains(&node) || dialers.contains_key(&node));
-        whereabouts.retain(|(node, _), _| self.hub.file.contains(node) || dialers.contains_key(node));
+        seats.retain(|node| self.hub.file.contains_key(&node) || dialers.contains_key(&node));
+        whereabouts.retain(|(node, _), _| self.hub.file.contains_key(node) || dialers.contains_key(node));
     }
 
     /// Sends, or drops: the link is down, or its queue is full. Never waits.
@@ -163,8 +163,8 @@ impl Links {
 /// What the tasks of all links share.
 struct Hub {
     local: Local,
-    /// The peers of the file.
-    file: BTreeSet<NodeId>,
+    /// The peers of the file, and where it looks for them.
+    file: BTreeMap<NodeId, Endpoint>,
     routes: Routes,
     resolver: Resolver,
     /// Never held while waiting for anything, nor while telling anybody.
@@ -179,6 +179,8 @@ struct Book {
     half_open: HalfOpen,
     /// The addresses at which each node was found when it was last dialled, and the one that it last linked from.
     whereabouts: BTreeMap<(NodeId, Direction), BTreeSet<IpAddr>>,
+    /// Where each node said that it listens when it last dialled us.
+    told: BTreeMap<NodeId, Endpoint>,
     complaints: Complaints,
     closed: bool,
 }
@@ -197,6 +199,19 @@ struct Up {
 impl Hub {
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a node is looked for: where the log has it, where it said itself that it is, and where the file has it. One that moved is at one of the
+    /// last two until it can tell the log, and for that it must be heard and answered.
+    fn places(&self, node: NodeId, logged: &Endpoint) -> Vec<Endpoint> {
+        let told = self.book().told.get(&node).cloned();
+        let mut places = vec![logged.clone()];
+        for place in told.into_iter().chain(self.file.get(&node).cloned()) {
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        places
     }
 
     /// Logs, unless this was said of this peer a short while ago.
@@ -220,12 +235,15 @@ impl Hub {
     fn seat(self: &Arc<Self>, peer: &Peer, direction: Direction, sitter: Sitter) -> Result<Seated, Refusal> {
         let node = peer.node;
         let mut book = self.book();
-        if !self.file.contains(&node) && !book.dialers.contains_key(&node) {
+        if !self.file.contains_key(&node) && !book.dialers.contains_key(&node) {
             return Err(Refusal::Stranger { node });
         }
         let (number, evicted) = book.seats.take(node, direction, sitter)?;
         if direction == Direction::Incoming {
             book.whereabouts.insert((node, direction), BTreeSet::from([sitter.address.ip]));
+        }
+        if let Some(endpoint) = &peer.endpoint {
+            book.told.insert(node, endpoint.clone());
         }
         Ok(Seated { hub: Arc::clone(self), node, direction, number, evicted })
     }

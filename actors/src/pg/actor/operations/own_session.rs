@@ -3,6 +3,7 @@
 use super::Site;
 use super::connection::Whom;
 use super::databases::{self, DATABASE};
+use super::running_port::running_port;
 use super::wary::Wary;
 use crate::model::Endpoint;
 use crate::pg::Secret;
@@ -50,10 +51,11 @@ pub(super) async fn begin(site: &Site, whom: Whom<'_>, role: Role, within: Durat
     match whom {
         Whom::Remote(endpoint) => enter(site, role, &Way::Network(endpoint.clone())).await,
         Whom::Local => {
-            let over_tcp = Way::Network(Endpoint { host: loopback(&site.settings.listen).into(), port: site.settings.port });
+            let port = running_port(site).await;
+            let over_tcp = Way::Network(Endpoint { host: loopback(&site.settings.listen).into(), port });
             let Some(dir) = site.settings.socket_dir() else { return enter(site, role, &over_tcp).await };
             let deadline = Instant::now() + within;
-            let socket = Way::Socket(PathBuf::from(dir).join(format!(".s.PGSQL.{}", site.settings.port)));
+            let socket = Way::Socket(PathBuf::from(dir).join(format!(".s.PGSQL.{port}")));
             match enter(site, role, &socket).await {
                 // The server did not answer here; a cleaner of temporary files may have taken the socket away.
                 Err(error) if error.refusal().is_none() && Instant::now() < deadline => {

@@ -24,14 +24,23 @@ const GROUP_MAX: usize = 64;
 const BACK_OFF_MIN: Duration = Duration::from_millis(50);
 const BACK_OFF_MAX: Duration = Duration::from_secs(1);
 
-/// Keeps a link to that node for as long as the task lives.
-pub(super) async fn keep(hub: Arc<Hub>, node: NodeId, endpoint: Endpoint) {
-    let peer = format!("node {node} at {endpoint}");
+/// Keeps a link to that node for as long as the task lives; the places at which it may be are tried by turns.
+pub(super) async fn keep(hub: Arc<Hub>, node: NodeId, logged: Endpoint) {
+    let mut turn = 0;
     let mut chance = SmallRng::from_os_rng();
     let mut back_off = BACK_OFF_MIN;
-    let mut addresses = Addresses::new(&endpoint.host, endpoint.port, Arc::clone(&hub.resolver));
+    // What was found of each place.
+    let mut known: Vec<(Endpoint, Addresses)> = Vec::new();
     loop {
-        match connect(&hub, node, &mut addresses, endpoint.port).await {
+        let places = hub.places(node, &logged);
+        known.retain(|(place, _)| places.contains(place));
+        let endpoint = &places[turn % places.len()];
+        let peer = format!("node {node} at {endpoint}");
+        if !known.iter().any(|(place, _)| place == endpoint) {
+            known.push((endpoint.clone(), Addresses::new(&endpoint.host, endpoint.port, Arc::clone(&hub.resolver))));
+        }
+        let Some((_, addresses)) = known.iter_mut().find(|(place, _)| place == endpoint) else { continue };
+        match connect(&hub, node, addresses, endpoint.port).await {
             Ok((mut link, mut seated)) => {
                 tracing::info!(target: "links", peer, "linked");
                 let since = Instant::now();
@@ -44,7 +53,10 @@ pub(super) async fn keep(hub: Arc<Hub>, node: NodeId, endpoint: Endpoint) {
                 }
                 hub.complain(About::Peer(&peer), "lost", false, &format!("the link is lost: {end}"));
             }
-            Err(failure) => hub.complain_of(About::Peer(&peer), &failure),
+            Err(failure) => {
+                hub.complain_of(About::Peer(&peer), &failure);
+                turn += 1;
+            }
         }
         // Half of it is left to chance, so that nodes which lost each other at once do not dial at once.
         sleep(back_off.mul_f64(chance.random_range(0.5..1.0))).await;
