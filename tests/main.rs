@@ -32,6 +32,7 @@ mod server_hung;
 mod server_killed;
 mod standby_cut_off;
 mod startup_refused;
+mod stops;
 mod strangers;
 mod switchover_refused;
 mod switchovers;

@@ -32,7 +32,7 @@ pub use config::{Secret, Settings};
 pub use effect::{Effect, Importance, Input};
 pub use ladder::Rung;
 pub use machine::Machine;
-pub use observation::{Answer, Control, Life, Observation, Phase, Process, Sight, Stall, Stream};
+pub use observation::{Answer, Control, Hold, Leftover, Life, Observation, Phase, Process, Sight, Stall, Stream};
 pub use operation::{Fork, Kind, Operation, Outcome, Outlook};
 pub use order::{Order, Reported, Stopped, Upstream};
 pub use timing::Timing;

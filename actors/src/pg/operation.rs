@@ -21,6 +21,8 @@ pub enum Operation {
     /// Tell the running standby to follow another upstream, if what it has once it follows nobody any more is still a part of that one's log.
     /// Otherwise the outcome says how the two relate.
     Aim(Upstream),
+    /// End what holds the replay of the running standby up: it is to be the next primary.
+    ClearReplay,
     /// Make the slots of the other members, and bring those of a standby forward.
     Tend,
     /// Write a checkpoint while the server still accepts writes, so that the stop after it is short.
@@ -52,6 +54,7 @@ impl Operation {
             | Self::StartPrimary(_)
             | Self::StartStandby(_)
             | Self::Promote(_)
+            | Self::ClearReplay
             | Self::Tend
             | Self::Checkpoint
             | Self::StopFast
@@ -69,6 +72,7 @@ impl Operation {
             Self::StartStandby(_) => Kind::StartStandby,
             Self::Promote(_) => Kind::Promote,
             Self::Aim(_) => Kind::Aim,
+            Self::ClearReplay => Kind::ClearReplay,
             Self::Tend => Kind::Tend,
             Self::Checkpoint => Kind::Checkpoint,
             Self::StopFast => Kind::StopFast,
@@ -96,6 +100,8 @@ pub enum Kind {
     Promote,
     /// See [`Operation::Aim`].
     Aim,
+    /// See [`Operation::ClearReplay`].
+    ClearReplay,
     /// See [`Operation::Tend`].
     Tend,
     /// See [`Operation::Checkpoint`].
@@ -125,6 +131,7 @@ impl Kind {
             Self::StartStandby => "start as a standby",
             Self::Promote => "promote",
             Self::Aim => "follow",
+            Self::ClearReplay => "clear the replay",
             Self::Tend => "tend slots",
             Self::Checkpoint => "checkpoint",
             Self::StopFast => "stop fast",
@@ -141,9 +148,14 @@ impl Kind {
     pub const fn patience(self, stop_timeout: Duration) -> Duration {
         match self {
             Self::Checkpoint => stop_timeout,
-            Self::StartPrimary | Self::StartStandby | Self::Promote | Self::Aim | Self::Tend | Self::StopFast | Self::StopImmediately => {
-                Duration::from_secs(20)
-            }
+            Self::StartPrimary
+            | Self::StartStandby
+            | Self::Promote
+            | Self::Aim
+            | Self::ClearReplay
+            | Self::Tend
+            | Self::StopFast
+            | Self::StopImmediately => Duration::from_secs(20),
             // A founding, or a copy that waits for the primary's checkpoint, may be silent for long.
             Self::InitDb | Self::Adopt | Self::Clone => Duration::from_secs(660),
             // These may have to read much before they say anything.

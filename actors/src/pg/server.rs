@@ -2,10 +2,14 @@
 //!
 //! The derivation is conservative: where it is unknown whether the server accepts writes, it is never called harmless.
 
-use super::{Kind, Life, Observation, Phase, Process, Upstream, plan};
+use super::{Hold, Kind, Life, Observation, Phase, Process, Sight, Upstream, plan};
 use crate::machine::Timestamp;
-use crate::model::Server;
+use crate::model::{Lsn, Server};
 use core::time::Duration;
+
+/// A server that has shut down gets so long to end by itself: for an archive command that works to bring the last segment away, and for the
+/// receivers of others to take the end of the log. It is a part of the outage of every switchover at which somebody hangs.
+const REST_MAX: Duration = Duration::from_millis(150);
 
 /// What is known of one run of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +26,8 @@ pub(super) struct Run {
     pub(super) promoting: bool,
     /// A stop was asked of it.
     pub(super) stop: Option<StopAsked>,
+    /// Since when it has shut down as it was asked to, with processes left, and whether one of them is waited for.
+    pub(super) shut: Option<(Timestamp, bool)>,
     /// A kill was asked for.
     pub(super) killed: bool,
     /// What it was told to follow.
@@ -32,6 +38,12 @@ pub(super) struct Run {
     pub(super) tended: Option<(Timestamp, bool)>,
     /// Health checks without an answer, in a row.
     pub(super) misses: u32,
+    /// It cannot be told to follow another upstream as long as it runs.
+    pub(super) unaimable: bool,
+    /// How far it had replayed when that moved last, and when that was.
+    pub(super) replayed: Option<(Lsn, Timestamp)>,
+    /// Since when it lacks room.
+    pub(super) cramped: Option<Timestamp>,
 }
 
 /// A stop that was asked for.
@@ -55,11 +67,15 @@ impl Run {
             began_as_standby: false,
             promoting: false,
             stop: None,
+            shut: None,
             killed: false,
             aimed: None,
             stream_due: now,
             tended: None,
             misses: 0,
+            unaimable: false,
+            replayed: None,
+            cramped: None,
         }
     }
 
@@ -69,9 +85,21 @@ impl Run {
             None => plan::Stop::Unasked,
             Some(stop) if now.since(stop.at) >= timeout => plan::Stop::Overrun,
             Some(stop) if !stop.told => plan::Stop::Unasked,
+            Some(_) if self.shut.is_some_and(|(since, awaited)| !awaited && now.since(since) >= REST_MAX) => plan::Stop::Shut,
             Some(stop) if !stop.immediate && now.since(stop.at) >= timeout * 2 / 3 => plan::Stop::Late,
             Some(_) => plan::Stop::Asked,
         }
+    }
+
+    /// Keeps the account of how its replay goes on.
+    pub(super) fn replays(&mut self, now: Timestamp, sight: Option<&Sight>) {
+        let Some(sight) = sight else { return };
+        let moved = |lsn: &Lsn| self.replayed.is_none_or(|(before, _)| before != *lsn);
+        // What has replayed all that is there stands still for a good reason.
+        if let Some(lsn) = sight.replayed.filter(|lsn| moved(lsn) || *lsn >= sight.position.lsn) {
+            self.replayed = Some((lsn, now));
+        }
+        self.cramped = matches!(sight.hold, Some(Hold::Room { .. })).then(|| self.cramped.unwrap_or(now));
     }
 
     /// Whether its end is no surprise.
@@ -147,13 +175,14 @@ fn is_surely_standby(seen: &Observation, run: Option<&Run>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Directory, Endpoint, Epoch, Lsn, NodeId, Position, Promotion, SystemIdentifier, Timeline};
-    use crate::pg::{Control, Sight};
+    use crate::model::{Directory, Endpoint, Epoch, NodeId, Position, Promotion, SystemIdentifier, Timeline};
+    use crate::pg::Control;
     use alloc::vec::Vec;
 
     fn seen(standby_signal: bool, phase: Phase, in_recovery: Option<bool>) -> Observation {
         let position = Position { timeline: Timeline(1), lsn: Lsn(1) };
-        let sight = in_recovery.map(|in_recovery| Sight { in_recovery, position, replayed: None, stream: None, lineage: Vec::new() });
+        let sight =
+            in_recovery.map(|in_recovery| Sight { in_recovery, position, replayed: None, hold: None, stream: None, lineage: Vec::new() });
         Observation {
             directory: Directory::Database { system_identifier: SystemIdentifier(7), timeline: Timeline(1) },
             control: Some(Control { timeline: Timeline(1), phase }),
@@ -163,6 +192,8 @@ mod tests {
             end: None,
             stall: None,
             excuse: None,
+            leftover: None,
+            chosen: false,
             conditions: Vec::new(),
         }
     }

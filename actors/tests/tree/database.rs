@@ -277,6 +277,7 @@ impl Host {
                     in_recovery,
                     position,
                     replayed: in_recovery.then_some(self.lsn),
+                    hold: None,
                     stream: from.map(|from| Stream { timeline, from: Some(from) }),
                     lineage: if in_recovery { Vec::new() } else { self.history.clone() },
                 }
@@ -284,6 +285,8 @@ impl Host {
             end: (server.is_none() && self.phase == Phase::ShutDown).then_some(position),
             stall: server.filter(|server| server.diverged).map(|_| Stall::Diverged),
             excuse: None,
+            leftover: None,
+            chosen: false,
             conditions: Vec::new(),
         }
     }
@@ -391,6 +394,7 @@ impl World {
                 (host.phase, host.lsn, host.standby_signal) = (Phase::ShutDown, Lsn(0x1000), false);
                 Ok(Outcome::Founded(SystemIdentifier(7000 + node.0)))
             }
+            Operation::ClearReplay => Ok(Outcome::Done),
             Operation::Adopt => self.host(node).directory.map(Outcome::Founded).ok_or("there is no database"),
             Operation::StartPrimary(epoch) => {
                 let host = self.host(node);

@@ -74,6 +74,7 @@ impl World {
                 in_recovery,
                 position,
                 replayed: in_recovery.then_some(position.lsn),
+                hold: None,
                 stream: from.map(|from| Stream { timeline: position.timeline, from: Some(from) }),
                 lineage: data.map(super::postgres::Data::lineage).unwrap_or_default(),
             }
@@ -92,6 +93,8 @@ impl World {
             end: data.filter(|data| process == Process::Gone && data.phase() == Phase::ShutDown).map(|_| position),
             stall: server.filter(|server| server.diverged && !streams).map(|_| Stall::Diverged),
             excuse: None,
+            leftover: None,
+            chosen: false,
             conditions: Vec::new(),
         };
         let takes = if server.is_some_and(|server| server.up) && hangs { 800_000 } else { takes };

@@ -171,6 +171,7 @@ impl World {
                 server.compared = upstream.promotion.map(|_| upstream.epoch);
                 Ok(Outcome::Done)
             }
+            Operation::ClearReplay => Ok(Outcome::Done),
             Operation::Tend | Operation::Checkpoint if !up(self) => Err(("no server answers", Outlook::Waiting)),
             Operation::Tend => {
                 self.hosts[node].data.as_mut().ok_or(("there is no database", Outlook::Open))?.note_marks();

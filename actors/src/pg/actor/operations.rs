@@ -25,8 +25,10 @@ mod position;
 mod probe;
 mod program;
 mod rewind;
+mod senders;
 mod session;
 mod shared_memory;
+mod signals;
 mod slots;
 
 pub use capacity::standby_arguments;
@@ -45,8 +47,11 @@ pub use marks::{lineage, note_marks};
 pub use position::{EndOfWal, controldata, end_of_wal, own_ancestry, promotion};
 pub use probe::{Answer, probe_fresh};
 pub use rewind::{checkpoint_remote, rewind, upstream_ancestry};
+pub use senders::{Replay, Sender};
 pub use session::{Observation, Receiver, Session};
 pub use shared_memory::releasing_mode;
+pub(super) use signals::tell;
+pub use signals::{is_in_production, reload, trigger_promotion};
 
 use crate::pg::Settings;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,8 @@
 use super::world::*;
 use super::*;
 use crate::model::{Directory, Epoch, Lsn, Timeline};
-use crate::pg::{Fork, Outcome, Stopped, Upstream};
+use crate::pg::{Fork, Hold, Leftover, Outcome, Phase, Stopped, Upstream};
+use alloc::vec;
 use core::time::Duration;
 
 mod change;

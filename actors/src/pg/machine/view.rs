@@ -5,11 +5,14 @@ use crate::machine::Timestamp;
 use crate::model::{Directory, Server};
 use crate::pg::Phase;
 use crate::pg::plan::{Ground, Stop, Streaming, View, Wish};
-use crate::pg::{Kind, Observation, Order, Process, Upstream};
+use crate::pg::{Hold, Kind, Observation, Order, Process, Upstream};
 use core::time::Duration;
 
 /// A standby that had reason to stream for this long and does not is in trouble.
 const STREAM_MAX: Duration = Duration::from_secs(10);
+/// Standbys for which the primary has too much room are restarted one after the other: each gets so long to come back. A node that is to lead waits
+/// for nobody.
+const TURN: Duration = Duration::from_secs(5);
 /// The slots are looked after so often.
 const TEND_EVERY: Duration = Duration::from_secs(10);
 
@@ -55,7 +58,19 @@ impl Machine {
             rung: self.ladder.rung(),
             preserved: self.ladder.is_preserved(),
             unasked: self.ladder.is_unasked(),
+            restart: self.needs_restart(now, seen),
+            held: upstream.is_some() && seen.chosen && matches!(hold(seen), Some(Hold::Readers | Hold::Pause)),
         })
+    }
+
+    fn needs_restart(&self, now: Timestamp, seen: &Observation) -> bool {
+        let Some(run) = &self.run else { return false };
+        let its_turn = |before: u8, since: Timestamp| now.since(since) >= TURN * u32::from(before);
+        let cramped = match (hold(seen), run.cramped) {
+            (Some(Hold::Room { before }), Some(since)) => Wish::of(&self.order.order) == Wish::Lead || its_turn(before, since),
+            _ => false,
+        };
+        cramped || run.unaimable
     }
 
     /// Success is only what is *seen*: streaming, on the right timeline (L2).
@@ -90,6 +105,10 @@ impl Machine {
             Streaming::Expected => {}
         }
     }
+}
+
+pub(super) fn hold(seen: &Observation) -> Option<Hold> {
+    seen.sight.as_ref().and_then(|sight| sight.hold)
 }
 
 fn ground(directory: &Directory, order: &Order) -> Ground {

@@ -4,7 +4,7 @@
 use super::*;
 use crate::machine::Machine as _;
 use crate::model::{Condition, Directory, Endpoint, Epoch, Lsn, NodeId, Position, Promotion, Timeline};
-use crate::pg::{Answer, Control, Fork, Importance, Outcome, Outlook, Phase, Process, Sight, Stall, Stream, Upstream};
+use crate::pg::{Answer, Control, Fork, Hold, Importance, Leftover, Outcome, Outlook, Phase, Process, Sight, Stall, Stream, Upstream};
 use alloc::boxed::Box;
 use alloc::vec;
 use core::time::Duration;
@@ -52,6 +52,13 @@ pub(super) struct World {
     pub(super) dies: bool,
     /// What the server's log says of that.
     pub(super) excuse: Option<&'static str>,
+    /// Who is left once the server has shut down, and does not go by itself.
+    pub(super) leftover: Option<Leftover>,
+    pub(super) chosen: bool,
+    pub(super) hold: Option<Hold>,
+    pub(super) replayed: Option<Lsn>,
+    /// The running standby cannot be told to follow another upstream.
+    pub(super) unaimable: bool,
     pub(super) conditions: Vec<Condition>,
     /// The server does not obey a fast stop.
     pub(super) obstinate: bool,
@@ -93,6 +100,11 @@ impl World {
             keepable: true,
             dies: false,
             excuse: None,
+            leftover: None,
+            chosen: false,
+            hold: None,
+            replayed: None,
+            unaimable: false,
             conditions: Vec::new(),
             obstinate: false,
             unreadable: false,
@@ -164,9 +176,18 @@ impl World {
                 Some(server) => Process::Running { life: server.life, promoting: false },
                 None => self.stranger.map_or(Process::Gone, |pid| Process::Stranger { pid }),
             },
-            sight: up.map(|_| Sight { in_recovery, position, replayed: None, stream: stream.clone(), lineage: lineage.clone() }),
+            sight: up.map(|_| Sight {
+                in_recovery,
+                position,
+                replayed: self.replayed,
+                hold: self.hold,
+                stream: stream.clone(),
+                lineage: lineage.clone(),
+            }),
             end: (self.server.is_none() && !self.unreadable).then_some(position),
             stall: if stream.is_some() { None } else { stall },
+            chosen: self.chosen,
+            leftover: self.leftover.clone().filter(|_| self.server.is_some() && self.phase == Phase::ShutDown),
             excuse: self.excuse.filter(|_| self.server.is_none()).map(String::from),
             conditions: self.conditions.clone(),
         }
@@ -183,6 +204,7 @@ impl World {
             Operation::StartPrimary(_) => Outcome::Started(self.launch(now, true, None, self.start)),
             Operation::StartStandby(upstream) => {
                 let follows = upstream.as_ref().map(|upstream| upstream.database.clone());
+                (self.hold, self.unaimable) = (None, false);
                 Outcome::Started(self.launch(now, false, follows, self.start))
             }
             Operation::Promote(_) => {
@@ -197,6 +219,11 @@ impl World {
                     server.follows = None;
                 }
                 failed("two:5432 cannot be reached", Outlook::Waiting)
+            }
+            Operation::Aim(_) if self.unaimable => failed("it still receives from its upstream before", Outlook::Hopeless),
+            Operation::ClearReplay => {
+                self.hold = None;
+                Outcome::Done
             }
             Operation::Aim(_) if self.receives_on => {
                 self.fork = Fork::Twin;

@@ -17,7 +17,7 @@ const SERVERS: [Server; 8] = [
     Server::Hung,
     Server::Stranger,
 ];
-const STOPS: [Stop; 4] = [Stop::Unasked, Stop::Asked, Stop::Late, Stop::Overrun];
+const STOPS: [Stop; 5] = [Stop::Unasked, Stop::Asked, Stop::Shut, Stop::Late, Stop::Overrun];
 const STREAMS: [Streaming; 3] = [Streaming::Seen, Streaming::Expected, Streaming::Missing];
 const RUNGS: [Rung; 4] = [Rung::Compare, Rung::Start, Rung::Rewind, Rung::Clone];
 
@@ -28,7 +28,9 @@ fn every_view(mut look: impl FnMut(&View)) {
                 for stop in STOPS {
                     for stream in STREAMS {
                         for rung in RUNGS {
-                            for flags in 0..1024_u32 {
+                            // Only a running standby is restarted or cleared.
+                            let flags = if server == Server::Standby { 4096 } else { 1024 };
+                            for flags in 0..flags {
                                 let flag = |bit: u32| flags & (1 << bit) != 0;
                                 look(&View {
                                     wish,
@@ -47,6 +49,8 @@ fn every_view(mut look: impl FnMut(&View)) {
                                     preserved: flag(7),
                                     in_recovery: flag(8),
                                     unasked: flag(9),
+                                    restart: flag(10),
+                                    held: flag(11),
                                 });
                             }
                         }

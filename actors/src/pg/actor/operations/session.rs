@@ -1,22 +1,20 @@
 //! The lasting connection to this node's server, and what is asked and ordered over it.
 
+use super::Site;
 use super::connection::{Connection, SqlFailure, Whom};
 use super::slots::{self, Slot};
-use super::{Failure, Site};
-use crate::model::{Endpoint, Lsn, NodeId, Position, Promotion, Timeline};
+use crate::model::{Endpoint, Lsn, NodeId, Position, Timeline};
 use crate::pg::Settings;
 use crate::pg::quoting::literal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
 use tokio_postgres::SimpleQueryRow;
-use tokio_postgres::error::SqlState;
 
 /// A lasting connection to this node's server as Witch's superuser. Everything has a deadline; after a time-out, or once the server has
 /// closed it, [`Session::is_closed`] holds and a new one has to be opened.
 #[derive(Debug)]
 pub struct Session {
-    connection: Connection,
+    pub(super) connection: Connection,
 }
 
 /// What the server says of itself, in one answer.
@@ -35,6 +33,8 @@ pub struct Observation {
 /// A standby's connection to its upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receiver {
+    /// Its process.
+    pub pid: u32,
     /// It streams, and has heard from its upstream.
     pub streaming: bool,
     /// From whom.
@@ -68,16 +68,13 @@ const OBSERVE: &str = "
            (SELECT min_recovery_end_timeline FROM pg_control_recovery()) AS recovery_timeline,
            CASE WHEN w.pid IS NOT NULL
                 THEN w.status = 'streaming' AND w.last_msg_send_time IS DISTINCT FROM w.last_msg_receipt_time END AS streaming,
-           w.sender_host, w.sender_port, w.received_tli
+           w.pid AS receiver, w.sender_host, w.sender_port, w.received_tli
       FROM (SELECT pg_is_in_recovery() AS in_recovery OFFSET 0) r LEFT JOIN pg_stat_wal_receiver w ON true";
 
 const SLOTS: &str = "
     SELECT slot_name, active, restart_lsn, wal_status IS NOT DISTINCT FROM 'lost' AS lost,
            CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END AS replayed
       FROM (SELECT) one LEFT JOIN pg_replication_slots ON slot_name ~ '^witch_[0-9]+$' AND slot_type = 'physical'";
-
-/// How often a promotion is looked at.
-const PROMOTION_STEP: Duration = Duration::from_millis(5);
 
 impl Session {
     /// Opens it.
@@ -125,7 +122,12 @@ impl Session {
             let host: Option<String> = at.optional(what, &row, "sender_host")?;
             let port: Option<u16> = at.optional(what, &row, "sender_port")?;
             let upstream = host.zip(port).map(|(host, port)| Endpoint { host, port });
-            Ok(Receiver { streaming: streaming == "t", upstream, timeline: Timeline(receiver_timeline.unwrap_or_default()) })
+            Ok(Receiver {
+                pid: at.column(what, &row, "receiver")?,
+                streaming: streaming == "t",
+                upstream,
+                timeline: Timeline(receiver_timeline.unwrap_or_default()),
+            })
         });
         Ok(Observation { in_recovery, position, replayed, receiver: receiver.transpose()? })
     }
@@ -143,35 +145,6 @@ impl Session {
     /// As with every query.
     pub async fn checkpoint(&mut self, within: Duration) -> Result<(), SqlFailure> {
         self.connection.ask("write a checkpoint", "CHECKPOINT", within).await.map(drop)
-    }
-
-    /// Makes a standby accept writes, waits until it does, and answers the timeline that it writes on and where that began. On a server
-    /// that accepts writes already it only answers.
-    ///
-    /// # Errors
-    /// It does not accept writes within the deadline (it may later), or a query fails.
-    pub async fn promote(&mut self, site: &Site, within: Duration) -> Result<Promotion, Failure> {
-        let what = "accept writes";
-        let deadline = Instant::now() + within;
-        let left = || deadline.saturating_duration_since(Instant::now());
-        match self.connection.ask(what, "SELECT pg_promote(false)", within).await {
-            Err(failure) if failure.state() != Some(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => return Err(failure.into()),
-            _ => {}
-        }
-        loop {
-            let row = self.connection.ask_one(what, "SELECT pg_is_in_recovery() AS in_recovery", left()).await?;
-            if self.connection.column::<String>(what, &row, "in_recovery")? == "f" {
-                break;
-            }
-            if left().is_zero() {
-                return Err(SqlFailure::TooLate { server: self.connection.server().to_owned(), what, within }.into());
-            }
-            sleep(PROMOTION_STEP).await;
-        }
-        // What was asked for has happened; that its answer comes a little late is no reason to hide it.
-        let row = self.connection.ask_one(what, "SELECT pg_walfile_name(pg_current_wal_lsn()) AS file", within).await?;
-        let timeline = self.timeline_of_file(what, &row)?;
-        super::promotion(site, timeline).await
     }
 
     /// Makes the server read its configuration again.

@@ -98,3 +98,10 @@ fn a_long_start_is_overdue_and_goes_on() {
     bench.pass(30_000);
     assert_eq!((bench.server(), bench.last().database.overdue), (Server::Primary, false));
 }
+
+/// PostgreSQL ends such a server itself when it is promoted.
+#[test]
+fn a_standby_without_enough_room_is_restarted_before_it_is_promoted() {
+    let mut bench = Bench::new(World { hold: Some(Hold::Room { before: 2 }), ..World::running_standby() });
+    assert_eq!(bench.order(lead(), 5_000).transcript(), ["stop fast", "start as a standby", "promote"]);
+}
