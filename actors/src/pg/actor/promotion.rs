@@ -30,9 +30,9 @@ pub(super) async fn promote(shop: &Shop, epoch: Epoch) -> Result<(), Why> {
     let client = shop.surroundings.tether.client().ok_or(Why::Unguarded)?;
     // Before the lease is asked for: it takes a moment.
     let freed = clear(shop).await;
-    let postmaster = client.status(GUARD_MAX).await?.server.and_then(|server| server.pid).ok_or(Why::NoServer)?;
     let asked = boottime();
     client.expect_promotion(epoch, GUARD_MAX).await?;
+    let postmaster = client.status(GUARD_MAX).await?.server.and_then(|server| server.pid).ok_or(Why::NoServer)?;
     let waited = boottime().since(asked);
     if waited >= client.identity().kill_margin {
         return Err(Why::TooLate { waited });
