@@ -35,6 +35,7 @@ mod server_hung;
 mod server_killed;
 mod standby_cut_off;
 mod startup_refused;
+mod stops;
 mod strangers;
 mod surroundings_changed;
 mod switchover_refused;

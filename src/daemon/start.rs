@@ -116,8 +116,13 @@ impl Node {
                 Arc::new(move |stream, remote| links.accept(stream, remote))
             },
         };
-        let surroundings =
-            Surroundings { site: site.clone(), tether: tether.clone(), data_nodes: data_nodes(published), report: star.reported() };
+        let surroundings = Surroundings {
+            site: site.clone(),
+            tether: tether.clone(),
+            data_nodes: data_nodes(published.clone()),
+            successor: successor(published),
+            report: star.reported(),
+        };
         let config = Arc::new(config);
         let mut children = vec![
             raft_child(&config, &star, &log, &links, &halt),
@@ -245,6 +250,10 @@ fn data_nodes(status: watch::Receiver<Option<Arc<Status>>>) -> Arc<dyn Fn() -> s
         let state = status.as_ref().and_then(|status| status.state.as_ref());
         state.map(|state| state.data_nodes().map(|member| member.node).collect()).unwrap_or_default()
     })
+}
+
+fn successor(status: watch::Receiver<Option<Arc<Status>>>) -> Arc<dyn Fn() -> Option<NodeId> + Send + Sync> {
+    Arc::new(move || Some(status.borrow().as_ref()?.state.as_ref()?.switchover.as_ref()?.to))
 }
 
 fn raft_child(config: &Arc<Config>, star: &Star, log: &LogThread, links: &Links, halt: &Halt) -> Child {

@@ -117,12 +117,14 @@ pub(super) fn is_ours(state: &ClusterState, database: &Database) -> bool {
     matches!(&database.directory, Directory::Database { system_identifier, .. } if state.system_identifier == Some(*system_identifier))
 }
 
-/// Everybody but `not` who may be appointed: the best known position wins (on the latest timeline: who is on it has what was acknowledged on it),
-/// among equals the one whose promotion nothing is known to delay, then the priority, then the lowest node id.
+/// Everybody but `not` who may be appointed. On the latest timeline, for who is on it has what was acknowledged on it: whoever has all that a released
+/// primary wrote; then whoever's promotion nothing is known to delay (decision 7); then the best known position wins, then the priority, then the
+/// lowest node id.
 pub(super) fn best(facts: &Facts, state: &ClusterState, not: Option<NodeId>) -> Option<Candidate> {
     all(facts, state, not).max_by_key(|candidate| {
         let Position { timeline, lsn } = candidate.position;
-        (timeline, lsn, candidate.prompt, candidate.priority, Reverse(candidate.node))
+        let complete = final_lsn(state).is_some_and(|end| lsn >= end);
+        (timeline, complete, candidate.prompt, lsn, candidate.priority, Reverse(candidate.node))
     })
 }
 

@@ -43,6 +43,8 @@ pub(super) struct Facts {
     ready_since: Option<Timestamp>,
     /// When the state first showed this epoch.
     appointed: Option<(Epoch, Timestamp)>,
+    /// So many appointments in a row came to nothing.
+    unpromoted: u32,
     /// When the state first showed the primary of this epoch as released.
     released: Option<(Epoch, Timestamp)>,
     /// When the switchover of this epoch was first seen.
@@ -66,6 +68,8 @@ impl Facts {
     pub(super) fn committed(&mut self, now: Timestamp, state: ClusterState) {
         if self.appointed.is_none_or(|(epoch, _)| epoch != state.epoch) {
             self.appointed = Some((state.epoch, now));
+            let in_vain = self.state.as_ref().is_some_and(|before| before.system_identifier.is_some() && is_untold(before));
+            self.unpromoted = if in_vain { self.unpromoted.saturating_add(1) } else { 0 };
         }
         // Raft may have died and come back with less than it had told before. What is known stays known.
         if self.state.as_ref().is_none_or(|before| before.epoch <= state.epoch) {
@@ -195,6 +199,11 @@ impl Facts {
     /// How long ago the state first showed the present epoch.
     pub(super) fn appointed_for(&self, now: Timestamp) -> Duration {
         self.appointed.map_or(Duration::ZERO, |(_, at)| now.since(at))
+    }
+
+    /// How many appointments before the present one came to nothing, one after the other.
+    pub(super) fn appointed_in_vain(&self) -> u32 {
+        self.unpromoted
     }
 
     /// How long ago the state first showed the present primary as released.

@@ -1,6 +1,7 @@
 //! The machine: fold, view, rule, effect.
 
 mod decide;
+mod progress;
 mod publish;
 
 use super::config::Config;
@@ -10,7 +11,7 @@ use super::lease::Keeper;
 use super::requests::Open;
 use super::rules::node::Leaving;
 use crate::machine::{Machine as MachineTrait, Timestamp};
-use crate::model::{Epoch, RecentDecision, Report, Why};
+use crate::model::{Epoch, Lsn, Position, RecentDecision, Report, Why};
 use crate::{pg, raft};
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -74,6 +75,15 @@ struct Office {
     deaths_before: u32,
     /// Since when it holds the lease and does not accept writes.
     idle_since: Option<Timestamp>,
+    /// How far its promotion was seen to be when that changed last, and when that was.
+    progress: Option<(Progress, Timestamp)>,
+}
+
+/// How far a standby that is being promoted has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Progress {
+    replayed: Lsn,
+    position: Position,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

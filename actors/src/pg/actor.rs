@@ -10,6 +10,8 @@ mod aside;
 mod kill;
 mod launch;
 mod look;
+mod make_way;
+mod promotion;
 mod refusals;
 mod server_log;
 mod tether;
@@ -45,6 +47,8 @@ pub struct Surroundings {
     pub tether: Tether,
     /// Every node with a database, as the cluster's state names them: each has a slot here.
     pub data_nodes: Arc<dyn Fn() -> BTreeSet<NodeId> + Send + Sync>,
+    /// The target of the switchover that is under way, as the cluster's state names it.
+    pub successor: Arc<dyn Fn() -> Option<NodeId> + Send + Sync>,
     /// Whom to tell.
     pub report: Arc<dyn Fn(Reported) + Send + Sync>,
 }
@@ -75,6 +79,8 @@ struct Shop {
     refusals: Arc<Refusals>,
     /// The server whose process is known to be noted as Witch's own.
     noted: AtomicU32,
+    /// The processes that send to the standbys which kept up when the last stop began. None: nobody looked.
+    awaited: Mutex<Option<BTreeSet<u32>>>,
     /// Held while something that was discarded is removed.
     removing: Arc<tokio::sync::Mutex<()>>,
 }
@@ -104,6 +110,7 @@ impl PgHands {
             disk: Aside::default(),
             refusals: Arc::default(),
             noted: AtomicU32::default(),
+            awaited: Mutex::default(),
             removing: Arc::default(),
         };
         Self { shop: Arc::new(shop), work: None, look: None, rotated: None }

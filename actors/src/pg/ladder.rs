@@ -89,6 +89,11 @@ impl Ladder {
         (self.preserved, self.preserves_failed) = (false, 0);
     }
 
+    /// The standby may have received something since the histories were compared.
+    pub(super) fn received_on(&mut self) {
+        self.fork = None;
+    }
+
     /// The upstream could not be asked, be it for a comparison or for what that had shown to be needed, or the question failed in a way that
     /// shows nothing. Once it can be asked, all is compared anew.
     pub(super) fn waits(&mut self) {

@@ -38,7 +38,7 @@ pub use config::{Secret, Settings};
 pub use effect::{Effect, Importance, Input};
 pub use ladder::Rung;
 pub use machine::Machine;
-pub use observation::{Answer, Control, Life, Observation, Phase, Process, Sight, Stream, Upkeep};
+pub use observation::{Answer, Control, Hold, Leftover, Life, Observation, Phase, Process, Sight, Stream, Upkeep};
 pub use operation::{Cause, Fork, Kind, Mend, Operation, Outcome, Outlook};
 pub use order::{Order, Reported, Stopped, Upstream};
 pub use timing::Timing;

@@ -28,6 +28,10 @@ pub struct Observation {
     pub last_words: Option<LastWords>,
     /// How often this database was cloned of late.
     pub clones: Budget,
+    /// What is left of a server that has shut down.
+    pub leftover: Option<Leftover>,
+    /// A switchover to this node is under way.
+    pub chosen: bool,
     /// What else is not as it should be.
     pub conditions: Vec<Condition>,
     /// What the running server needs, whatever it is to be.
@@ -43,6 +47,15 @@ pub enum Upkeep {
     Configure,
     /// A standby that does not stream streams again after a restart: what runs is not what is installed.
     Restart,
+}
+
+/// Who is left of a server whose `pg_control` says that it has shut down. None of them can write to the database any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leftover {
+    /// A standby that kept up when the stop began is still being sent the end of the log.
+    pub awaited: bool,
+    /// The processes, as the list of processes shows them.
+    pub names: Vec<String>,
 }
 
 /// What `pg_control` says.
@@ -104,10 +117,30 @@ pub struct Sight {
     pub position: Position,
     /// How far a standby has replayed.
     pub replayed: Option<Lsn>,
+    /// What holds a standby's replay up.
+    pub hold: Option<Hold>,
     /// What it streams.
     pub stream: Option<Stream>,
     /// The promotions that its timeline comes from, oldest first, with its own as the last. Empty: not known.
     pub lineage: Vec<Promotion>,
+}
+
+/// What holds a standby's replay up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hold {
+    /// Readers, whose snapshots or locks stand against what comes next.
+    Readers,
+    /// Somebody paused it.
+    Pause,
+    /// The primary has more room for something than this server was started with. Promoted like that, the server ends itself.
+    Room {
+        /// So many other nodes may be held up as well and are restarted before this one.
+        before: u8,
+    },
+    /// `recovery_min_apply_delay`.
+    Delay,
+    /// The process that replays is stopped, as by SIGSTOP.
+    Stopped,
 }
 
 /// What a standby streams.

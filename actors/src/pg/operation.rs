@@ -22,6 +22,8 @@ pub enum Operation {
     /// Tell the running standby to follow another upstream, if what it has once it follows nobody any more is still a part of that one's log.
     /// Otherwise the outcome says how the two relate.
     Aim(Upstream),
+    /// End what holds the replay of the running standby up: it is to be the next primary.
+    ClearReplay,
     /// Make the slots of the other members, and bring those of a standby forward.
     Tend,
     /// Write the configuration of the running server again, which follows that upstream or nobody, and have it read.
@@ -96,6 +98,7 @@ impl Operation {
             | Self::StartPrimary(..)
             | Self::StartStandby(_)
             | Self::Promote(..)
+            | Self::ClearReplay
             | Self::Tend
             | Self::Configure(_)
             | Self::Checkpoint
@@ -114,6 +117,7 @@ impl Operation {
             Self::StartStandby(_) => Kind::StartStandby,
             Self::Promote(..) => Kind::Promote,
             Self::Aim(_) => Kind::Aim,
+            Self::ClearReplay => Kind::ClearReplay,
             Self::Tend => Kind::Tend,
             Self::Configure(_) => Kind::Configure,
             Self::Checkpoint => Kind::Checkpoint,
@@ -142,6 +146,8 @@ pub enum Kind {
     Promote,
     /// See [`Operation::Aim`].
     Aim,
+    /// See [`Operation::ClearReplay`].
+    ClearReplay,
     /// See [`Operation::Tend`].
     Tend,
     /// See [`Operation::Configure`].
@@ -173,6 +179,7 @@ impl Kind {
             Self::StartStandby => "start as a standby",
             Self::Promote => "promote",
             Self::Aim => "follow",
+            Self::ClearReplay => "clear the replay",
             Self::Tend => "tend slots",
             Self::Configure => "write configuration",
             Self::Checkpoint => "checkpoint",
@@ -194,6 +201,7 @@ impl Kind {
             | Self::StartStandby
             | Self::Promote
             | Self::Aim
+            | Self::ClearReplay
             | Self::Tend
             | Self::Configure
             | Self::StopFast

@@ -45,6 +45,10 @@ pub struct View {
     pub upkeep: Upkeep,
     /// Something is known that would keep this node from being rewound or cloned, such as too many clones of late: nothing is stopped for it.
     pub kept: bool,
+    /// The running standby must be started anew before it can be of use.
+    pub restart: bool,
+    /// This node is to be the next primary, and something that can be ended holds its replay up.
+    pub held: bool,
 }
 
 /// [`super::Order`] without its details.
@@ -88,6 +92,8 @@ pub enum Stop {
     Unasked,
     /// Asked for, and within its time.
     Asked,
+    /// The server has shut down, and who is left of it is not waited for.
+    Shut,
     /// Most of its time is over, and nothing but a fast stop was tried.
     Late,
     /// Its time is over.
@@ -214,6 +220,13 @@ pub static RULES: &[Rule] = &[
         because: "a stop was asked for and did not come to its end within stop_timeout_ms",
     },
     Rule {
+        id: "pg-stop-rest",
+        when: |v| v.stop == Stop::Shut,
+        then: Step::Kill,
+        because: "the server has shut down and can write no more; whoever is left, such as an archiver or the sender of a frozen receiver, only \
+                  keeps the next primary waiting",
+    },
+    Rule {
         id: "pg-stop-late",
         when: |v| v.stop == Stop::Late && v.wants(&[Wish::Stop]),
         then: Step::Begin(Kind::StopImmediately),
@@ -311,6 +324,12 @@ pub static RULES: &[Rule] = &[
         because: "what this node writes must stand on a timeline of its own, so it starts as a standby and is promoted",
     },
     Rule {
+        id: "pg-room-first",
+        when: |v| v.wants(&[Wish::Lead]) && v.server == Server::Standby && v.restart,
+        then: Step::Begin(Kind::StopFast),
+        because: "a standby that was given less room than its primary has ends itself when it is promoted, so it is started with enough first",
+    },
+    Rule {
         id: "pg-promote",
         when: |v| v.wants(&[Wish::Lead]) && (v.server == Server::Standby || (v.server == Server::StartingPrimary && v.in_recovery)),
         then: Step::Begin(Kind::Promote),
@@ -335,6 +354,12 @@ pub static RULES: &[Rule] = &[
         because: "the server accepts writes",
     },
     Rule { id: "pg-coming-up", when: |v| v.wants(&[Wish::Lead]), then: Step::Wait, because: "the server is on its way to accept writes" },
+    Rule {
+        id: "pg-restart",
+        when: |v| v.wants(READ_ONLY) && v.server == Server::Standby && v.restart,
+        then: Step::Begin(Kind::StopFast),
+        because: "the standby was given less room than its primary has, or cannot be told to follow another primary; a new start mends both",
+    },
     Rule {
         id: "pg-nobody-to-clone",
         when: |v| v.stopped() && v.ground == Ground::Bare && (v.wants(&[Wish::StandAlone]) || !v.promoted),
@@ -400,6 +425,12 @@ pub static RULES: &[Rule] = &[
         when: |v| v.stopped(),
         then: Step::Begin(Kind::Clone),
         because: "neither streaming nor a rewind can bring this node back (L2)",
+    },
+    Rule {
+        id: "pg-clear-replay",
+        when: |v| v.held && v.server == Server::Standby,
+        then: Step::Begin(Kind::ClearReplay),
+        because: "a switchover to this node is under way, and what it has not replayed would be a part of the outage",
     },
     Rule {
         id: "pg-compare-first",

@@ -2,10 +2,14 @@
 //!
 //! The derivation is conservative: where it is unknown whether the server accepts writes, it is never called harmless.
 
-use super::{Kind, Life, Observation, Phase, Process, Upstream, plan};
+use super::{Hold, Kind, Life, Observation, Phase, Process, Sight, Upstream, plan};
 use crate::machine::Timestamp;
 use crate::model::{Lsn, Server};
 use core::time::Duration;
+
+/// A server that has shut down gets so long to end by itself: for an archive command that works to bring the last segment away, and for the
+/// receivers of others to take the end of the log. It is a part of the outage of every switchover at which somebody hangs.
+const REST_MAX: Duration = Duration::from_millis(150);
 
 /// What is known of one run of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,18 +26,24 @@ pub(super) struct Run {
     pub(super) promoting: bool,
     /// A stop was asked of it.
     pub(super) stop: Option<StopAsked>,
+    /// Since when it has shut down as it was asked to, with processes left, and whether one of them is waited for.
+    pub(super) shut: Option<(Timestamp, bool)>,
     /// A kill was asked for.
     pub(super) killed: bool,
     /// What it was told to follow.
     pub(super) aimed: Option<Upstream>,
     /// Since then it had reason to stream.
     pub(super) stream_due: Timestamp,
-    /// How far it has replayed.
-    pub(super) replayed: Option<Lsn>,
     /// When its slots were last looked after, and whether it was a primary then.
     pub(super) tended: Option<(Timestamp, bool)>,
     /// Health checks without an answer, in a row.
     pub(super) misses: u32,
+    /// It cannot be told to follow another upstream as long as it runs.
+    pub(super) unaimable: bool,
+    /// How far it had replayed when that moved last, and when that was.
+    pub(super) replayed: Option<(Lsn, Timestamp)>,
+    /// Since when it lacks room.
+    pub(super) cramped: Option<Timestamp>,
 }
 
 /// A stop that was asked for.
@@ -57,12 +67,15 @@ impl Run {
             began_as_standby: false,
             promoting: false,
             stop: None,
+            shut: None,
             killed: false,
             aimed: None,
             stream_due: now,
-            replayed: None,
             tended: None,
             misses: 0,
+            unaimable: false,
+            replayed: None,
+            cramped: None,
         }
     }
 
@@ -72,9 +85,25 @@ impl Run {
             None => plan::Stop::Unasked,
             Some(stop) if now.since(stop.at) >= timeout => plan::Stop::Overrun,
             Some(stop) if !stop.told => plan::Stop::Unasked,
+            Some(_) if self.shut.is_some_and(|(since, awaited)| !awaited && now.since(since) >= REST_MAX) => plan::Stop::Shut,
             Some(stop) if !stop.immediate && now.since(stop.at) >= timeout * 2 / 3 => plan::Stop::Late,
             Some(_) => plan::Stop::Asked,
         }
+    }
+
+    /// Keeps the account of how its replay goes on.
+    pub(super) fn replays(&mut self, now: Timestamp, sight: Option<&Sight>) {
+        let Some(sight) = sight else { return };
+        let moved = |lsn: &Lsn| self.replayed.is_none_or(|(before, _)| before != *lsn);
+        // Whoever replays what it gets from its own log or from an archive is on its way.
+        if sight.replayed > self.replayed.map(|(before, _)| before) {
+            self.stream_due = now;
+        }
+        // What has replayed all that is there stands still for a good reason.
+        if let Some(lsn) = sight.replayed.filter(|lsn| moved(lsn) || *lsn >= sight.position.lsn) {
+            self.replayed = Some((lsn, now));
+        }
+        self.cramped = matches!(sight.hold, Some(Hold::Room { .. })).then(|| self.cramped.unwrap_or(now));
     }
 
     /// Whether its end is no surprise.
@@ -156,7 +185,8 @@ mod tests {
 
     fn seen(standby_signal: bool, phase: Phase, in_recovery: Option<bool>) -> Observation {
         let position = Position { timeline: Timeline(1), lsn: Lsn(1) };
-        let sight = in_recovery.map(|in_recovery| Sight { in_recovery, position, replayed: None, stream: None, lineage: Vec::new() });
+        let sight =
+            in_recovery.map(|in_recovery| Sight { in_recovery, position, replayed: None, hold: None, stream: None, lineage: Vec::new() });
         Observation {
             directory: Directory::Database { system_identifier: SystemIdentifier(7), timeline: Timeline(1) },
             control: Some(Control { timeline: Timeline(1), phase }),
@@ -167,6 +197,8 @@ mod tests {
             hint: false,
             last_words: None,
             clones: Budget::default(),
+            leftover: None,
+            chosen: false,
             conditions: Vec::new(),
             upkeep: crate::pg::Upkeep::Nothing,
         }

@@ -92,6 +92,7 @@ impl Node {
             site: site.clone(),
             tether: tether.clone(),
             data_nodes: Arc::new(|| [NodeId(1), NodeId(2)].into()),
+            successor: Arc::new(|| None),
             report: Arc::new(move |report| *told.lock().expect("nobody panics with it") = Some(report)),
         };
         let make = move || {

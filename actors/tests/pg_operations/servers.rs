@@ -2,7 +2,9 @@
 
 use crate::ports::free_port;
 use actors::model::{Endpoint, Epoch, Lsn, NodeId, Promotion, SystemIdentifier, Timeline};
-use actors::pg::actor::operations::{Installation, Session, Site, server_arguments, standby_arguments};
+use actors::pg::actor::operations::{
+    Installation, Session, Site, is_in_production, promotion, server_arguments, standby_arguments, trigger_promotion,
+};
 use actors::pg::{Secret, Settings, Upstream};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, User};
@@ -150,6 +152,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Makes a standby the primary, and answers where its timeline began.
+    pub(crate) async fn promote(&self) -> Promotion {
+        trigger_promotion(&self.site, self.pid()).await.unwrap();
+        eventually("the server accepts writes", async || is_in_production(&self.site, self.pid()).await.unwrap()).await;
+        let timeline = self.session().await.observe(LONG).await.unwrap().position.timeline;
+        promotion(&self.site, timeline).await.unwrap()
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().unwrap().id()
     }

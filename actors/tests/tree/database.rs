@@ -277,6 +277,7 @@ impl Host {
                     in_recovery,
                     position,
                     replayed: in_recovery.then_some(self.lsn),
+                    hold: None,
                     stream: from.map(|from| Stream { timeline, from: Some(from) }),
                     lineage: if in_recovery { Vec::new() } else { self.history.clone() },
                 }
@@ -285,6 +286,8 @@ impl Host {
             hint: server.is_some_and(|server| server.diverged),
             last_words: None,
             clones: Budget::default(),
+            leftover: None,
+            chosen: false,
             conditions: Vec::new(),
             upkeep: Upkeep::Nothing,
         }
@@ -393,6 +396,7 @@ impl World {
                 (host.phase, host.lsn, host.standby_signal) = (Phase::ShutDown, Lsn(0x1000), false);
                 Ok(Outcome::Founded(SystemIdentifier(7000 + node.0)))
             }
+            Operation::ClearReplay => Ok(Outcome::Done),
             Operation::Adopt => self.host(node).directory.map(Outcome::Founded).ok_or("there is no database"),
             Operation::StartPrimary(epoch, _) => {
                 let host = self.host(node);

@@ -219,6 +219,16 @@ impl Node {
         command
     }
 
+    /// A client program of PostgreSQL that connects to this node's database.
+    #[must_use]
+    pub fn client(&self, program: &str) -> Command {
+        let mut command = Command::new(self.programs.postgres_bin.join(program));
+        command.env("PGHOST", &self.host).env("PGPORT", self.database_port.to_string()).env("PGDATABASE", "postgres");
+        command.env("PGUSER", USER).env("PGPASSWORD", PASSWORD);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
     /// Starts the daemon.
     pub fn start(&self) -> Result<()> {
         let mut daemon = lock(&self.daemon);

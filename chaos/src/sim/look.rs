@@ -79,6 +79,7 @@ impl World {
                 in_recovery,
                 position,
                 replayed: in_recovery.then_some(position.lsn),
+                hold: None,
                 stream: from.map(|from| Stream { timeline: position.timeline, from: Some(from) }),
                 lineage: data.map(super::postgres::Data::lineage).unwrap_or_default(),
             }
@@ -104,6 +105,8 @@ impl World {
                 .into_iter()
                 .collect(),
             upkeep: Upkeep::Nothing,
+            leftover: None,
+            chosen: false,
         };
         let takes = if server.is_some_and(|server| server.up) && hangs { 800_000 } else { takes };
         let observed = pg::Input::Observed { number, observation: Box::new(observation) };

@@ -174,6 +174,7 @@ impl World {
                 server.compared = upstream.promotion.map(|_| upstream.epoch);
                 Ok(Outcome::Done)
             }
+            Operation::ClearReplay => Ok(Outcome::Done),
             Operation::Tend | Operation::Configure(_) | Operation::Checkpoint if !up(self) => Err(("no server answers", Outlook::Waiting)),
             Operation::Configure(_) => Ok(Outcome::Done),
             Operation::Tend => {

@@ -1,6 +1,6 @@
 //! From the views, through the tables, to the orders.
 
-use super::{Machine, Office, Ordered, REDESCRIBE, REPROPOSE};
+use super::{Machine, Office, Ordered, REDESCRIBE, REPROPOSE, progress};
 use crate::fsm::addresses::description;
 use crate::fsm::candidates::{best, name, written};
 use crate::fsm::founding::{Founding, founder};
@@ -180,10 +180,11 @@ impl Machine {
         let may_lead = founded && !writes && self.keeper.held_until(now, self.facts.holder()).is_some();
         let office = match self.office {
             Some(office) if office.epoch == epoch => office,
-            _ => Office { epoch, deaths_before: deaths, idle_since: None },
+            _ => Office { epoch, deaths_before: deaths, idle_since: None, progress: None },
         };
         let idle_since = may_lead.then(|| office.idle_since.unwrap_or(now));
-        self.office = Some(Office { idle_since, deaths_before: office.deaths_before.min(deaths), ..office });
+        let progress = progress::of(now, database.filter(|_| may_lead), office.progress);
+        self.office = Some(Office { idle_since, progress, deaths_before: office.deaths_before.min(deaths), ..office });
     }
 
     /// Why the server of this primary cannot go on, if that is so.
@@ -214,7 +215,7 @@ impl Machine {
         if lost && database.server == Server::Stopped {
             return why("database-is-lost", String::from("the data directory of the primary is empty"));
         }
-        None
+        self.promotion_stands_still(now, state, database, &office).and_then(|stands| why("promotion-stands-still", stands))
     }
 
     fn upstream(&mut self, now: Timestamp) -> Option<Upstream> {

@@ -35,7 +35,7 @@ pub(super) fn log_file(site: &Site) -> PathBuf {
 }
 
 /// Where the process id of the server that a guard of ours started last stands; or, while one is being started, when that began.
-fn pid_file(site: &Site) -> PathBuf {
+pub(super) fn pid_file(site: &Site) -> PathBuf {
     site.state_dir().join("postgres.pid")
 }
 

@@ -8,11 +8,11 @@ use super::server_log::ServerLog;
 use super::tether::Unanswered;
 use super::{Shop, launch};
 use crate::guard;
-use crate::model::{Condition, Lsn, Position, Promotion};
+use crate::model::{Condition, Lsn, Position, Promotion, Timeline};
 use crate::pg::ancestry::Relation;
 use crate::pg::conditions::copies::ANOTHER_HISTORY;
 use crate::pg::conditions::sessions;
-use crate::pg::control::{ControlHead, ControlState};
+use crate::pg::control::{CAPACITIES, ControlHead, ControlState};
 use crate::pg::wal::Geometry;
 use crate::pg::{Budget, Control, Life, Observation, Phase, Process, Sight, Stream, Upkeep};
 use std::sync::Arc;
@@ -46,9 +46,15 @@ const POSTMASTER_BEGAN: usize = 2;
 /// What is kept from look to look.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    session: Option<(Life, Session)>,
+    pub(super) session: Option<(Life, Session)>,
+    /// One that was opened while the looks had none.
+    pub(super) spare: Option<Session>,
+    /// What `pg_control` asks for, of which run, and as of when.
+    pub(super) required: Option<(Life, Instant, [u32; CAPACITIES.len()])>,
     geometry: Option<(Life, Geometry)>,
     lineage: Option<(Life, Vec<Promotion>)>,
+    /// The timeline on which that run was seen in recovery last.
+    recovered_on: Option<(Life, Timeline)>,
     /// Why the server could not say how it is, as the log has it already.
     complaint: Option<String>,
     /// What is to be said of the database that the session is in.
@@ -89,7 +95,10 @@ impl Shop {
         let (mut conditions, upkeep) = self.survey(running).await;
         let mut known = self.known.lock().await;
         let sight = match process {
-            Process::Running { life, .. } => known.sight(self.site(), life).await,
+            Process::Running { life, promoting } => {
+                let sight = known.sight(self.site(), life, self.before()).await;
+                if sight.is_none() && promoting { known.sight_on_disk(self.site(), life, &on_disk).await } else { sight }
+            }
             _ => None,
         };
         let end = match process {
@@ -118,7 +127,14 @@ impl Shop {
         conditions.extend(disowned);
         conditions.extend(known.conditions());
         conditions.extend(self.refusals.conditions());
+        let leftover = match process {
+            Process::Running { .. } => self.leftover(on_disk.control).await,
+            _ => None,
+        };
+        let site = self.site();
         Observation {
+            leftover,
+            chosen: (self.surroundings.successor)() == Some(site.settings.node),
             directory: on_disk.directory,
             control: on_disk.control.map(|head| Control { timeline: head.timeline, phase: phase(head.state) }),
             standby_signal: on_disk.standby_signal,
@@ -138,6 +154,12 @@ impl Shop {
         let (site, runtime) = (self.site().clone(), Handle::current());
         let survey = Arc::clone(&self.survey);
         self.disk.run(move || runtime.block_on(async { survey.lock().await.take(&site, running).await })).await
+    }
+
+    /// How many of the other nodes with a database come before this one.
+    fn before(&self) -> u8 {
+        let own = self.site().settings.node;
+        u8::try_from((self.surroundings.data_nodes)().iter().filter(|node| **node < own).count()).unwrap_or(u8::MAX)
     }
 
     async fn read_disk(&self) -> OnDisk {
@@ -223,7 +245,7 @@ fn childless(site: &Site, unswept: bool) -> Process {
 impl Known {
     /// The next one may have its number, and another history.
     fn server_is_gone(&mut self) {
-        (self.session, self.geometry, self.lineage) = (None, None, None);
+        (self.session, self.spare, self.geometry, self.lineage) = (None, None, None, None);
         (self.database, self.rights) = (None, None);
     }
 
@@ -243,8 +265,8 @@ impl Known {
         self.port.as_ref().and_then(|(_, condition)| condition.clone())
     }
 
-    async fn sight(&mut self, site: &Site, life: Life) -> Option<Sight> {
-        match self.ask(site, life).await {
+    async fn sight(&mut self, site: &Site, life: Life, before: u8) -> Option<Sight> {
+        match self.ask(site, life, before).await {
             Ok(sight) => {
                 self.complaint = None;
                 self.database = self.session.as_ref().and_then(|(_, session)| in_another_database(session.database()));
@@ -265,7 +287,7 @@ impl Known {
     }
 
     /// None: it does not take connections yet.
-    async fn ask(&mut self, site: &Site, life: Life) -> Result<Option<Sight>, SqlFailure> {
+    async fn ask(&mut self, site: &Site, life: Life, before: u8) -> Result<Option<Sight>, SqlFailure> {
         if self.session.as_ref().is_none_or(|(of, session)| *of != life || session.is_closed()) {
             self.session = None;
             if !takes_connections(site).await {
@@ -275,6 +297,14 @@ impl Known {
         }
         let Some((_, session)) = self.session.as_mut() else { return Ok(None) };
         let seen = session.observe(SIGHT_MAX).await?;
+        if seen.in_recovery {
+            self.recovered_on = Some((life, seen.position.timeline));
+        }
+        let replay = if seen.in_recovery { Some(session.replay(SIGHT_MAX).await?) } else { None };
+        let hold = match replay {
+            Some(replay) => self.hold(site, life, replay, before).await,
+            None => None,
+        };
         let lineage = timeout(SIGHT_MAX, self.lineage(site, life, seen.position)).await.unwrap_or_default();
         let stream = seen.receiver.filter(|receiver| receiver.streaming);
         if let Some(receiver) = &stream {
@@ -286,6 +316,7 @@ impl Known {
             in_recovery: seen.in_recovery,
             position: seen.position,
             replayed: seen.replayed,
+            hold,
             stream: stream.map(|receiver| Stream { timeline: receiver.timeline, from: receiver.upstream }),
             lineage,
         }))
@@ -323,6 +354,18 @@ impl Known {
             }
             Found::Nothing(_) | Found::Same => None,
         }
+    }
+
+    /// What a server that was promoted is, when it lets nobody in: all its connections may be taken. The checkpoint that follows a promotion names
+    /// the new timeline.
+    async fn sight_on_disk(&mut self, site: &Site, life: Life, on_disk: &OnDisk) -> Option<Sight> {
+        on_disk.control.filter(|head| head.state == ControlState::InProduction && !on_disk.standby_signal)?;
+        let control = controldata(site).await.ok().filter(|control| control.state == ControlState::InProduction)?;
+        let position = Position { timeline: control.timeline, lsn: control.checkpoint };
+        let lineage = timeout(SIGHT_MAX, self.lineage(site, life, position)).await.ok().filter(|lineage| !lineage.is_empty())?;
+        // Until that checkpoint `pg_control` names the timeline before, which this server does not write.
+        let promoted = lineage.last().is_some_and(|last| self.recovered_on.is_none_or(|(of, before)| of != life || last.timeline > before));
+        promoted.then_some(Sight { in_recovery: false, position, replayed: None, hold: None, stream: None, lineage })
     }
 
     /// Where its timeline comes from: that changes only with the timeline, once its first record is there. Empty: it cannot be read just now.

@@ -1,20 +1,21 @@
 //! The operations of the machine, composed of the operations on PostgreSQL.
 
 use super::launch::{NotStarted, Start, start};
+use super::make_way::make_way;
 use super::operations::{
     EndOfWal, Failure, Progress, Session, adopt, basebackup, checkpoint_remote, copy_is_possible, discard_previous, end_of_wal, follow,
     initdb, installed, installed_for, lacks, log_goes_on, note_marks, preserve_diverged, relate, remove_discarded, rewind, spend_clone,
     write_configuration,
 };
+use super::promotion::{clear_replay, end_receiver, promote};
 use super::server_log::ServerLog;
 use super::{Input, Shop};
 use crate::guard::{self, wire::StopMode};
-use crate::model::{Epoch, Position};
+use crate::model::Position;
 use crate::pg::ancestry::Relation;
 use crate::pg::conditions::leftovers;
 use crate::pg::{Fork, Operation, Outcome, Outlook, Upstream};
 use crate::tree::Address;
-use crate::tree::clock::boottime;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -23,8 +24,8 @@ use tokio::time::{Instant, sleep};
 const BRIEF: Duration = Duration::from_secs(5);
 /// So long after a reload each process of the server has read the configuration, or is starved of processor time.
 const RELOAD: Duration = Duration::from_millis(200);
-/// Promotion ends recovery at the last byte received; that is moments, unless replay was far behind. Then it is seen to end later.
-const PROMOTE_MAX: Duration = Duration::from_secs(10);
+/// A receiver that does not end within this time is stuck: it was stopped, or its server does not get to reading that there is nobody to follow.
+const UNAIMED_MAX: Duration = Duration::from_secs(2);
 /// A checkpoint, here or on the primary, writes all that is dirty. The machine gives it up sooner if it must.
 const CHECKPOINT_MAX: Duration = Duration::from_secs(300);
 /// After a crash the log is read through from the last checkpoint to its end.
@@ -34,7 +35,7 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
-enum Why {
+pub(super) enum Why {
     #[error(transparent)]
     Failure(#[from] Failure),
     #[error(transparent)]
@@ -52,12 +53,27 @@ enum Why {
         "the server was told to follow nobody and still receives from its upstream before; if that goes on, see why its replay stands still"
     )]
     StillReceives,
+    #[error(
+        "the server was told to accept writes and does not within {within:?}; it may do so later, and the server's log says what it does"
+    )]
+    NotPromoted { within: Duration },
+    #[error("the guard has no server that could be told anything; see the server's log for why it ended")]
+    NoServer,
+    #[error(
+        "the switchover's target {0}; the primary goes on, and steps down as soon as the target is ready, or the switchover is called off"
+    )]
+    TargetNotReady(String),
+    #[error(transparent)]
+    NoCheckpoint(Failure),
 }
 
 impl Why {
     fn outlook(&self) -> Outlook {
         match self {
+            // As long as this server runs.
+            Self::StillReceives => Outlook::Hopeless,
             Self::Failure(failure) => failure.outlook(),
+            Self::NoCheckpoint(_) => Outlook::Open,
             _ => Outlook::Waiting,
         }
     }
@@ -99,7 +115,8 @@ async fn try_to(shop: &Shop, operation: Operation, progress: &(dyn Fn(Progress) 
         Operation::Aim(upstream) => return aim(shop, &upstream).await,
         Operation::Tend => tend(shop).await?,
         Operation::Configure(upstream) => configure(shop, upstream.as_ref()).await?,
-        Operation::Checkpoint => session(shop).await?.checkpoint(CHECKPOINT_MAX).await.map_err(Failure::from)?,
+        Operation::ClearReplay => clear_replay(shop).await?,
+        Operation::Checkpoint => prepare_stop(shop).await?,
         Operation::StopFast => stop(shop, StopMode::Fast).await?,
         Operation::StopImmediately => stop(shop, StopMode::Immediate).await?,
         Operation::Compare(upstream) => return Ok(Outcome::Compared(compare(shop, &upstream).await?.fork())),
@@ -123,42 +140,21 @@ async fn session(shop: &Shop) -> Result<Session, Failure> {
     Ok(Session::open(shop.site(), BRIEF).await?)
 }
 
-/// The guard hears of it first: from then on it ends the server with the lease. It agrees only while more than its margin is left of that.
-async fn promote(shop: &Shop, epoch: Epoch, least: Option<Position>) -> Result<Outcome, Why> {
-    let client = shop.surroundings.tether.client().ok_or(Why::Unguarded)?;
-    let mut session = session(shop).await?;
-    if let Some(least) = least {
-        let at = session.observe(BRIEF).await.map_err(Failure::from)?.position;
-        if let Some(older) = lacks(shop.site(), least, Some(at)).await? {
-            return Ok(Outcome::Older(older));
-        }
-    }
-    let asked = boottime();
-    client.expect_promotion(epoch, BRIEF).await?;
-    let waited = boottime().since(asked);
-    if waited >= client.identity().kill_margin {
-        return Err(Why::TooLate { waited });
-    }
-    session.promote(shop.site(), PROMOTE_MAX).await?;
-    Ok(Outcome::Done)
-}
-
 /// Whatever the upstream before still sends comes before the comparison or not at all.
 async fn aim(shop: &Shop, upstream: &Upstream) -> Result<Outcome, Why> {
     let site = shop.site();
     let mut session = session(shop).await?;
     write_configuration(site, None).await?;
     session.reload(BRIEF).await.map_err(Failure::from)?;
-    let deadline = Instant::now() + BRIEF;
+    let deadline = Instant::now() + UNAIMED_MAX;
     loop {
         // A receiver that ends by itself at this moment is started again until the server has read that there is nobody to follow.
         sleep(RELOAD).await;
-        if session.observe(BRIEF).await.map_err(Failure::from)?.receiver.is_none() {
-            break;
-        }
+        let Some(receiver) = session.observe(BRIEF).await.map_err(Failure::from)?.receiver else { break };
         if Instant::now() > deadline {
             return Err(Why::StillReceives);
         }
+        end_receiver(site, receiver.pid).await;
     }
     let fork = compare(shop, upstream).await?.fork();
     if fork != Fork::Prefix {
@@ -173,6 +169,16 @@ async fn configure(shop: &Shop, upstream: Option<&Upstream>) -> Result<(), Why> 
     let mended = write_configuration(shop.site(), upstream.map(|upstream| &upstream.database)).await?;
     shop.survey.lock().await.mended(mended);
     Ok(session(shop).await?.reload(BRIEF).await.map_err(Failure::from)?)
+}
+
+/// A failure here delays no stop, but for one: a target that could not take over.
+async fn prepare_stop(shop: &Shop) -> Result<(), Why> {
+    let mut session = session(shop).await.map_err(Why::NoCheckpoint)?;
+    session.checkpoint(CHECKPOINT_MAX).await.map_err(|failure| Why::NoCheckpoint(failure.into()))?;
+    match make_way(shop, &mut session).await.map_err(Why::NoCheckpoint)? {
+        Some(hindrance) => Err(Why::TargetNotReady(hindrance)),
+        None => Ok(()),
+    }
 }
 
 async fn tend(shop: &Shop) -> Result<(), Why> {

@@ -47,7 +47,7 @@ impl Machine {
             }
             Step::Kill => {
                 if now >= self.kill_again {
-                    effects.push(note(rule, Importance::Warning, "kills every process of the server".to_string()));
+                    effects.push(note(rule, Importance::Warning, self.whom_it_kills(rule)));
                     if let Some(working) = self.working.as_mut().filter(|working| working.cancelled.is_none()) {
                         working.cancelled = Some(now);
                         effects.push(Effect::Cancel { id: working.id });
@@ -56,6 +56,14 @@ impl Machine {
                 }
             }
             Step::Begin(kind) => self.begin(now, kind, rule, effects),
+        }
+    }
+
+    fn whom_it_kills(&self, rule: &Rule) -> String {
+        let left = self.seen.as_ref().and_then(|seen| seen.observation.leftover.as_ref());
+        match left.filter(|_| rule.id == "pg-stop-rest") {
+            Some(left) => format!("kills what is left of the server: {}", left.names.join(", ")),
+            None => "kills every process of the server".to_string(),
         }
     }
 
@@ -125,6 +133,7 @@ impl Machine {
                 Operation::Promote(epoch, least)
             }
             Kind::Aim => Operation::Aim(upstream?),
+            Kind::ClearReplay => Operation::ClearReplay,
             Kind::Tend => Operation::Tend,
             Kind::Configure => Operation::Configure(self.run.as_ref().and_then(|run| run.aimed.clone())),
             Kind::Checkpoint => Operation::Checkpoint,

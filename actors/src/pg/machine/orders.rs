@@ -67,11 +67,10 @@ impl Machine {
                 if run.came_up {
                     self.died_of = None;
                 }
-                // Whoever replays what it gets from its own log or from an archive is on its way.
-                let replayed = observation.sight.as_ref().and_then(|sight| sight.replayed);
-                if replayed > run.replayed {
-                    (run.replayed, run.stream_due) = (replayed, now);
-                }
+                let since = run.shut.map_or(now, |(since, _)| since);
+                let told = run.stop.is_some_and(|stop| stop.told);
+                run.shut = observation.leftover.as_ref().filter(|_| told).map(|left| (since, left.awaited));
+                run.replays(now, observation.sight.as_ref());
                 run.wrote |= observation.sight.as_ref().is_some_and(|sight| !sight.in_recovery);
             }
             Process::Unsettled | Process::Silent => {}
@@ -99,6 +98,7 @@ fn serves(operation: &Operation, order: &Order, server: Option<Server>) -> bool 
         // Broken off in the middle it leaves nothing but a clone to do.
         Operation::Rewind(_) => matches!(order, Order::Follow(_) | Order::Watch | Order::StandAlone),
         Operation::StartStandby(_) | Operation::Aim(_) => *order != Order::Fence,
+        Operation::ClearReplay => matches!(order, Order::Follow(_)),
         // Slots can wait; a promotion and a stop cannot.
         Operation::Tend | Operation::Configure(_) => match order {
             Order::Lead { .. } => server == Some(Server::Primary),

@@ -108,7 +108,14 @@ impl Machine {
         }
         let mut next = format!("next try in {} s at the earliest", back_off.until.since(now).as_secs());
         match kind {
-            Kind::Checkpoint => self.checkpointed = true,
+            // Without a checkpoint the stop only takes longer; without a successor that has kept up it would be for nothing.
+            Kind::Checkpoint => self.checkpointed = outlook != Outlook::Waiting,
+            Kind::Aim if outlook == Outlook::Hopeless => {
+                if let Some(run) = &mut self.run {
+                    run.unaimable = true;
+                }
+                self.ladder.received_on();
+            }
             _ if !self.tells(operation) => {}
             Kind::Aim | Kind::Compare | Kind::Preserve | Kind::Clone | Kind::Rewind
                 if matches!(outlook, Outlook::Waiting | Outlook::Barred) =>

@@ -5,8 +5,10 @@ use crate::machine::Timestamp;
 use crate::model::{Condition, Database, Directory, Operation, Position, Server, Timeline};
 use crate::pg::conditions::copies::OLDER_COPY;
 use crate::pg::conditions::refusals::CLONES_SPENT;
+use crate::pg::conditions::replay;
 use crate::pg::plan::{Step, Stop, Wish, plan};
-use crate::pg::{Effect, Observation, Order, Phase, Reported, Stopped, trouble};
+use crate::pg::{Effect, Hold, Observation, Order, Phase, Reported, Stopped, trouble};
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -15,6 +17,8 @@ use core::time::Duration;
 /// A clean end of the log takes milliseconds to be read, or, on a starved host, some tries. Without it a switchover has to be called off after
 /// the old primary has stopped.
 const END_PATIENCE: Duration = Duration::from_secs(5);
+/// A replay that has something to do and has not moved for so long stands still.
+const REPLAY_STANDS: Duration = Duration::from_millis(2500);
 
 impl Machine {
     /// Keeps the account of how long a server has been cleanly stopped without anybody knowing where its log ends.
@@ -68,7 +72,7 @@ impl Machine {
                     detail: working.detail.clone(),
                 }),
                 trouble: self.trouble(now),
-                conditions: self.conditions(observation),
+                conditions: self.conditions(now, observation),
                 deaths: u32::try_from(self.deaths.len()).unwrap_or(u32::MAX),
                 overdue: self.starting_since.is_some_and(|since| now.since(since) > self.timing.start_timeout),
             },
@@ -78,12 +82,33 @@ impl Machine {
     }
 
     /// The most severe first, so that whoever shows only one shows that.
-    fn conditions(&self, seen: &Observation) -> Vec<Condition> {
+    fn conditions(&self, now: Timestamp, seen: &Observation) -> Vec<Condition> {
         let mut conditions = seen.conditions.clone();
         conditions.extend(self.older.as_deref().map(|what| OLDER_COPY.seen(what)));
         conditions.extend(self.spent(seen).map(|why| CLONES_SPENT.seen(why)));
+        conditions.extend(self.replay_condition(now, seen));
         conditions.sort_by_key(|condition| Reverse(condition.bars));
         conditions
+    }
+
+    /// What keeps a standby from replaying what it has.
+    fn replay_condition(&self, now: Timestamp, seen: &Observation) -> Option<Condition> {
+        let sight = seen.sight.as_ref().filter(|sight| sight.in_recovery)?;
+        let behind = sight.position.lsn.ahead_of(sight.replayed?);
+        let stands = self.run.as_ref()?.replayed.map(|(_, since)| now.since(since)).filter(|stands| *stands >= REPLAY_STANDS);
+        let row = match (sight.hold, stands) {
+            (Some(Hold::Room { .. }), _) => &replay::NEEDS_ROOM,
+            (Some(Hold::Stopped), _) => return Some(replay::STANDS_STILL.seen("the process that replays is stopped")),
+            (Some(Hold::Pause), _) => &replay::PAUSED,
+            (Some(Hold::Delay), _) => &replay::DELAYED,
+            (Some(Hold::Readers), Some(_)) => &replay::HELD_BY_READERS,
+            (None, Some(stands)) => {
+                let what = format!("{behind} bytes of the log wait to be replayed, and nothing of it was within {} s", stands.as_secs());
+                return Some(replay::STANDS_STILL.seen(what));
+            }
+            (_, None) => return None,
+        };
+        Some(row.seen(format!("{behind} bytes of the log wait to be replayed")))
     }
 
     fn trouble(&self, now: Timestamp) -> Option<String> {
@@ -135,6 +160,8 @@ mod tests {
             hint: false,
             last_words: None,
             clones: Budget::default(),
+            leftover: None,
+            chosen: false,
             conditions: Vec::new(),
             upkeep: crate::pg::Upkeep::Nothing,
         };

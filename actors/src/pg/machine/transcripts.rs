@@ -3,7 +3,8 @@
 use super::world::*;
 use super::*;
 use crate::model::{Directory, Epoch, Lsn, Timeline};
-use crate::pg::{Fork, Outcome, Stopped, Upkeep, Upstream};
+use crate::pg::{Fork, Hold, Leftover, Outcome, Phase, Stopped, Upkeep, Upstream};
+use alloc::vec;
 use core::time::Duration;
 
 mod change;

@@ -5,7 +5,7 @@ use crate::machine::Timestamp;
 use crate::model::{Bar, Directory, Server};
 use crate::pg::Phase;
 use crate::pg::plan::{Ground, Stop, Streaming, View, Wish};
-use crate::pg::{Cause, Kind, Mend, Observation, Order, Process, Rung, Upkeep, Upstream};
+use crate::pg::{Cause, Hold, Kind, Mend, Observation, Order, Process, Rung, Upkeep, Upstream};
 use alloc::string::String;
 use core::time::Duration;
 
@@ -17,6 +17,9 @@ const STREAM_RENEWED_MAX: Duration = Duration::from_secs(3);
 const HINT_SETTLES: Duration = Duration::from_secs(1);
 /// A clone that only a person can make possible is not worth a further stop for this long.
 const BARRED_HOLDS: Duration = Duration::from_secs(300);
+/// Standbys for which the primary has too much room are restarted one after the other: each gets so long to come back. A node that is to lead waits
+/// for nobody.
+const TURN: Duration = Duration::from_secs(5);
 /// The slots are looked after so often.
 const TEND_EVERY: Duration = Duration::from_secs(10);
 
@@ -64,6 +67,8 @@ impl Machine {
             unasked: self.ladder.is_unasked(),
             upkeep: self.upkeep(now, seen),
             kept: self.is_kept(now, seen, server),
+            restart: self.needs_restart(now, seen),
+            held: upstream.is_some() && seen.chosen && matches!(hold(seen), Some(Hold::Readers | Hold::Pause)),
         })
     }
 
@@ -71,6 +76,16 @@ impl Machine {
     fn upkeep(&self, now: Timestamp, seen: &Observation) -> Upkeep {
         let rests = self.back_off.get(&Kind::Configure).is_some_and(|back_off| now < back_off.until);
         if seen.upkeep == Upkeep::Configure && rests { Upkeep::Nothing } else { seen.upkeep }
+    }
+
+    fn needs_restart(&self, now: Timestamp, seen: &Observation) -> bool {
+        let Some(run) = &self.run else { return false };
+        let its_turn = |before: u8, since: Timestamp| now.since(since) >= TURN * u32::from(before);
+        let cramped = match (hold(seen), run.cramped) {
+            (Some(Hold::Room { before }), Some(since)) => Wish::of(&self.order.order) == Wish::Lead || its_turn(before, since),
+            _ => false,
+        };
+        cramped || run.unaimable
     }
 
     /// Success is only what is *seen*: streaming, on the right timeline (L2).
@@ -140,6 +155,10 @@ impl Machine {
             Streaming::Expected => {}
         }
     }
+}
+
+pub(super) fn hold(seen: &Observation) -> Option<Hold> {
+    seen.sight.as_ref().and_then(|sight| sight.hold)
 }
 
 fn ground(directory: &Directory, order: &Order) -> Ground {

@@ -5,7 +5,9 @@ use super::*;
 use crate::machine::Machine as _;
 use crate::model::{Condition, Directory, Endpoint, Epoch, Lsn, NodeId, Position, Promotion, Timeline};
 use crate::pg::classify::LastWords;
-use crate::pg::{Answer, Budget, Control, Fork, Importance, Outcome, Outlook, Phase, Process, Sight, Stream, Upkeep, Upstream};
+use crate::pg::{
+    Answer, Budget, Control, Fork, Hold, Importance, Leftover, Outcome, Outlook, Phase, Process, Sight, Stream, Upkeep, Upstream,
+};
 use alloc::boxed::Box;
 use alloc::vec;
 use core::time::Duration;
@@ -62,6 +64,13 @@ pub(super) struct World {
     /// There is no room for a copy.
     pub(super) no_room: bool,
     pub(super) clones: Budget,
+    /// Who is left once the server has shut down, and does not go by itself.
+    pub(super) leftover: Option<Leftover>,
+    pub(super) chosen: bool,
+    pub(super) hold: Option<Hold>,
+    pub(super) replayed: Option<Lsn>,
+    /// The running standby cannot be told to follow another upstream.
+    pub(super) unaimable: bool,
     pub(super) conditions: Vec<Condition>,
     pub(super) upkeep: Upkeep,
     /// The running server cannot start a receiver any more.
@@ -111,6 +120,11 @@ impl World {
             refused: false,
             no_room: false,
             clones: Budget::default(),
+            leftover: None,
+            chosen: false,
+            hold: None,
+            replayed: None,
+            unaimable: false,
             conditions: Vec::new(),
             upkeep: Upkeep::Nothing,
             outdated: false,
@@ -181,11 +195,20 @@ impl World {
                 Some(server) => Process::Running { life: server.life, promoting: false },
                 None => self.stranger.map_or(Process::Gone, |pid| Process::Stranger { pid }),
             },
-            sight: up.map(|_| Sight { in_recovery, position, replayed: None, stream: stream.clone(), lineage: lineage.clone() }),
+            sight: up.map(|_| Sight {
+                in_recovery,
+                position,
+                replayed: self.replayed,
+                hold: self.hold,
+                stream: stream.clone(),
+                lineage: lineage.clone(),
+            }),
             end: (self.server.is_none() && !self.unreadable).then_some(position),
             hint: stream.is_none() && (hint || self.planted),
             last_words: self.last_words.clone().filter(|_| self.server.is_none()),
             clones: self.clones.clone(),
+            chosen: self.chosen,
+            leftover: self.leftover.clone().filter(|_| self.server.is_some() && self.phase == Phase::ShutDown),
             conditions: self.conditions.clone(),
             upkeep: self.upkeep,
         }
@@ -206,6 +229,7 @@ impl World {
                     (self.outdated, self.upkeep) = (false, Upkeep::Nothing);
                 }
                 let follows = upstream.as_ref().map(|upstream| upstream.database.clone());
+                (self.hold, self.unaimable) = (None, false);
                 Outcome::Started(self.launch(now, false, follows, self.start))
             }
             Operation::Promote(..) => {
@@ -220,6 +244,11 @@ impl World {
                     server.follows = None;
                 }
                 failed("two:5432 cannot be reached", Outlook::Waiting)
+            }
+            Operation::Aim(_) if self.unaimable => failed("it still receives from its upstream before", Outlook::Hopeless),
+            Operation::ClearReplay => {
+                self.hold = None;
+                Outcome::Done
             }
             Operation::Aim(_) if self.receives_on => {
                 self.fork = Fork::Twin;

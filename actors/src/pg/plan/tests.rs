@@ -17,7 +17,7 @@ const SERVERS: [Server; 8] = [
     Server::Hung,
     Server::Stranger,
 ];
-const STOPS: [Stop; 4] = [Stop::Unasked, Stop::Asked, Stop::Late, Stop::Overrun];
+const STOPS: [Stop; 5] = [Stop::Unasked, Stop::Asked, Stop::Shut, Stop::Late, Stop::Overrun];
 const STREAMS: [Streaming; 3] = [Streaming::Seen, Streaming::Expected, Streaming::Missing];
 const UPKEEPS: [Upkeep; 3] = [Upkeep::Nothing, Upkeep::Configure, Upkeep::Restart];
 const RUNGS: [Rung; 4] = [Rung::Compare, Rung::Start, Rung::Rewind, Rung::Clone];
@@ -29,7 +29,9 @@ fn every_view(mut look: impl FnMut(&View)) {
                 for stop in STOPS {
                     for stream in STREAMS {
                         for rung in RUNGS {
-                            for flags in 0..2048_u32 {
+                            // Only a running standby is restarted or cleared.
+                            let flags = if server == Server::Standby { 8192 } else { 2048 };
+                            for flags in 0..flags {
                                 let flag = |bit: u32| flags & (1 << bit) != 0;
                                 look(&View {
                                     wish,
@@ -50,6 +52,8 @@ fn every_view(mut look: impl FnMut(&View)) {
                                     unasked: flag(9),
                                     upkeep,
                                     kept: flag(10),
+                                    restart: flag(11),
+                                    held: flag(12),
                                 });
                             }
                         }

@@ -97,3 +97,80 @@ fn the_order_to_lead_says_what_the_database_must_hold() {
     let least = Some(Position { timeline: Timeline(1), lsn: Lsn(200) });
     assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(2), system_identifier: OURS, least });
 }
+
+/// Node 1 is appointed after node 2, and its server is told to accept writes. Node 3 stands at 100.
+fn appointed_with_a_rival() -> Bench {
+    let mut bench = Bench::founded(1, 2);
+    bench.report(database(Server::Standby, 100));
+    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
+    bench.observe(3, Health::Green, database(Server::Standby, 100), 2);
+    bench.grant();
+    bench.pass(350);
+    bench.report(promoting(60));
+    assert_eq!(*bench.order(), lead(2));
+    bench
+}
+
+fn promoting(replayed: u64) -> Database {
+    Database { replayed: Some(Lsn(replayed)), ..database(Server::StartingPrimary, 100) }
+}
+
+#[test]
+fn a_promotion_that_replays_nothing_is_given_up_within_seconds_and_one_that_goes_on_is_not() {
+    let mut bench = appointed_with_a_rival();
+    for replayed in 61..=90 {
+        bench.grant();
+        bench.pass(350);
+        bench.report(promoting(replayed));
+        assert_eq!(*bench.order(), lead(2), "it replays");
+    }
+    for _ in 0..3 {
+        bench.grant();
+        bench.pass(350);
+    }
+    assert_eq!(*bench.order(), lead(2), "for less than 1.5 s it has replayed nothing");
+    bench.pass(100);
+    assert_eq!(*bench.order(), Order::Fence);
+}
+
+#[test]
+fn a_promotion_whose_replay_is_known_to_stand_still_is_given_up_at_once() {
+    let mut bench = appointed_with_a_rival();
+    let conditions = alloc::vec![pg::conditions::replay::STANDS_STILL.seen("the process that replays is stopped")];
+    bench.report(Database { conditions, ..promoting(100) });
+    assert_eq!(*bench.order(), Order::Fence);
+}
+
+#[test]
+fn a_promotion_that_stands_still_goes_on_if_nobody_else_is_ready() {
+    let mut bench = appointed_with_a_rival();
+    let conditions = alloc::vec![pg::conditions::replay::STANDS_STILL.seen("the process that replays is stopped")];
+    bench.observe(3, Health::Green, Database { conditions, ..database(Server::Standby, 100) }, 2);
+    for _ in 0..20 {
+        bench.grant();
+        bench.pass(350);
+    }
+    assert_eq!(*bench.order(), lead(2), "the other one stands still as well");
+    bench.observe(3, Health::Green, database(Server::Standby, 100), 2);
+    assert_eq!(*bench.order(), Order::Fence);
+}
+
+#[test]
+fn after_appointments_in_vain_a_promotion_gets_more_time() {
+    let mut bench = appointed_with_a_rival();
+    bench.commit(Some(1), Command::Appoint { node: NodeId(3), why: Why::default(), lost_at_least: None });
+    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
+    bench.observe(3, Health::Green, database(Server::Standby, 100), 4);
+    bench.grant();
+    bench.pass(350);
+    bench.report(promoting(60));
+    for _ in 0..11 {
+        bench.grant();
+        bench.pass(350);
+    }
+    assert_eq!(*bench.order(), lead(4), "two came to nothing, so it has 6 s");
+    bench.grant();
+    bench.pass(350);
+    bench.pass(350);
+    assert_eq!(*bench.order(), Order::Fence);
+}

@@ -154,10 +154,6 @@ impl Connection {
         &self.database
     }
 
-    pub(super) fn server(&self) -> &str {
-        &self.server
-    }
-
     pub(super) fn is_closed(&self) -> bool {
         self.open.as_ref().is_none_or(|open| open.client.is_closed())
     }

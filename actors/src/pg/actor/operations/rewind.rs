@@ -137,7 +137,7 @@ async fn fits(site: &Site, upstream: &Upstream) -> Result<(), Failure> {
 /// # Errors
 /// It refuses, or does not answer.
 pub async fn can_be_asked(site: &Site, endpoint: &Endpoint, within: Duration) -> Result<(), SqlFailure> {
-    Primary::connect(site, endpoint, within).await.map(drop)
+    Primary::status(site, endpoint, within).await.map(drop)
 }
 
 /// A primary that was asked who it is.

@@ -1,22 +1,21 @@
 //! The lasting connection to this node's server, and what is asked and ordered over it.
 
+use super::Site;
 use super::connection::{Connection, SqlFailure, Whom};
 use super::slots::{self, Slot};
-use super::{Failure, Site, databases, rights};
-use crate::model::{Endpoint, Lsn, NodeId, Position, Promotion, Timeline};
+use super::{Failure, databases, rights};
+use crate::model::{Endpoint, Lsn, NodeId, Position, Timeline};
 use crate::pg::Settings;
 use crate::pg::quoting::literal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
 use tokio_postgres::SimpleQueryRow;
-use tokio_postgres::error::SqlState;
 
 /// A lasting connection to this node's server as Witch's superuser. Everything has a deadline; after a time-out, or once the server has
 /// closed it, [`Session::is_closed`] holds and a new one has to be opened.
 #[derive(Debug)]
 pub struct Session {
-    connection: Connection,
+    pub(super) connection: Connection,
 }
 
 /// What the server says of itself, in one answer.
@@ -35,14 +34,14 @@ pub struct Observation {
 /// A standby's connection to its upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receiver {
+    /// Its process: another connection is another process.
+    pub pid: u32,
     /// It streams, and has heard from its upstream.
     pub streaming: bool,
     /// From whom.
     pub upstream: Option<Endpoint>,
     /// On which timeline.
     pub timeline: Timeline,
-    /// Its process: another connection is another process.
-    pub pid: u32,
 }
 
 /// Everything that is reported, as one row. The subquery asks first whether the server is in recovery, since half of the functions fail
@@ -86,13 +85,7 @@ const SLOTS: &str = "
       FROM (SELECT) AS one LEFT JOIN pg_catalog.pg_replication_slots AS s
            ON s.slot_name OPERATOR(pg_catalog.~) '^witch_[0-9]+$' AND s.slot_type OPERATOR(pg_catalog.=) 'physical'";
 
-const PROMOTE: &str = "SELECT pg_catalog.pg_promote(false)";
-const IN_RECOVERY: &str = "SELECT pg_catalog.pg_is_in_recovery() AS in_recovery";
-const WRITTEN_FILE: &str = "SELECT pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()) AS file";
 const RELOAD: &str = "SELECT pg_catalog.pg_reload_conf()";
-
-/// How often a promotion is looked at.
-const PROMOTION_STEP: Duration = Duration::from_millis(5);
 
 impl Session {
     /// Opens it.
@@ -140,8 +133,12 @@ impl Session {
             let host: Option<String> = at.optional(what, &row, "sender_host")?;
             let port: Option<u16> = at.optional(what, &row, "sender_port")?;
             let upstream = host.zip(port).map(|(host, port)| Endpoint { host, port });
-            let pid = at.column(what, &row, "receiver")?;
-            Ok(Receiver { streaming: streaming == "t", upstream, pid, timeline: Timeline(receiver_timeline.unwrap_or_default()) })
+            Ok(Receiver {
+                pid: at.column(what, &row, "receiver")?,
+                streaming: streaming == "t",
+                upstream,
+                timeline: Timeline(receiver_timeline.unwrap_or_default()),
+            })
         });
         Ok(Observation { in_recovery, position, replayed, receiver: receiver.transpose()? })
     }
@@ -164,35 +161,6 @@ impl Session {
     /// As with every query.
     pub async fn checkpoint(&mut self, within: Duration) -> Result<(), SqlFailure> {
         self.connection.ask("write a checkpoint", "CHECKPOINT", within).await.map(drop)
-    }
-
-    /// Makes a standby accept writes, waits until it does, and answers the timeline that it writes on and where that began. On a server
-    /// that accepts writes already it only answers.
-    ///
-    /// # Errors
-    /// It does not accept writes within the deadline (it may later), or a query fails.
-    pub async fn promote(&mut self, site: &Site, within: Duration) -> Result<Promotion, Failure> {
-        let what = "accept writes";
-        let deadline = Instant::now() + within;
-        let left = || deadline.saturating_duration_since(Instant::now());
-        match self.connection.ask(what, PROMOTE, within).await {
-            Err(failure) if failure.state() != Some(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => return Err(failure.into()),
-            _ => {}
-        }
-        loop {
-            let row = self.connection.ask_one(what, IN_RECOVERY, left()).await?;
-            if self.connection.column::<String>(what, &row, "in_recovery")? == "f" {
-                break;
-            }
-            if left().is_zero() {
-                return Err(SqlFailure::TooLate { server: self.connection.server().to_owned(), what, within }.into());
-            }
-            sleep(PROMOTION_STEP).await;
-        }
-        // What was asked for has happened; that its answer comes a little late is no reason to hide it.
-        let row = self.connection.ask_one(what, WRITTEN_FILE, within).await?;
-        let timeline = self.timeline_of_file(what, &row)?;
-        super::promotion(site, timeline).await
     }
 
     /// Makes the server read its configuration again.

@@ -313,3 +313,45 @@ fn a_clone_that_is_refused_does_not_stop_the_standby_again_and_again() {
     assert!(bench.transcript().contains(&"clone".into()));
     assert!(bench.last().database.streaming);
 }
+
+#[test]
+fn standbys_without_enough_room_are_restarted_one_after_the_other() {
+    for (before, waits) in [(0, 0), (1, 5_000), (2, 10_000)] {
+        let mut bench = Bench::new(World::running_standby());
+        bench.order(follow(), 3_000).transcript();
+        bench.world.hold = Some(Hold::Room { before });
+        assert_eq!(bench.pass(waits).transcript(), nothing(), "{before} come before it");
+        assert_eq!(bench.pass(5_000).transcript(), ["stop fast", "compare histories", "start as a standby"], "{before}");
+        assert!(bench.last().database.streaming);
+    }
+}
+
+#[test]
+fn a_standby_that_cannot_be_told_to_follow_another_primary_is_restarted() {
+    let mut bench = Bench::new(World { unaimable: true, ..World::running_standby() });
+    let done = bench.order(follow(), 5_000).transcript();
+    assert_eq!(done, ["compare histories", "follow", "stop fast", "compare histories", "start as a standby"]);
+    assert!(bench.last().database.streaming);
+}
+
+#[test]
+fn the_replay_of_a_switchovers_target_is_cleared_of_readers() {
+    let mut bench = Bench::new(World { hold: Some(Hold::Readers), ..World::running_standby() });
+    assert_eq!(bench.order(follow(), 3_000).transcript(), ["compare histories", "follow"], "nobody waits for it");
+    bench.world.chosen = true;
+    assert_eq!(bench.pass(3_000).transcript(), ["clear the replay"]);
+}
+
+#[test]
+fn a_replay_that_stands_still_is_told_after_a_moment_and_one_that_is_done_is_not() {
+    let mut bench = Bench::new(World { replayed: Some(Lsn(0x3000)), ..World::running_standby() });
+    bench.order(follow(), 6_000);
+    let told = |bench: &Bench| bench.last().database.conditions.iter().map(|condition| condition.id.clone()).collect::<Vec<_>>();
+    assert_eq!(told(&bench), ["replay-stands-still"]);
+    bench.world.replayed = Some(Lsn(0x4000));
+    bench.pass(6_000);
+    assert!(told(&bench).is_empty(), "{:?}", told(&bench));
+    bench.world.hold = Some(Hold::Stopped);
+    bench.pass(1_500);
+    assert_eq!(told(&bench), ["replay-stands-still"], "a stopped process is seen at once");
+}

@@ -122,3 +122,10 @@ fn a_primarys_configuration_that_somebody_changed_is_written_again_once() {
     assert_eq!(bench.pass(30_000).transcript(), ["write configuration"]);
     assert_eq!(bench.server(), Server::Primary);
 }
+
+/// PostgreSQL ends such a server itself when it is promoted.
+#[test]
+fn a_standby_without_enough_room_is_restarted_before_it_is_promoted() {
+    let mut bench = Bench::new(World { hold: Some(Hold::Room { before: 2 }), ..World::running_standby() });
+    assert_eq!(bench.order(lead(), 5_000).transcript(), ["stop fast", "start as a standby", "promote"]);
+}

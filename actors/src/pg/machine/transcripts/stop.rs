@@ -59,3 +59,26 @@ fn a_fence_kills_at_once() {
         assert_eq!(bench.last().database.deaths, 0);
     }
 }
+
+#[test]
+fn what_is_left_of_a_server_that_has_shut_down_is_killed_once_the_standbys_have_the_end_of_its_log() {
+    let left = |awaited| Leftover { awaited, names: vec!["archiver".into()] };
+    let mut bench = Bench::new(World { obstinate: true, leftover: Some(left(true)), ..World::running_primary() });
+    bench.order(lead(), 1_000).transcript();
+    bench.order(Order::StepDown, 1_500);
+    bench.world.phase = Phase::ShutDown;
+    assert_eq!(bench.pass(5_000).transcript(), ["checkpoint", "stop fast"], "a standby is still being sent the end of the log (D4)");
+    bench.world.leftover = Some(left(false));
+    assert_eq!(bench.pass(300).transcript(), ["kill"]);
+    assert_eq!(bench.last().stopped, Some(Stopped { timeline: Timeline(1), final_lsn: Some(Lsn(0x4000)) }));
+    assert!(bench.news.iter().any(|line| line.contains("archiver")), "{:?}", bench.news);
+}
+
+/// The data directory of a server that has just begun may still say that the one before had shut down.
+#[test]
+fn a_server_that_nobody_asked_to_stop_is_never_taken_for_shut_down() {
+    let leftover = Some(Leftover { awaited: false, names: vec!["checkpointer".into()] });
+    let mut bench = Bench::new(World { leftover, phase: Phase::ShutDown, ..World::running_primary() });
+    bench.world.phase = Phase::ShutDown;
+    assert_eq!(bench.order(lead(), 5_000).transcript(), nothing());
+}

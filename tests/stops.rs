@@ -1,0 +1,172 @@
+//! What waits for what does not matter: planned changes of primary and failovers past whoever hangs.
+
+use crate::scene::{HEAL, Loss, Scene, TAKE_OVER, cluster};
+use anyhow::{Context, Result, ensure};
+use chaos::live::Node;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::process::{Child, Command};
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// What a switchover may cost here, with two cores for everything: the aim is half a second, and without the cure each of these takes five seconds or
+/// thirty.
+const OUTAGE_MAX: Duration = Duration::from_secs(2);
+
+/// A client program of PostgreSQL, which ends with its owner.
+struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // A stopped one dies of this as well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Program {
+    fn freeze(&self) -> Result<()> {
+        Ok(kill(Pid::from_raw(i32::try_from(self.0.id())?), Signal::SIGSTOP)?)
+    }
+}
+
+fn client(node: &Node, program: &str, arguments: &[&str]) -> Result<Program> {
+    start(program, node.client(program).args(arguments))
+}
+
+fn start(program: &str, command: &mut Command) -> Result<Program> {
+    Ok(Program(command.spawn().with_context(|| format!("cannot run {program}"))?))
+}
+
+/// Moves the primary, and answers for how long nobody could write.
+async fn switch(scene: &Scene, what: &str) -> Result<Duration> {
+    let primary = scene.cluster.await_settled(HEAL).await?;
+    let target = usize::from(primary == 0);
+    let name = scene.cluster.node(target).name();
+    // Until the target has told that it has all that was written for this.
+    let ask = async || {
+        let begun = chaos::live::now();
+        let answer = scene.cluster.switchover(2, Some(name)).await?;
+        ensure!(!answer.body.contains("candidate-is-close"), "{}", answer.body);
+        Ok((begun, answer))
+    };
+    let (begun, answer) = scene.cluster.wait_until("the target to be close", HEAL, ask).await?;
+    ensure!(answer.status == 200, "{what}: the switchover was answered {}: {}", answer.status, answer.body);
+    scene.await_write_on(target).await?;
+    let outage = scene.writer.ledger().longest_outage_since(begun).context("nothing was written")?.duration();
+    println!("write outage of a switchover with {what}: {outage:?}");
+    ensure!(outage < OUTAGE_MAX, "{what}: nobody could write for {outage:?}\n{}", scene.cluster.describe().await);
+    Ok(outage)
+}
+
+/// Aim: a planned change of primary waits for nobody but its target.
+/// Method: in one cluster, one after the other: nothing, a frozen pg_receivewal, a frozen receiver of rows, an archive command that hangs, readers that
+/// keep the target from replaying; measure the outage of a switchover with each.
+#[tokio::test]
+async fn a_switchover_waits_for_nobody_but_its_target() -> Result<()> {
+    let settings = cluster()?
+        .parameter("wal_level", "logical")
+        .parameter("archive_mode", "on")
+        .parameter("archive_command", "test ! -e /tmp/never || sleep 300")
+        .parameter("max_standby_streaming_delay", "-1");
+    let scene = Scene::of(settings).await?;
+    switch(&scene, "nobody in the way").await?;
+
+    let primary = scene.cluster.node(scene.cluster.await_settled(HEAL).await?);
+    let folder = primary.home().join("received");
+    std::fs::create_dir(&folder)?;
+    let mut receiver = primary.client("pg_receivewal");
+    receiver.arg("-D").arg(&folder).env("PGUSER", "replicator").env("PGPASSWORD", "a replication password");
+    let receiver = start("pg_receivewal", &mut receiver)?;
+    let connected = async || {
+        let rows =
+            primary.query("SELECT 1 FROM pg_stat_replication WHERE application_name = 'pg_receivewal' AND state = 'streaming'").await?;
+        ensure!(rows.len() == 1, "pg_receivewal does not stream");
+        Ok(())
+    };
+    scene.cluster.wait_until("pg_receivewal to stream", HEAL, connected).await?;
+    receiver.freeze()?;
+    sleep(Duration::from_millis(300)).await;
+    switch(&scene, "a frozen pg_receivewal").await?;
+    drop(receiver);
+
+    let primary = scene.cluster.node(scene.cluster.await_settled(HEAL).await?);
+    primary.query("SELECT pg_create_logical_replication_slot('rows', 'test_decoding')").await?;
+    let arguments = ["-d", "postgres", "--slot", "rows", "--start", "-f", "-"];
+    let receiver = client(primary, "pg_recvlogical", &arguments)?;
+    let connected = async || {
+        let rows = primary.query("SELECT 1 FROM pg_replication_slots WHERE slot_name = 'rows' AND active").await?;
+        ensure!(rows.len() == 1, "pg_recvlogical does not stream");
+        Ok(())
+    };
+    scene.cluster.wait_until("pg_recvlogical to stream", HEAL, connected).await?;
+    receiver.freeze()?;
+    // More than the sockets between them hold.
+    primary.query("CREATE TABLE ballast AS SELECT repeat(md5(n::text), 30) AS words FROM generate_series(1, 20000) AS n").await?;
+    switch(&scene, "a frozen receiver of rows").await?;
+    drop(receiver);
+
+    let primary = scene.cluster.node(scene.cluster.await_settled(HEAL).await?);
+    primary.query("ALTER SYSTEM SET archive_command = 'sleep 300'").await?;
+    primary.query("SELECT pg_reload_conf()").await?;
+    primary.query("SELECT pg_switch_wal()").await?;
+    // Until all have reported that they have the rest of the segment.
+    sleep(Duration::from_secs(2)).await;
+    switch(&scene, "an archive command that hangs").await?;
+
+    let primary = scene.cluster.await_settled(HEAL).await?;
+    let mut readers = Vec::new();
+    for (index, node) in scene.cluster.nodes().iter().enumerate().filter(|(index, _)| *index != primary) {
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM ballast; SELECT pg_sleep(300)";
+        readers.push(client(node, "psql", &["-c", begin])?);
+        let reads = async || {
+            let rows = node.query("SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(300)%' AND wait_event = 'PgSleep'").await?;
+            ensure!(!rows.is_empty(), "nobody reads on node {index}");
+            Ok(())
+        };
+        scene.cluster.wait_until("a reader", HEAL, reads).await?;
+    }
+    let writer = scene.cluster.node(primary);
+    writer.query("DELETE FROM ballast WHERE ctid IN (SELECT ctid FROM ballast LIMIT 10000)").await?;
+    writer.query("VACUUM ballast").await?;
+    let held = async || {
+        for node in scene.cluster.nodes() {
+            let rows = node.query("SELECT 1 FROM pg_stat_activity WHERE wait_event LIKE 'RecoveryConflict%'").await?;
+            ensure!(node.name() == writer.name() || !rows.is_empty(), "nobody holds the replay of {} up", node.name());
+        }
+        Ok(())
+    };
+    scene.cluster.wait_until("the readers to hold the replay up", HEAL, held).await?;
+    switch(&scene, "readers that hold the replay up").await?;
+    drop(readers);
+    for node in scene.cluster.nodes() {
+        node.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(300)%' AND pid <> pg_backend_pid()")
+            .await?;
+    }
+    scene.finish(Loss::None).await?;
+    Ok(())
+}
+
+/// Aim: a candidate that cannot replay costs nobody a minute.
+/// Method: freeze the startup process of the standby that would be appointed, and kill the primary's node; the other one writes as soon as ever.
+#[tokio::test]
+async fn a_frozen_candidate_is_passed_by() -> Result<()> {
+    let scene = Scene::open().await?;
+    let primary = scene.cluster.primary().await?;
+    let frozen = scene.cluster.standby().await?;
+    let startup = scene.cluster.node(frozen).query("SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup'").await?;
+    let startup: i32 = startup.first().and_then(|row| row.first()?.as_ref()).context("there is no startup process")?.parse()?;
+    kill(Pid::from_raw(startup), Signal::SIGSTOP)?;
+    // Nobody had the time to notice.
+    let begun = chaos::live::now();
+    scene.cluster.node(primary).kill_node()?;
+    let successor = scene.await_successor(primary, begun).await?;
+    ensure!(successor != frozen, "the frozen one writes");
+    let outage = scene.writer.ledger().longest_outage_since(begun).context("nothing was written")?.duration();
+    println!("write outage of a failover past a frozen candidate: {outage:?}");
+    ensure!(outage < TAKE_OVER / 2, "nobody could write for {outage:?}");
+    kill(Pid::from_raw(startup), Signal::SIGCONT).ok();
+    scene.cluster.node(primary).start()?;
+    scene.finish(Loss::AroundTheFault(begun)).await?;
+    Ok(())
+}
