@@ -128,6 +128,8 @@ fn what_only_a_copy_mends_is_proved() {
         first.session().await.ensure_slots(NodeId(1), &[NodeId(2)].into(), LONG).await.unwrap();
         let second = two.start().await;
         second.streams_on(Timeline(1)).await;
+        // Its end lies within a segment.
+        first.psql("CREATE TABLE before AS SELECT 1 AS n").await;
         second.has_received(&first).await;
         second.kill().await;
         let end = end_of_wal(&two.site, LONG).await.unwrap();

@@ -54,12 +54,7 @@ pub async fn end_of_wal(site: &Site, within: Duration) -> Result<EndOfWal, Failu
     let control = controldata(site).await?;
     let geometry = control.geometry();
     if control.state == ControlState::ShutDown {
-        let walk = Walk { site, geometry, patience: ONE_READ };
-        let lsn = walk.end(control.timeline, control.checkpoint, Some(1)).await?;
-        if lsn == control.checkpoint {
-            let reason = format!("the record of its last checkpoint, at {lsn}, is not in its log, although it was shut down cleanly");
-            return Err(Failure::Damaged { path: site.settings.data_dir.clone(), reason });
-        }
+        let lsn = end_of_checkpoint(site, &control).await?;
         return Ok(EndOfWal { timeline: control.timeline, lsn, clean: true, seen: true });
     }
     has_its_checkpoint(site, &control).await?;
@@ -138,12 +133,26 @@ async fn has_its_checkpoint(site: &Site, control: &ControlData) -> Result<(), Fa
     if blocking(move || label.exists()).await {
         return Ok(());
     }
+    end_of_checkpoint(site, control).await.map(drop)
+}
+
+/// What `pg_waldump` says when a disk or a right is to blame, and not what lies there.
+const NOT_DAMAGE: [&str; 3] = ["Permission denied", "Input/output error", "Too many open files"];
+
+async fn end_of_checkpoint(site: &Site, control: &ControlData) -> Result<Lsn, Failure> {
+    let at = control.checkpoint;
+    let damaged = |why: &str| {
+        let reason = format!("the record of its last checkpoint, at {at}, is not in its log{why}");
+        Err(Failure::Damaged { path: site.settings.data_dir.clone(), reason })
+    };
     let walk = Walk { site, geometry: control.geometry(), patience: ONE_READ };
-    if walk.end(control.timeline, control.checkpoint, Some(1)).await? == control.checkpoint {
-        let reason = format!("the record of its last checkpoint, at {}, is not in its log", control.checkpoint);
-        return Err(Failure::Damaged { path: site.settings.data_dir.clone(), reason });
+    match walk.end(control.timeline, at, Some(1)).await {
+        Ok(end) if end == at => damaged(""),
+        Err(Failure::Program(ProgramFailure::Failed { output, .. })) if !NOT_DAMAGE.iter().any(|words| output.contains(words)) => {
+            damaged(&format!(" ({})", output.trim()))
+        }
+        other => other,
     }
-    Ok(())
 }
 
 /// The history of this directory's timeline.
