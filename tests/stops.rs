@@ -9,9 +9,9 @@ use std::process::{Child, Command};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// What a switchover may cost here, with two cores for everything: the aim is half a second, and without the cure each of these takes five seconds or
-/// thirty.
-const OUTAGE_MAX: Duration = Duration::from_secs(2);
+/// What a switchover may cost here: the aim is half a second on a machine of its own, where a clean one costs as much less as it does here. Without the
+/// cure each of these takes at least five seconds, and most of them thirty or more.
+const OUTAGE_MAX: Duration = Duration::from_millis(4500);
 
 /// A switchover after which nobody can connect.
 const TAKEN: &str = "every connection taken";
@@ -148,10 +148,15 @@ async fn a_switchover_waits_for_nobody_but_its_target() -> Result<()> {
     scene.cluster.wait_until("the readers to hold the replay up", HEAL, held).await?;
     switch(&scene, "readers that hold the replay up").await?;
     drop(readers);
-    for node in scene.cluster.nodes() {
-        node.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(300)%' AND pid <> pg_backend_pid()")
-            .await?;
-    }
+    let freed = async || {
+        for node in scene.cluster.nodes() {
+            let end =
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(300)%' AND pid <> pg_backend_pid()";
+            node.query(end).await?;
+        }
+        Ok(())
+    };
+    scene.cluster.wait_until("the readers to be gone", HEAL, freed).await?;
     scene.finish(Loss::None).await?;
     Ok(())
 }
