@@ -9,8 +9,8 @@ use std::process::{Child, Command};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// What a switchover may cost here: the aim is half a second on a machine of its own, where a clean one costs as much less as it does here. Without the
-/// cure each of these takes at least five seconds, and most of them thirty or more.
+/// What a switchover may cost on a busy machine, where a clean one takes many times what it takes on one of its own. Without the cure each of these
+/// takes at least five seconds, and most of them thirty or more.
 const OUTAGE_MAX: Duration = Duration::from_millis(4500);
 
 /// A switchover after which nobody can connect.
