@@ -196,6 +196,15 @@ impl Node {
         sql::facts(&self.target, ANSWER_DEADLINE).await
     }
 
+    /// Takes every connection that its database still has, for as long as the answer is kept.
+    pub async fn take_every_connection(&self) -> Vec<tokio_postgres::Client> {
+        let mut taken = Vec::new();
+        while let Ok(client) = sql::connect(&self.target, false, ANSWER_DEADLINE).await {
+            taken.push(client);
+        }
+        taken
+    }
+
     /// The rows of a query to its database.
     pub async fn query(&self, query: &str) -> Result<Vec<Vec<Option<String>>>> {
         sql::rows(&self.target, query, Duration::from_secs(30)).await
