@@ -176,7 +176,8 @@ fn stamp(bin_dir: &Path, major: u32) -> String {
         let file = std::fs::metadata(path).ok()?;
         Some(format!("{}:{}:{}.{}:{}", file.dev(), file.ino(), file.mtime(), file.mtime_nsec(), file.size()))
     };
-    let bin_dir = std::fs::canonicalize(bin_dir).unwrap_or_else(|_| bin_dir.to_owned());
+    // The server looks for its libraries from where its program really lies.
+    let bin_dir = folder_of_server(bin_dir.to_owned()).unwrap_or_else(|| bin_dir.to_owned());
     let versioned = format!("../../lib/postgresql{major}");
     let folders = ["../lib", "../lib/postgresql", "../lib64", "../lib64/pgsql", versioned.as_str()];
     let library = folders.iter().find_map(|folder| identity(&bin_dir.join(folder).join("libpqwalreceiver.so")));
