@@ -16,9 +16,12 @@ async fn what_others_change_under_a_running_server_is_said_and_heals() -> Result
     let seat = seat().await;
     let programs = tempfile::tempdir()?;
     fs::set_permissions(programs.path(), fs::Permissions::from_mode(0o755))?;
-    let installed = crate::scene::programs()?.postgres_bin;
+    let installed = fs::canonicalize(crate::scene::programs()?.postgres_bin.join("postgres"))?;
     for copy in ["before", "after"] {
-        copy_programs(installed.parent().context("a folder for programs and libraries")?, &programs.path().join(copy))?;
+        copy_programs(
+            installed.parent().and_then(Path::parent).context("a folder for programs and libraries")?,
+            &programs.path().join(copy),
+        )?;
     }
     let now = programs.path().join("now");
     symlink("before", &now)?;
@@ -102,7 +105,7 @@ async fn what_others_change_under_a_running_server_is_said_and_heals() -> Result
     primary.query("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await?;
     primary.query("SELECT pg_reload_conf()").await?;
     let taken_out = async || {
-        ensure!(one(primary, "SHOW synchronous_standby_names").await? == "", "commits wait for nobody");
+        ensure!(one(primary, "SHOW synchronous_standby_names").await?.is_empty(), "commits wait for nobody");
         says(primary, "configuration-mended").await
     };
     scene.cluster.wait_until("the leftover to be taken out", HEAL, taken_out).await?;

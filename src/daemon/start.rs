@@ -60,7 +60,9 @@ impl Node {
         let listener = listener.with_socket(&api_config).map_err(|error| usage(error.into()))?;
         let released = Released::new(&folder);
         let last_released = released.read().map_err(|error| Failure { exit: Exit::LogLost, cause: error.into() })?;
-        let installation = Installation::discover(config.postgres.bin_dir.as_deref()).await.map_err(|error| usage(error.into()))?;
+        let installation = Installation::discover_for(&config.postgres.data_dir, config.postgres.bin_dir.as_deref())
+            .await
+            .map_err(|error| usage(error.into()))?;
         let site = Site { settings: parts::postgres(&config), installation };
         refuse_faults(site.settings.faults())?;
         // A server that runs under a guard is taken over whatever its directory looks like.

@@ -3,7 +3,8 @@
 use crate::servers::{Bystander, LONG, Node, as_postgres, eventually};
 use actors::model::{Directory, Lsn, Timeline};
 use actors::pg::actor::operations::{
-    Answer, Whom, adopt, create, end_of_wal, foreign_server, initdb, inspect_directory, probe_fresh, set_standby_signal, startup_faults,
+    Answer, Installation, Whom, adopt, create, end_of_wal, foreign_server, initdb, inspect_directory, installed, probe_fresh,
+    set_standby_signal, startup_faults,
 };
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -80,5 +81,39 @@ fn a_hung_server_misses_and_a_stranger_is_named() {
         bystander.is_named_in_the_lock_of(&node);
         adopt(&node.site).await.unwrap();
         assert!(end_of_wal(&node.site, LONG).await.unwrap().clean);
+    });
+}
+
+/// Programs that a package manager replaced are known at once, and those of another major version are never used.
+#[test]
+fn programs_that_were_replaced_are_noticed() {
+    as_postgres("refusing::programs_that_were_replaced_are_noticed", async {
+        let mut node = Node::new(1);
+        initdb(&node.site).await.unwrap();
+        let folder = node.folder.join("programs");
+        fs::create_dir(&folder).unwrap();
+        for program in ["postgres", "initdb", "pg_basebackup", "pg_rewind", "pg_controldata", "pg_waldump"] {
+            std::os::unix::fs::symlink(node.site.installation.program(program), folder.join(program)).unwrap();
+        }
+        node.site.installation = Installation::discover(Some(&folder)).await.unwrap();
+        let before = installed(&node.site).await.unwrap();
+        assert_eq!(before.version(), node.site.installation.version());
+        let install = |says: &str| {
+            let next = folder.join("next");
+            fs::write(&next, format!("#!/bin/sh\necho 'postgres (PostgreSQL) {says}'\n")).unwrap();
+            fs::set_permissions(&next, fs::Permissions::from_mode(0o755)).unwrap();
+            fs::rename(next, folder.join("postgres")).unwrap();
+        };
+        let major = before.major();
+        install(&format!("{major}.99"));
+        let minor = installed(&node.site).await.unwrap();
+        assert_eq!(minor.version(), format!("{major}.99"));
+        assert_ne!(minor.stamp(), before.stamp());
+        install("99.1");
+        let error = installed(&node.site).await.unwrap_err().to_string();
+        assert!(error.contains("99.1") && error.contains(&format!("of version {major}")), "{error}");
+        fs::remove_file(folder.join("pg_rewind")).unwrap();
+        let error = installed(&node.site).await.unwrap_err().to_string();
+        assert!(error.contains("has no pg_rewind"), "{error}");
     });
 }

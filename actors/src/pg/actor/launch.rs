@@ -2,8 +2,8 @@
 
 use super::Shop;
 use super::operations::{
-    Failure, Site, Survey, installed, log_line_prefix, remove_stale_locks, server_arguments, set_standby_signal, standby_arguments,
-    write_configuration,
+    Failure, NotInstalled, Site, Survey, installed, log_line_prefix, remove_stale_locks, server_arguments, set_standby_signal,
+    standby_arguments, write_configuration,
 };
 use crate::guard;
 use crate::guard::wire::Launch;
@@ -83,7 +83,12 @@ pub(super) enum NotStarted {
 pub(super) async fn start(shop: &Shop, what: Start) -> Result<Outcome, NotStarted> {
     let client = shop.surroundings.tether.client().ok_or(NotStarted::Unguarded)?;
     // The programs may be others by now: what is started is what is installed, and known as that.
-    let site = &Site { installation: installed(shop.site()).await?, ..shop.site().clone() };
+    let installation = match installed(shop.site()).await {
+        // Without its companions a server still starts; what is missing is in the status.
+        Err(Failure::Installed(NotInstalled::Incomplete { .. })) => shop.site().installation.clone(),
+        installed => installed?,
+    };
+    let site = &Site { installation, ..shop.site().clone() };
     if let Start::Standby(Some(upstream)) = &what {
         shop.refusals.primary_is(upstream);
     }
@@ -141,7 +146,7 @@ fn environment(ours: impl Iterator<Item = (OsString, OsString)>) -> Vec<(String,
             break;
         }
         if name == RESOLVER {
-            all.clear();
+            all.retain(|(other, _)| other != RESOLVER);
         }
         all.push((name, value));
     }

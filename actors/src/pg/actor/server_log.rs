@@ -13,6 +13,10 @@ const READ_MAX: u64 = 256 << 10;
 
 /// The log is put aside at this size; it shares its file system with the Raft log.
 const SIZE_MAX: u64 = 32 << 20;
+/// So many predecessors are kept: `postgres.log.1` is the youngest.
+const KEPT: u32 = 4;
+/// Of a log that has grown to more than so many times that size, only the end is put aside.
+const BURST: u64 = 4;
 /// Its size is looked at this often.
 pub(super) const ROTATE_EVERY: Duration = Duration::from_secs(60);
 
@@ -81,27 +85,50 @@ impl ServerLog {
     }
 }
 
-/// Puts the end of a log that is too long aside as `postgres.log.1` and goes on with an empty one. The server has it open for appending and
-/// cannot be told of another, so it is emptied in its place; a line that is written in that very instant may be lost.
+/// Puts a log that is too long aside as `postgres.log.1` and goes on with an empty one. The server has it open for appending and
+/// cannot be told of another, so it is emptied in its place; a line that is written in that very instant may be lost. What else is lost is
+/// said: whoever wants more has PostgreSQL's own collector.
 pub(super) fn rotate(path: &Path) -> io::Result<()> {
-    rotate_at(path, SIZE_MAX)
+    for lost in rotate_at(path, SIZE_MAX)? {
+        tracing::warn!("{lost}; set logging_collector = on, or another log_destination, to keep more of the server's log");
+    }
+    Ok(())
 }
 
-fn rotate_at(path: &Path, size_max: u64) -> io::Result<()> {
+/// Answers what is lost, in words.
+fn rotate_at(path: &Path, size_max: u64) -> io::Result<Vec<String>> {
+    let mut lost = Vec::new();
     let mut log = match OpenOptions::new().read(true).write(true).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(lost),
         log => log?,
     };
     let size = log.metadata()?.len();
     if size < size_max {
-        return Ok(());
+        return Ok(lost);
     }
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".1");
-    let mut aside = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(PathBuf::from(aside))?;
-    log.seek(SeekFrom::Start(size - size_max))?;
+    let aside = |number: u32| {
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(format!(".{number}"));
+        PathBuf::from(aside)
+    };
+    if aside(KEPT).exists() {
+        lost.push(format!("{} was removed, being the oldest of {KEPT}", aside(KEPT).display()));
+    }
+    for number in (1..KEPT).rev() {
+        match std::fs::rename(aside(number), aside(number + 1)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    let cut = size.saturating_sub(size_max * BURST);
+    if cut > 0 {
+        lost.push(format!("{} grew too fast, and its first {cut} bytes were not put aside", path.display()));
+    }
+    let mut aside = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(aside(1))?;
+    log.seek(SeekFrom::Start(cut))?;
     io::copy(&mut log, &mut aside)?;
-    log.set_len(0)
+    log.set_len(0)?;
+    Ok(lost)
 }
 
 #[cfg(test)]
@@ -132,7 +159,7 @@ mod tests {
     fn a_log_that_is_too_long_is_put_aside_and_the_server_writes_on() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("postgres.log");
-        rotate_at(&path, 100).unwrap();
+        assert_eq!(rotate_at(&path, 100).unwrap(), [""; 0], "there is none");
         let mut server = OpenOptions::new().create(true).append(true).open(&path).unwrap();
         let mut log = ServerLog::from_its_end(path.clone());
         server.write_all(&[b'x'; 99]).unwrap();
@@ -143,8 +170,24 @@ mod tests {
         rotate_at(&path, 100).unwrap();
         writeln!(server, "{REMOVED}").unwrap();
         let aside = std::fs::read(folder.path().join("postgres.log.1")).unwrap();
-        assert!(aside.len() == 100 && aside.ends_with(b"xyz\n"), "its end is kept");
+        assert!(aside.len() == 102 && aside.ends_with(b"xyz\n"), "all of it is kept");
         assert!(std::fs::read_to_string(&path).unwrap().starts_with("FATAL:"), "no hole where the old text was");
         assert!(log.hint(), "it is read on from its new beginning");
+    }
+
+    #[test]
+    fn nothing_of_the_log_is_dropped_without_a_word() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("postgres.log");
+        for generation in 1..=4 {
+            std::fs::write(&path, format!("{generation}").repeat(10)).unwrap();
+            assert_eq!(rotate_at(&path, 10).unwrap(), [""; 0]);
+        }
+        let oldest = folder.path().join("postgres.log.4");
+        assert_eq!(std::fs::read_to_string(&oldest).unwrap(), "1".repeat(10));
+        std::fs::write(&path, "5".repeat(50)).unwrap();
+        let lost = rotate_at(&path, 10).unwrap().join("; ");
+        assert!(lost.contains("postgres.log.4 was removed") && lost.contains("its first 10 bytes"), "{lost}");
+        assert_eq!(std::fs::read_to_string(&oldest).unwrap(), "2".repeat(10));
     }
 }

@@ -168,7 +168,9 @@ async fn aim(shop: &Shop, upstream: &Upstream) -> Result<Outcome, Why> {
 async fn configure(shop: &Shop, upstream: Option<&Upstream>) -> Result<(), Why> {
     let mended = write_configuration(shop.site(), upstream.map(|upstream| &upstream.database)).await?;
     shop.survey.lock().await.mended(mended);
-    Ok(session(shop).await?.reload(BRIEF).await.map_err(Failure::from)?)
+    session(shop).await?.reload(BRIEF).await.map_err(Failure::from)?;
+    shop.survey.lock().await.told();
+    Ok(())
 }
 
 /// A failure here delays no stop, but for one: a target that could not take over.

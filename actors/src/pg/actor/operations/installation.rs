@@ -69,6 +69,26 @@ pub enum NotInstalled {
 }
 
 impl Installation {
+    /// Finds the programs for a data directory: where nobody names their folder and several are installed, those of its version.
+    ///
+    /// # Errors
+    /// As [`Installation::discover`].
+    pub async fn discover_for(data_dir: &Path, bin_dir: Option<&Path>) -> Result<Self, NotInstalled> {
+        let found = Self::discover(bin_dir).await;
+        let version: Option<u32> = std::fs::read_to_string(data_dir.join("PG_VERSION")).ok().and_then(|text| text.trim().parse().ok());
+        let Some(version) = version.filter(|version| bin_dir.is_none() && found.as_ref().is_ok_and(|found| found.major != *version)) else {
+            return found;
+        };
+        for folder in usual_folders(std::env::var_os("PATH")) {
+            if let Ok(other) = Self::discover(Some(&folder)).await
+                && other.major == version
+            {
+                return Ok(other);
+            }
+        }
+        found
+    }
+
     /// Finds the programs: in `bin_dir` if it is given, else in PATH, else the newest in the distributions' usual folders.
     ///
     /// # Errors
@@ -156,7 +176,8 @@ fn stamp(bin_dir: &Path, major: u32) -> String {
         let file = std::fs::metadata(path).ok()?;
         Some(format!("{}:{}:{}.{}:{}", file.dev(), file.ino(), file.mtime(), file.mtime_nsec(), file.size()))
     };
-    let bin_dir = std::fs::canonicalize(bin_dir).unwrap_or_else(|_| bin_dir.to_owned());
+    // The server looks for its libraries from where its program really lies.
+    let bin_dir = folder_of_server(bin_dir.to_owned()).unwrap_or_else(|| bin_dir.to_owned());
     let versioned = format!("../../lib/postgresql{major}");
     let folders = ["../lib", "../lib/postgresql", "../lib64", "../lib64/pgsql", versioned.as_str()];
     let library = folders.iter().find_map(|folder| identity(&bin_dir.join(folder).join("libpqwalreceiver.so")));

@@ -12,10 +12,12 @@ use crate::pg::said::alike;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// It is taken so often, and at once after something was mended.
 const EVERY: Duration = Duration::from_secs(1);
+/// The programs may take so long to say their version.
+const ASKED_MAX: Duration = Duration::from_secs(1);
 /// What was mended is shown for so long.
 const SHOWN: Duration = Duration::from_secs(600);
 /// So much of it is shown: a tool may rewrite a file every minute.
@@ -29,6 +31,8 @@ pub(in crate::pg::actor) struct Survey {
     taken: Option<(Instant, Option<u32>)>,
     conditions: Vec<Condition>,
     upkeep: Option<Upkeep>,
+    /// Files were written that the server may not have read.
+    unread: bool,
     mended: Vec<(Instant, String)>,
     /// What is installed, as it was asked last.
     installed: Option<Installation>,
@@ -49,14 +53,20 @@ impl Survey {
         tokio::fs::write(note_of(site), text).await
     }
 
-    /// Something of the user's was taken back.
+    /// The configuration was written, and something of the user's taken back; the server has yet to read it.
     pub(in crate::pg::actor) fn mended(&mut self, what: Vec<String>) {
         self.taken = None;
+        self.unread = true;
         let now = Instant::now();
         self.mended.retain(|(_, before)| !what.contains(before));
         self.mended.extend(what.into_iter().map(|what| (now, what)));
         let surplus = self.mended.len().saturating_sub(SHOWN_MAX);
         self.mended.drain(..surplus);
+    }
+
+    /// The server was told to read what was written.
+    pub(in crate::pg::actor) const fn told(&mut self) {
+        self.unread = false;
     }
 
     /// What the look after the slots has to say.
@@ -72,7 +82,7 @@ impl Survey {
             let (programs, outdated) = self.programs(site, running).await;
             // What cannot be read is complained of by whoever needs it.
             let files = user_files::read(site).unwrap_or_default();
-            let lapsed = running.is_some() && has_lapsed(site, &files).unwrap_or(false);
+            let lapsed = running.is_some() && (self.unread || has_lapsed(site, &files).unwrap_or(false));
             self.conditions = programs;
             self.conditions.extend(ownership(site, &files));
             self.conditions.extend(left_behind(site, &files, running));
@@ -92,7 +102,9 @@ impl Survey {
     /// What is installed, compared with what runs. True: a restart would bring up another program.
     async fn programs(&mut self, site: &Site, running: Option<u32>) -> (Vec<Condition>, bool) {
         let known = self.installed.as_ref().unwrap_or(&site.installation);
-        let installed = match known.now().await {
+        // Programs on a disk that hangs say nothing, and keep no look waiting.
+        let Ok(now) = timeout(ASKED_MAX, known.now()).await else { return (Vec::new(), false) };
+        let installed = match now {
             Ok(installed) => installed,
             Err(missing @ NotInstalled::Incomplete { .. }) => return (vec![programs::MISSING.seen(missing)], false),
             Err(other) => return (vec![programs::UNUSABLE.seen(other)], false),
