@@ -10,6 +10,7 @@ use crate::guard;
 use crate::model::{Condition, Lsn, Position, Promotion};
 use crate::pg::ancestry::Relation;
 use crate::pg::conditions::copies::ANOTHER_HISTORY;
+use crate::pg::conditions::ownership::OLD_KILL_MARGIN;
 use crate::pg::control::{ControlHead, ControlState};
 use crate::pg::wal::Geometry;
 use crate::pg::{Control, Life, Observation, Phase, Process, Sight, Stall, Stream};
@@ -108,7 +109,7 @@ impl Shop {
             end,
             stall,
             excuse,
-            conditions: disowned.into_iter().collect(),
+            conditions: disowned.into_iter().chain(self.other_margin()).collect(),
         }
     }
 
@@ -130,6 +131,16 @@ impl Shop {
             },
             None => self.without_a_child(&client).await,
         }
+    }
+
+    /// A guard that could not be replaced when the file was changed.
+    fn other_margin(&self) -> Option<Condition> {
+        let tether = &self.surroundings.tether;
+        let (theirs, ours) = (tether.client()?.identity().kill_margin, tether.options().arguments.kill_margin);
+        (theirs != ours).then(|| {
+            let (theirs, ours) = (theirs.as_millis(), ours.as_millis());
+            OLD_KILL_MARGIN.seen(format!("the guard began with kill_margin_ms = {theirs}, and the file says {ours}"))
+        })
     }
 
     /// Once for each server, should the daemon that had it started have died before it could.
