@@ -11,6 +11,7 @@ mod clients;
 mod clock_set;
 mod cold_start;
 mod config_refused;
+mod copies;
 mod daemon_killed;
 mod daemon_replaced;
 mod daemon_stopped;

@@ -93,7 +93,10 @@ pub enum Error {
         source: io::Error,
     },
     /// It guards another directory.
-    #[error("the guard at {} guards {theirs}, not {}; end it with `Quit`, or correct the data directory", socket.display(), ours.display())]
+    #[error(
+        "the guard at {} guards {theirs}, not {}, and has a server there or a lease; stop that server with `pg_ctl stop`, and the guard is replaced; or \
+         set postgres.data_dir back", socket.display(), ours.display()
+    )]
     OtherDirectory {
         /// Where it listens.
         socket: PathBuf,

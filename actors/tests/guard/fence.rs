@@ -2,7 +2,7 @@
 
 use crate::host::{DEFAULT_MARGIN, EPOCH, Host, MARGIN, SOON, end_of, exit, signal, until};
 use actors::guard::wire::{Asked, Exit, ExitCause, ExitStatus, PROTOCOL, Request, encode};
-use actors::guard::{Client, Event, NotSwept, sweep};
+use actors::guard::{Client, Event, NotSwept, guard_of, sweep, sweep_orphans};
 use actors::tree::clock::boottime;
 use nix::sys::signal::Signal;
 use std::process::Command;
@@ -155,6 +155,22 @@ pub(crate) async fn a_sweep_ends_what_a_stopped_guard_does_not(host: &Host) {
     for session in busy {
         session.await.unwrap();
     }
+}
+
+/// Witch's folder was emptied while a server ran: nobody can reach its guard any more, and a second one begins beside it.
+pub(crate) async fn a_guard_under_which_its_folder_was_emptied_goes_with_its_server(host: &Host) {
+    let (old, _events) = host.guard().await;
+    let postmaster = host.standby(&old).await;
+    let (old, options) = (old.identity().pid, host.options());
+    std::fs::remove_file(&options.arguments.socket).unwrap();
+    std::fs::remove_file(&options.arguments.lock).unwrap();
+    let (second, _events) = host.guard().await;
+    assert_ne!(second.identity().pid, old);
+    assert_eq!(guard_of(postmaster, &host.pgdata()), Some(old), "it is no stranger's");
+    sweep_orphans(&host.pgdata(), second.identity().pid, SOON).await.unwrap();
+    assert!(host.inhabitants().is_empty());
+    until("the first guard is gone", async || !std::fs::exists(format!("/proc/{old}/exe")).unwrap_or(false)).await;
+    assert!(second.status(SOON).await.unwrap().server.is_none(), "the second one is unharmed");
 }
 
 /// A shell, an editor or a backup may stand in the data directory.

@@ -45,6 +45,7 @@ tests! {
         a_daemon_that_does_not_read_is_not_waited_for,
         the_death_of_the_guard_ends_the_server,
         a_sweep_ends_what_a_stopped_guard_does_not,
+        a_guard_under_which_its_folder_was_emptied_goes_with_its_server,
         a_sweep_spares_whoever_only_visits_the_directory,
         a_sweep_spares_whoever_has_the_number_of_a_dead_guard,
         a_dead_postmaster_is_announced_only_when_no_backend_is_left;
@@ -60,6 +61,7 @@ tests! {
         nothing_becomes_writable_without_a_lease,
         there_is_one_guard_for_a_data_directory,
         a_guard_quits_when_it_is_told_to,
+        a_guard_with_an_old_margin_or_directory_is_replaced_unless_it_has_a_server,
         nonsense_closes_its_own_connection_and_harms_nothing,
         whoever_says_nothing_takes_no_place_and_is_sent_away,
         only_a_daemon_takes_the_place_of_the_daemon,

@@ -2,7 +2,7 @@
 
 use crate::host::{BIN, EPOCH, Host, SOON, exit};
 use actors::guard::wire::{Answer, Asked, ExitCause, ExitStatus, PROTOCOL, Refusal, Request, Said, StopMode, decode, encode};
-use actors::guard::{Error, Event};
+use actors::guard::{Client, Error, Event};
 use actors::model::Timeline;
 use actors::tree::clock::boottime;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
@@ -163,4 +163,29 @@ pub(crate) async fn the_guard_is_small(host: &Host) {
     assert_eq!(number("Threads"), 1);
     let (_, limit) = getrlimit(Resource::RLIMIT_MEMLOCK).unwrap();
     assert_eq!(number("VmLck") > 0, limit == RLIM_INFINITY, "memory is locked where that is allowed");
+}
+
+/// The file was changed while no daemon ran.
+pub(crate) async fn a_guard_with_an_old_margin_or_directory_is_replaced_unless_it_has_a_server(host: &Host) {
+    let old = host.guard().await.0.identity().clone();
+    let mut options = host.options();
+    options.arguments.kill_margin += Duration::from_millis(100);
+    let (guard, _events) = Client::spawn_or_connect(options.clone(), SOON).await.unwrap();
+    assert_ne!(guard.identity().pid, old.pid);
+    assert_eq!(guard.identity().kill_margin, options.arguments.kill_margin);
+
+    host.standby(&guard).await;
+    let (same, _events) = Client::spawn_or_connect(host.options(), SOON).await.unwrap();
+    assert_eq!(same.identity(), guard.identity(), "a server is worth more than a margin");
+    let mut elsewhere = host.options();
+    elsewhere.arguments.pgdata = host.directory.join("elsewhere");
+    std::fs::create_dir(&elsewhere.arguments.pgdata).unwrap();
+    let refused = Client::spawn_or_connect(elsewhere.clone(), SOON).await.expect_err("its server is there");
+    assert!(refused.to_string().contains("has a server there"), "{refused}");
+
+    let (same, _events) = Client::spawn_or_connect(options, SOON).await.unwrap();
+    same.kill(SOON).await.unwrap();
+    let (other, _events) = Client::spawn_or_connect(elsewhere.clone(), SOON).await.unwrap();
+    assert_eq!(other.identity().pgdata, elsewhere.arguments.pgdata.to_string_lossy());
+    other.quit(SOON).await.unwrap();
 }

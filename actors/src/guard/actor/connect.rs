@@ -3,6 +3,7 @@
 use super::launch::append;
 use super::{Ask, Client, EVENTS_MAX, Error, Event, Silence, UNSENT_MAX, ask, before_exec, carry, process::Arguments};
 use crate::guard::wire::{Answer, Identity, PROTOCOL, Request};
+use crate::tree::clock::boottime;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -29,22 +30,53 @@ pub struct Options {
 }
 
 impl Client {
-    /// Connects to the guard of this data directory, and starts one if there is none. It survives this process.
+    /// Connects to the guard of this data directory, and starts one if there is none. It survives this process. One that was left for another
+    /// directory, or with another kill margin, is replaced if it has no server.
     ///
     /// # Errors
     /// If there is no guard at the end of the time, or one that we cannot talk to.
     pub async fn spawn_or_connect(options: Options, within: Duration) -> Result<(Self, mpsc::Receiver<Event>), Error> {
         let deadline = Instant::now() + within;
-        let stream = reach(&options, deadline, within).await?;
+        let found = Self::reach(&options, deadline, within).await?;
+        if found.0.is_as_wanted(&options.arguments) || !found.0.goes_idle(deadline).await {
+            return found.0.admitted(&options.arguments).map(|client| (client, found.1));
+        }
+        drop(found);
+        let (client, events) = Self::reach(&options, deadline, within).await?;
+        client.admitted(&options.arguments).map(|client| (client, events))
+    }
+
+    /// Whether a new guard would be no other one.
+    fn is_as_wanted(&self, arguments: &Arguments) -> bool {
+        let Identity { pgdata, kill_margin, .. } = &self.identity;
+        *kill_margin == arguments.kill_margin && same_directory(Path::new(pgdata), &arguments.pgdata)
+    }
+
+    /// Ends the guard, unless it has a server or a lease: then it stays what it is until it has not.
+    async fn goes_idle(&self, deadline: Instant) -> bool {
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let idle = match self.status(left()).await {
+            Ok(status) => status.server.is_none() && status.lease.is_none_or(|lease| lease.end <= boottime()),
+            Err(_) => false,
+        };
+        idle && self.quit(left()).await.is_ok()
+    }
+
+    fn admitted(self, arguments: &Arguments) -> Result<Self, Error> {
+        if same_directory(Path::new(&self.identity.pgdata), &arguments.pgdata) {
+            return Ok(self);
+        }
+        let (socket, ours) = (arguments.socket.clone(), arguments.pgdata.clone());
+        Err(Error::OtherDirectory { socket, theirs: self.identity.pgdata.clone(), ours })
+    }
+
+    async fn reach(options: &Options, deadline: Instant, within: Duration) -> Result<(Self, mpsc::Receiver<Event>), Error> {
+        let stream = reach(options, deadline, within).await?;
         let (asks, asked) = mpsc::channel(UNSENT_MAX);
         let (events, happened) = mpsc::channel(EVENTS_MAX);
         let silence = Silence::default();
         tokio::spawn(carry(stream, asked, events, silence.clone()));
         let identity = hello(&asks, deadline.saturating_duration_since(Instant::now())).await?;
-        let Arguments { pgdata, socket, .. } = &options.arguments;
-        if !same_directory(Path::new(&identity.pgdata), pgdata) {
-            return Err(Error::OtherDirectory { socket: socket.clone(), theirs: identity.pgdata, ours: pgdata.clone() });
-        }
         Ok((Self { identity, asks, silence }, happened))
     }
 }

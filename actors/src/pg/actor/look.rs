@@ -11,6 +11,7 @@ use crate::guard;
 use crate::model::{Condition, Lsn, Position, Promotion, Timeline};
 use crate::pg::ancestry::Relation;
 use crate::pg::conditions::copies::ANOTHER_HISTORY;
+use crate::pg::conditions::ownership::OLD_KILL_MARGIN;
 use crate::pg::conditions::sessions;
 use crate::pg::control::{CAPACITIES, ControlHead, ControlState};
 use crate::pg::wal::Geometry;
@@ -125,6 +126,7 @@ impl Shop {
         let upstream = sight.as_ref().and_then(|sight| sight.stream.as_ref()?.from.clone());
         self.prove_now_and_then(process, sight.as_ref(), upstream);
         conditions.extend(disowned);
+        conditions.extend(self.other_margin());
         conditions.extend(known.conditions());
         conditions.extend(self.refusals.conditions());
         let leftover = match process {
@@ -180,6 +182,16 @@ impl Shop {
             },
             None => self.without_a_child(&client).await,
         }
+    }
+
+    /// A guard that could not be replaced when the file was changed.
+    fn other_margin(&self) -> Option<Condition> {
+        let tether = &self.surroundings.tether;
+        let (theirs, ours) = (tether.client()?.identity().kill_margin, tether.options().arguments.kill_margin);
+        (theirs != ours).then(|| {
+            let (theirs, ours) = (theirs.as_millis(), ours.as_millis());
+            OLD_KILL_MARGIN.seen(format!("the guard began with kill_margin_ms = {theirs}, and the file says {ours}"))
+        })
     }
 
     /// Once for each server, should the daemon that had it started have died before it could.
