@@ -146,7 +146,7 @@ async fn a_crowd_of_half_requests_never_keeps_a_load_balancer_out() {
             loop {
                 let socket = tokio::net::TcpSocket::new_v4().unwrap();
                 // A third of them from one address of this host, the others from many.
-                let from = if number % 3 == 0 { [127, 0, 0, 1] } else { [127, 0, 9, u8::try_from(number % 256).unwrap()] };
+                let from = if number.is_multiple_of(3) { [127, 0, 0, 1] } else { [127, 0, 9, u8::try_from(number % 256).unwrap()] };
                 socket.bind((from, 0).into()).unwrap();
                 let Ok(mut half) = socket.connect(address).await else { continue };
                 let _ = half.write_all(b"GET /primary HTTP/1.1\r\nX: ").await;
