@@ -1,10 +1,11 @@
 use crate::scene::{Loss, Scene, WITCH};
 use anyhow::{Context, Result, ensure};
 use chaos::live::request;
-use std::io::Read;
-use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
 
 /// Aim: bad input over HTTP is answered with 4xx and a reason in one JSON form, and changes nothing.
 /// Method: send each kind of nonsense to the primary, and compare the epoch before and after.
@@ -34,8 +35,8 @@ async fn nonsense_is_answered_with_a_reason_and_changes_nothing() -> Result<()> 
 }
 
 /// Aim: an operator on the host of a node needs no token, and the secret of the nodes is shown to nobody.
-/// Method: `witch pause` with the node's own file; then with a listener as the only node, named by `--node` and as the next one after a dead
-/// daemon: what it hears holds no secret of the nodes. Over the network, that secret opens nothing.
+/// Method: `witch pause` with the node's own file; then with a listener as the only node, named by `--node`: what it
+/// hears holds no secret of the nodes. Over the network, that secret opens nothing.
 #[tokio::test]
 async fn the_cli_commands_its_own_node_over_the_socket_and_shows_the_peers_secret_to_nobody() -> Result<()> {
     let scene = Scene::open().await?;
@@ -57,28 +58,19 @@ async fn the_cli_commands_its_own_node_over_the_socket_and_shows_the_peers_secre
         request(node.address(), ("POST", "/failover/pause"), Some("a-token-that-every-node-knows"), "", Duration::from_secs(5)).await?;
     ensure!(answer.status == 401, "the secret of the nodes was answered {}: {}", answer.status, answer.body);
 
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    listener.set_nonblocking(true)?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
     let there = listener.local_addr()?.to_string();
-    let heard = std::thread::spawn(move || {
-        let mut heard = String::new();
-        let until = std::time::Instant::now() + Duration::from_secs(8);
-        while std::time::Instant::now() < until {
-            let Ok((mut stream, _)) = listener.accept() else {
-                std::thread::sleep(Duration::from_millis(20));
-                continue;
-            };
-            let mut bytes = [0; 4096];
-            drop(stream.set_nonblocking(false));
-            drop(stream.set_read_timeout(Some(Duration::from_secs(1))));
-            let count = stream.read(&mut bytes).unwrap_or(0);
-            heard.push_str(&String::from_utf8_lossy(&bytes[..count]));
-        }
-        heard
+    let mut asking = tokio::process::Command::new(WITCH);
+    asking.args(["--config", config, "pause", "--node", &there]).env_clear();
+    let hearing = timeout(Duration::from_secs(20), async {
+        let (mut stream, _) = listener.accept().await?;
+        let mut bytes = vec![0; 4096];
+        let count = stream.read(&mut bytes).await?;
+        anyhow::Ok(String::from_utf8_lossy(&bytes[..count]).into_owned())
     });
-    let output = witch(&["pause", "--node", &there])?;
-    ensure!(!output.status.success(), "nobody there answers");
-    let heard = heard.join().map_err(|_| anyhow::anyhow!("the listener panicked"))?;
+    let (output, heard) = tokio::join!(asking.output(), hearing);
+    let heard = heard.context("nobody was asked")??;
+    ensure!(!output?.status.success(), "nobody there answers");
     ensure!(heard.contains("POST /failover/pause"), "it was not asked: {heard}");
     ensure!(
         !heard.contains("a-token-that-every-node-knows") && !heard.to_lowercase().contains("authorization"),
