@@ -1,6 +1,7 @@
 use crate::scene::{WITCH, programs};
 use anyhow::{Context, Result, ensure};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -29,6 +30,29 @@ fn the_example_files_are_accepted() -> Result<()> {
             let host = format!("\"10.0.0.{other}\"");
             ensure!(text.matches(&host).count() == 1, "{path} does not name {host} once");
         }
+    }
+    Ok(())
+}
+
+/// Aim: nobody runs a cluster with secrets that everybody knows, or that other users of the host can read.
+/// Method: `witch run` on a file of the README as it is, and on one with secrets of its own that is open to all; both say what to do. Without its
+/// secrets in it, the file may be open.
+#[test]
+fn a_daemon_does_not_run_with_secrets_that_others_know() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("witch.toml");
+    let file = path.to_str().context("a path in Unicode")?;
+    let sample = fs::read_to_string(root("deploy/example/db1.toml"))?;
+    let own = sample.replace("replace-this-by-a-secret-of-your-own", &"0123456789abcdef".repeat(2)).replace("replace this", "swordfish");
+    for (text, mode, said) in [(&sample, 0o600, "is the sample of the documentation"), (&own, 0o644, "chmod 600")] {
+        fs::write(&path, text)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+        let output = witch(&["--config", file, "run"])?;
+        let told = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.code() == Some(2) && told.contains(said), "{:?}: {told}", output.status);
+        ensure!(!told.contains("swordfish"), "it tells a password: {told}");
+        let output = witch(&["--config", file, "check-config"])?;
+        ensure!(String::from_utf8_lossy(&output.stdout).contains(said), "check-config does not say so");
     }
     Ok(())
 }

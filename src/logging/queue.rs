@@ -3,6 +3,7 @@
 //! A log can stand still: a journal whose disk hangs, a terminal on which somebody pressed ^S. The node must not stand still with it, so a
 //! line that finds no room is dropped, counted, and its loss told as soon as lines are taken again.
 
+use actors::printable::is_obeyed;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::mem::take;
@@ -74,9 +75,10 @@ impl Queue {
 impl Write for Queue {
     /// The formatter writes each line at once.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let one = one_line(line);
         let mut lines = self.lines();
         if lines.waiting.len() < LINES_MAX {
-            lines.waiting.push_back(line.to_vec());
+            lines.waiting.push_back(one);
         } else {
             lines.lost += 1;
         }
@@ -87,6 +89,25 @@ impl Write for Queue {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// What is said stays on the line that it is said on, whoever's words are in it: only its last sign ends it. (The formatter escapes the signs
+/// that a terminal obeys, but not the ends of lines, nor those that turn the direction of writing or have no width.)
+fn one_line(line: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(line);
+    let (text, end) = text.strip_suffix('\n').map_or((&*text, ""), |text| (text, "\n"));
+    // The formatter's own colours begin with an escape.
+    let is_kept = |sign: char| sign == '\u{1b}' || sign == '\t' || !is_obeyed(sign);
+    let plain = text.chars().map(|sign| {
+        if is_kept(sign) {
+            sign
+        } else if sign == '\n' {
+            ' '
+        } else {
+            '?'
+        }
+    });
+    plain.chain(end.chars()).collect::<String>().into_bytes()
 }
 
 impl Drop for Rest {
@@ -125,6 +146,13 @@ mod tests {
         let text = Arc::<Mutex<String>>::default();
         let (queue, rest) = Queue::start(Stalled { released, text: Arc::clone(&text) }, |lines| format!("lost {lines}\n")).unwrap();
         (queue, rest, release, text)
+    }
+
+    #[test]
+    fn nobody_writes_a_line_of_their_own() {
+        let forged = "WARN a name \n2026-01-01 ERROR forged\u{202e}\u{2028}\r\n";
+        assert_eq!(one_line(forged.as_bytes()), b"WARN a name  2026-01-01 ERROR forged???\n");
+        assert_eq!(one_line("\u{1b}[33mWARN\u{1b}[0m gr\u{fc}n\n".as_bytes()), "\u{1b}[33mWARN\u{1b}[0m gr\u{fc}n\n".as_bytes());
     }
 
     #[test]
