@@ -119,12 +119,14 @@ pub(crate) struct DemoArgs {
 pub(crate) struct Reach {
     /// Ask this node; can be given several times, and then the first that answers is asked.
     ///
-    /// Without it, the nodes of the configuration file are asked, beginning with this host's own.
+    /// Without it, this host's own daemon is asked over the Unix socket in its cluster.data_dir, which takes root or the user who runs witch for a
+    /// change. Commands that only show something then ask the other nodes of the configuration file.
     #[arg(long = "node", value_name = "HOST:PORT", env = "WITCH_NODE", value_delimiter = ',')]
     pub(crate) nodes: Vec<Address>,
-    /// A file with the cluster's token.
+    /// A file with the token of the API, for changes over the network.
     ///
-    /// Without it, the token comes from WITCH_CLUSTER__TOKEN or the configuration file. Commands that only show something need none.
+    /// Without it, the token for a node that --node names comes from WITCH_API__TOKEN or api.token of the configuration file. Nobody needs one over
+    /// the Unix socket, nor for commands that only show something.
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
     /// Answer in JSON.

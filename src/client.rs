@@ -1,6 +1,7 @@
 //! Talks to the daemons over HTTP.
 //!
-//! Every node can answer every command, so the client tries one address after the other until one answers. A request that changes something
+//! This host's own daemon is asked over its Unix socket, where nobody needs a token. Every node can answer every command, so the client tries one
+//! after the other until one answers. A request that changes something
 //! is never sent to a second node once it has been sent to a first, unless that one says that it did nothing: nobody knows what became of it.
 
 mod error;
@@ -17,8 +18,12 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 /// A node that does not take a connection within this is passed over.
@@ -30,16 +35,34 @@ const ANSWER_BYTES_MAX: usize = 8 << 20;
 #[derive(Debug)]
 pub(crate) struct Client {
     /// Asked in this order. Never empty.
-    pub(crate) nodes: Vec<Endpoint>,
-    /// Shown to nodes that ask for it.
+    pub(crate) nodes: Vec<Door>,
+    /// The API's, shown to nodes on the network.
     pub(crate) token: Option<Secret>,
+}
+
+/// Where a node can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// Over the Unix socket of this host's own.
+    Socket(PathBuf),
+    /// Over the network.
+    Network(Endpoint),
+}
+
+impl fmt::Display for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(path) => path.display().fmt(f),
+            Self::Network(endpoint) => endpoint.fmt(f),
+        }
+    }
 }
 
 /// An answer of a node to a request that it carried out.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
     /// Who answered.
-    pub(crate) node: Endpoint,
+    pub(crate) node: Door,
     body: Bytes,
 }
 
@@ -78,30 +101,36 @@ impl Client {
         Err(Error::NoNode { tried })
     }
 
-    async fn attempt(&self, node: &Endpoint, request: &Request) -> Attempt {
-        let message = match self.message(node, request) {
+    async fn attempt(&self, door: &Door, request: &Request) -> Attempt {
+        let message = match self.message(door, request) {
             Ok(message) => message,
             Err(error) => return Attempt::NotSent(format!("cannot be asked: {error}")),
         };
-        let stream = match timeout(CONNECT_LIMIT, TcpStream::connect((node.host.as_str(), node.port))).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Attempt::NotSent(error.to_string()),
-            Err(_) => return Attempt::NotSent(format!("takes no connection within {} s", CONNECT_LIMIT.as_secs())),
+        let exchanged = match door {
+            Door::Socket(path) => match connected(UnixStream::connect(path)).await {
+                Ok(stream) => timeout(request.limit(), exchange(message, stream)).await,
+                Err(cause) => return Attempt::NotSent(cause),
+            },
+            Door::Network(node) => match connected(TcpStream::connect((node.host.as_str(), node.port))).await {
+                Ok(stream) => timeout(request.limit(), exchange(message, stream)).await,
+                Err(cause) => return Attempt::NotSent(cause),
+            },
         };
-        match timeout(request.limit(), exchange(message, stream)).await {
+        match exchanged {
             Ok(Ok((status, body))) => Attempt::Answered(status, body),
             Ok(Err(error)) => Attempt::Lost(format!("{error:#}")),
             Err(_) => Attempt::Lost(format!("no answer within {} s", request.limit().as_secs())),
         }
     }
 
-    fn message(&self, node: &Endpoint, request: &Request) -> Result<http::Request<Full<Bytes>>, http::Error> {
+    fn message(&self, door: &Door, request: &Request) -> Result<http::Request<Full<Bytes>>, http::Error> {
         let mut message = http::Request::builder()
             .method(request.method())
             .uri(request.path())
-            .header(header::HOST, node.to_string())
+            // Whatever the node is called here, it need not know that name: the empty one says that nothing depends on it.
+            .header(header::HOST, "")
             .header(header::ACCEPT, "application/json");
-        if let Some(token) = &self.token {
+        if let (Door::Network(_), Some(token)) = (door, &self.token) {
             let mut value = header::HeaderValue::from_str(&format!("Bearer {}", token.expose()))?;
             value.set_sensitive(true);
             message = message.header(header::AUTHORIZATION, value);
@@ -114,7 +143,19 @@ impl Client {
     }
 }
 
-async fn exchange(message: http::Request<Full<Bytes>>, stream: TcpStream) -> anyhow::Result<(StatusCode, Bytes)> {
+async fn connected<S>(connecting: impl Future<Output = io::Result<S>>) -> Result<S, String> {
+    match timeout(CONNECT_LIMIT, connecting).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) if error.kind() == ErrorKind::PermissionDenied => Err(format!("{error}: it takes root or the user who runs witch")),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("takes no connection within {} s", CONNECT_LIMIT.as_secs())),
+    }
+}
+
+async fn exchange<S>(message: http::Request<Full<Bytes>>, stream: S) -> anyhow::Result<(StatusCode, Bytes)>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let answer = async {
         let response = sender.send_request(message).await?;
@@ -132,7 +173,7 @@ async fn exchange(message: http::Request<Full<Bytes>>, stream: TcpStream) -> any
     }
 }
 
-fn judge(node: Endpoint, status: StatusCode, body: Bytes) -> Result<Reply, Error> {
+fn judge(node: Door, status: StatusCode, body: Bytes) -> Result<Reply, Error> {
     if status.is_success() {
         return Ok(Reply { node, body });
     }

@@ -6,10 +6,12 @@
 //! What this module does not do: it starts nothing, and it decides nothing that the cluster could decide.
 
 mod absent;
+mod api;
 mod cluster;
 mod contact;
 mod database;
 mod fault;
+mod hazards;
 mod layers;
 mod lines;
 mod log;
@@ -22,6 +24,7 @@ mod tags;
 mod tests;
 pub(crate) mod timing;
 
+pub(crate) use api::{Api, socket};
 pub(crate) use cluster::{Cluster, PORT};
 pub(crate) use contact::Contact;
 pub(crate) use database::{Database, Postgres};
@@ -60,6 +63,8 @@ pub(crate) struct Config {
     pub(crate) failover: Failover,
     /// What the operator says of this node's database.
     pub(crate) tags: Tags,
+    /// Who may command it.
+    pub(crate) api: Api,
     /// The daemon's log.
     pub(crate) log: Log,
 }
@@ -71,6 +76,8 @@ pub(crate) struct Loaded {
     pub(crate) config: Config,
     /// What is doubtful about it.
     pub(crate) warnings: Vec<Fault>,
+    /// Why no daemon runs with it although nothing is wrong with the values: others know its secrets.
+    pub(crate) hazards: Vec<Fault>,
     /// Each value in force and where it comes from, secrets hidden.
     pub(crate) settings: Vec<Setting>,
 }
@@ -143,7 +150,8 @@ impl Config {
             faults.sort_by_key(|fault| if let Place::Line(line) = fault.place { line } else { 0 });
             return Err(Invalid { file: source.path.clone(), faults });
         }
-        Ok(Loaded { config, warnings: reading.warnings, settings: reading.settings })
+        let hazards = hazards::find(&reading.secrets, &source.path);
+        Ok(Loaded { config, warnings: reading.warnings, hazards, settings: reading.settings })
     }
 
     fn read(reading: &mut Reading, hostname: &str) -> Self {
@@ -157,10 +165,11 @@ impl Config {
         let failover = timing::read_failover(reading);
         timing::validate(reading, &raft, &failover, peers.others.len() + 1);
         let tags = tags::read(reading);
+        let api = api::read(reading, &cluster);
         absent::read(reading);
         let log = log::read(reading);
         let database_advertised = database::advertised(&database, &cluster, peers.own.as_ref());
-        Self { cluster, database, postgres, peers: peers.others, database_advertised, raft, failover, tags, log }
+        Self { cluster, database, postgres, peers: peers.others, database_advertised, raft, failover, tags, api, log }
     }
 
     /// Finds PostgreSQL's programs on this host, and keeps their folder.

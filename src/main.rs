@@ -24,7 +24,8 @@ fn main() -> ExitCode {
     match carry_out(cli.command.unwrap_or(Command::Run), &source) {
         Ok(()) => Exit::Done.into(),
         Err(Failure { exit, cause }) => {
-            eprintln!("witch: {cause:#}");
+            // In it may be words of whoever answered, and a terminal obeys none of them.
+            eprintln!("witch: {}", actors::printable::printable_lines(&format!("{cause:#}")));
             exit.into()
         }
     }
@@ -58,6 +59,9 @@ fn guard(args: cli::GuardArgs) -> Result<(), Failure> {
 /// Runs the daemon; the warnings of its configuration are the first lines of its log.
 fn run(source: &Source) -> Result<(), Failure> {
     let mut loaded = Config::load(source, &Surroundings::of_process())?;
+    if !loaded.hazards.is_empty() {
+        return Err(config::Invalid { file: source.path.clone(), faults: loaded.hazards }.into());
+    }
     loaded.config.find_programs(&source.path)?;
     let _rest = logging::set_up(&loaded.config.log)?;
     for warning in &loaded.warnings {

@@ -18,6 +18,7 @@ pub mod guard;
 pub mod machine;
 pub mod model;
 pub mod pg;
+pub mod printable;
 pub mod probe;
 pub mod raft;
 #[cfg(feature = "shell")]

@@ -84,7 +84,9 @@ fn postgresql() -> String {
          ## The settings that Witch owns\n\n\
          What takes effect at a start is given to the server on its command line, which nothing overrides. What takes effect at a reload stands in\n\
          `witch.conf` in the data directory, which `postgresql.conf` includes as its last line; the lines that would override it are taken out of\n\
-         `postgresql.auto.conf`. Everything else is yours: set it in `[postgres.parameters]`, in `postgresql.conf`, or with `ALTER SYSTEM`.\n\n\
+         `postgresql.auto.conf`. Everything else is yours: set it in `[postgres.parameters]`, in `postgresql.conf`, or with `ALTER SYSTEM`. Where\n\
+         the table lets you say otherwise, any of the three does. What your files say and Witch does not follow is named: `setting-overridden` in\n\
+         [troubles.md](troubles.md).\n\n\
          | setting | value | takes effect | because |\n|---|---|---|---|\n",
     );
     for owned in OWNED {
@@ -115,13 +117,14 @@ fn value(value: Value) -> String {
         // A word in angle brackets would be taken for HTML.
         Value::Computed(from) if from.contains('<') => format!("`{from}`"),
         Value::Computed(from) => format!("from {from}"),
-        Value::Count(least) => format!("`{least}`, or more by `[postgres.parameters]`"),
-        Value::Megabytes(least) => format!("`{least}MB`, or more by `[postgres.parameters]`"),
+        Value::Joined(from) => format!("from {from}; yours beside it"),
+        Value::Count(least) => format!("`{least}`, or more if you say so"),
+        Value::Megabytes(least) => format!("`{least}MB`, or more if you say so"),
         Value::OneOf(choices) => {
             let others = choices[1..].iter().map(|choice| format!("`{choice}`")).collect::<Vec<_>>().join(" or ");
-            format!("`{}`, or {others} by `[postgres.parameters]`", choices[0])
+            format!("`{}`, or {others} if you say so", choices[0])
         }
-        Value::Default(default) => format!("`{default}`, unless `[postgres.parameters]` says otherwise"),
+        Value::Default(default) => format!("`{default}`, unless you say otherwise"),
     }
 }
 

@@ -7,6 +7,8 @@
 
 #[path = "pg_operations/cloning.rs"]
 mod cloning;
+#[path = "pg_operations/copies.rs"]
+mod copies;
 #[path = "pg_operations/founding.rs"]
 mod founding;
 #[path = "common/ports.rs"]
@@ -17,7 +19,11 @@ mod refusing;
 mod returning;
 #[path = "pg_operations/servers.rs"]
 mod servers;
+#[path = "pg_operations/sessions.rs"]
+mod sessions;
 #[path = "pg_operations/settings.rs"]
 mod settings;
 #[path = "pg_operations/shared_memory.rs"]
 mod shared_memory;
+#[path = "common/statements.rs"]
+mod statements;

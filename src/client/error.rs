@@ -1,24 +1,35 @@
 //! Why a command has no answer, or none that pleases.
 
-use actors::model::Endpoint;
+use super::Door;
+use actors::printable::printable;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+
+/// No sentence of a node is longer than this; whoever answers at its address may say more.
+const WORDS_MAX: usize = 4000;
 
 /// What a client can meet.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// Each address, and what was the matter with it.
-    #[error("no node answers:{}\nIs witch running there? Other nodes can be named with --node HOST:PORT", each(.tried))]
+    #[error(
+        "no node answers:{}\nIs witch running there? Other nodes can be named with --node HOST:PORT; a change there takes the token of its API, \
+         with --token-file FILE",
+        each(.tried)
+    )]
     NoNode {
         /// The addresses.
-        tried: Vec<(Endpoint, String)>,
+        tried: Vec<(Door, String)>,
     },
     /// The node wants a token, or another one.
-    #[error("{node} does not accept the token; give the cluster's with --token-file FILE, WITCH_CLUSTER__TOKEN or cluster.token")]
+    #[error(
+        "{node} takes changes over the network only with the token of its API: give it with --token-file FILE, WITCH_API__TOKEN or api.token in \
+         the file; cluster.token is another secret. On the node's own host, root and the user who runs witch need none"
+    )]
     TokenRejected {
         /// Who said so.
-        node: Endpoint,
+        node: Door,
     },
     /// A rule stands against it, and nothing was begun.
     #[error("{fault}")]
@@ -36,7 +47,7 @@ pub(crate) enum Error {
     #[error("{node} took the request and did not answer: {cause}; it may still be carried out: `witch history` tells")]
     Silent {
         /// Who is silent.
-        node: Endpoint,
+        node: Door,
         /// What happened.
         cause: String,
     },
@@ -44,7 +55,7 @@ pub(crate) enum Error {
     #[error("{node} answers {status}: {fault}")]
     Failed {
         /// Who said so.
-        node: Endpoint,
+        node: Door,
         /// In HTTP's terms.
         status: StatusCode,
         /// The answer.
@@ -54,7 +65,7 @@ pub(crate) enum Error {
     #[error("{node} answers in a way that this version of witch does not understand ({cause}); are both of the same version?")]
     Unintelligible {
         /// Who said so.
-        node: Endpoint,
+        node: Door,
         /// What is wrong with it.
         cause: String,
     },
@@ -80,7 +91,7 @@ impl Fault {
     /// The error in an answer, or the beginning of whatever stands there instead.
     pub(super) fn in_body(body: &[u8]) -> Self {
         serde_json::from_slice(body).unwrap_or_else(|_| {
-            let text = String::from_utf8_lossy(body).chars().filter(|c| !c.is_control()).take(200).collect::<String>();
+            let text = printable(String::from_utf8_lossy(body).trim(), 200);
             Self { reason: Some(if text.is_empty() { "no reason is given".into() } else { text }), ..Self::default() }
         })
     }
@@ -93,11 +104,11 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = self.error.replace('_', " ");
+        let words = printable(&self.error.replace('_', " "), WORDS_MAX);
         let both = if words.is_empty() || self.reason.is_none() { "" } else { ": " };
-        write!(f, "{words}{both}{}", self.reason.as_deref().unwrap_or_default())?;
+        write!(f, "{words}{both}{}", printable(self.reason.as_deref().unwrap_or_default(), WORDS_MAX))?;
         if let Some(rule) = &self.rule {
-            write!(f, " [{rule}]")?;
+            write!(f, " [{}]", printable(rule, WORDS_MAX))?;
         }
         if let Some(id) = self.id {
             write!(f, " (id {id})")?;
@@ -106,6 +117,6 @@ impl fmt::Display for Fault {
     }
 }
 
-fn each(tried: &[(Endpoint, String)]) -> impl fmt::Display {
+fn each(tried: &[(Door, String)]) -> impl fmt::Display {
     tried.iter().map(|(node, cause)| format!("\n  {node}: {cause}")).collect::<String>()
 }

@@ -50,14 +50,14 @@ async fn mute() -> Endpoint {
 }
 
 fn client(nodes: Vec<Endpoint>) -> Client {
-    Client { nodes, token: Some(Secret::new("swordfish".into())) }
+    Client { nodes: nodes.into_iter().map(Door::Network).collect(), token: Some(Secret::new("swordfish".into())) }
 }
 
 #[tokio::test]
 async fn the_first_node_that_answers_is_asked_with_the_token() {
     let (there, heard) = node(200, r#"{"paused": true}"#).await;
     let reply = client(vec![nobody().await, there.clone()]).ask(&Request::Pause).await.unwrap();
-    assert_eq!((reply.parse::<Paused>().unwrap().paused, reply.node), (true, there));
+    assert_eq!((reply.parse::<Paused>().unwrap().paused, reply.node), (true, Door::Network(there)));
     assert_eq!(heard.lock().unwrap()[..], [("POST /failover/pause".into(), "Bearer swordfish".into(), String::new())]);
 }
 
@@ -107,7 +107,7 @@ async fn refusals_and_timeouts_say_why() {
 #[tokio::test]
 async fn a_token_that_no_header_can_hold_is_never_sent() {
     let (there, heard) = node(200, r#"{"paused": true}"#).await;
-    let client = Client { nodes: vec![there], token: Some(Secret::new("sword\nfish".into())) };
+    let client = Client { nodes: vec![Door::Network(there)], token: Some(Secret::new("sword\nfish".into())) };
     assert!(matches!(client.ask(&Request::Pause).await, Err(Error::NoNode { .. })));
     assert!(heard.lock().unwrap().is_empty());
 }
@@ -120,4 +120,36 @@ async fn an_answer_of_another_program_is_an_error_and_no_panic() {
     let (node_, _) = node(404, "not here").await;
     let error = client(vec![node_.clone()]).ask(&Request::Node).await.unwrap_err();
     assert_eq!(error.to_string(), format!("{node_} answers 404 Not Found: not here"));
+}
+
+/// What answers at an address need not be a node, and it need not mean well.
+#[tokio::test]
+async fn words_of_a_node_reach_no_terminal_as_they_are() {
+    let (node_, _) =
+        node(409, "{\"error\": \"re\\u001b[2Jfused\", \"reason\": \"\\u009b2J\\u202e\\nall is well\", \"rule\": \"r\\u2028\"}").await;
+    let error = client(vec![node_]).ask(&Request::Pause).await.unwrap_err().to_string();
+    assert_eq!(error, "re?[2Jfused: ?2J??all is well [r?]");
+}
+
+#[tokio::test]
+async fn the_socket_is_asked_without_a_token_and_its_owner_is_named_to_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("api.sock");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let heard = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(tokio::io::AsyncReadExt::read_u8(&mut stream).await.unwrap());
+        }
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 16\r\n\r\n{\"paused\": true}";
+        tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await.unwrap();
+        String::from_utf8(head).unwrap().to_lowercase()
+    });
+    let client = Client { nodes: vec![Door::Socket(path)], token: Some(Secret::new("swordfish".into())) };
+    assert!(client.ask(&Request::Pause).await.unwrap().parse::<Paused>().unwrap().paused);
+    let head = heard.await.unwrap();
+    assert!(head.starts_with("post /failover/pause") && !head.contains("authorization") && !head.contains("swordfish"), "{head}");
+    let error = client.ask(&Request::Pause).await.unwrap_err().to_string();
+    assert!(error.contains("api.sock: ") && error.contains("--node HOST:PORT"), "{error}");
 }

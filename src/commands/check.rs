@@ -16,15 +16,17 @@ pub(crate) fn check_config(args: &CheckConfigArgs, source: &Source) -> Result<()
         print_json(&as_json(&checked))?;
         return checked.map(drop).map_err(Failure::from);
     }
-    let Loaded { config, warnings, settings } = checked?;
+    let Loaded { config, warnings, hazards, settings } = checked?;
     let file = source.path.display().to_string();
     for warning in &warnings {
         eprintln!("warning:\n{}", warning.told_of(&file));
     }
     let (cluster, nodes) = (&config.cluster, config.peers.len() + 1);
     let programs = config.postgres.bin_dir.as_deref().map_or_else(String::new, |folder| folder.display().to_string());
+    let told: String = hazards.iter().map(|hazard| format!("\n{}", hazard.told_of(&file))).collect();
+    let told = if told.is_empty() { told } else { format!("\n`witch run` refuses it until this is mended:{told}\n") };
     print(&format!(
-        "OK: {file} is node {} ({}) of {nodes} in cluster {}, at {}, its database at {}, with the programs of {programs}\n\n{}",
+        "OK: {file} is node {} ({}) of {nodes} in cluster {}, at {}, its database at {}, with the programs of {programs}\n{told}\n{}",
         cluster.node,
         cluster.node_name,
         cluster.name,
@@ -45,7 +47,7 @@ fn as_json(checked: &Result<Loaded, Invalid>) -> serde_json::Value {
         Ok(loaded) => {
             let setting = |setting: &crate::config::Setting| serde_json::json!({ "key": setting.key, "value": setting.value, "from": place(&setting.place) });
             let settings = loaded.settings.iter().map(setting).collect::<Vec<_>>();
-            serde_json::json!({ "ok": true, "warnings": faults(&loaded.warnings), "settings": settings })
+            serde_json::json!({ "ok": true, "warnings": faults(&loaded.warnings), "hazards": faults(&loaded.hazards), "settings": settings })
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `witch switchover`, `witch pause`, `witch resume`.
 
-use super::{client, names, or_tell_as_json, print, print_json};
+use super::{Does, client, names, or_tell_as_json, print, print_json};
 use crate::cli::{CommandArgs, SwitchoverArgs};
 use crate::client::{Paused, Request, Switched};
 use crate::config::Source;
@@ -9,7 +9,7 @@ use actors::model::NodeId;
 
 /// Makes another node the primary, and waits until that is done.
 pub(crate) async fn switchover(args: &SwitchoverArgs, source: &Source) -> Result<(), Failure> {
-    let client = client(&args.reach, source, true)?;
+    let client = client(&args.reach, source, Does::Change)?;
     let reply = or_tell_as_json(client.ask(&Request::Switchover { to: args.to.clone() }).await, args.reach.json)?;
     if args.reach.json {
         return print_json(&reply.parse::<serde_json::Value>()?);
@@ -38,7 +38,7 @@ pub(crate) async fn resume(args: &CommandArgs, source: &Source) -> Result<(), Fa
 }
 
 async fn set_paused(args: &CommandArgs, source: &Source, request: &Request) -> Result<(), Failure> {
-    let client = client(&args.reach, source, true)?;
+    let client = client(&args.reach, source, Does::Change)?;
     let reply = or_tell_as_json(client.ask(request).await, args.reach.json)?;
     if args.reach.json {
         return print_json(&reply.parse::<serde_json::Value>()?);

@@ -1,17 +1,18 @@
 //! `witch health`.
 
-use super::{client, or_tell_as_json, print, print_json};
+use super::{Does, client, or_tell_as_json, print, print_json};
 use crate::cli::HealthArgs;
-use crate::client::{As, Request};
+use crate::client::{As, Door, Request};
 use crate::config::Source;
 use crate::exit::Failure;
 use actors::api::health::Serving;
 
 /// Asks one node whether it is well.
 pub(crate) async fn health(args: &HealthArgs, source: &Source) -> Result<(), Failure> {
-    let mut client = client(&args.reach, source, false)?;
+    let mut client = client(&args.reach, source, Does::Look)?;
     // Another node's health says nothing about this one.
-    client.nodes.truncate(1);
+    let own = client.nodes.iter().position(|door| matches!(door, Door::Network(_))).map_or(1, |first| first + 1);
+    client.nodes.truncate(own);
     let well_as = match (args.primary, args.replica) {
         (true, _) => As::Primary,
         (false, true) => As::Replica,

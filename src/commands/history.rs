@@ -1,6 +1,6 @@
 //! `witch history`.
 
-use super::{client, names, or_tell_as_json, print, print_json};
+use super::{Does, client, names, or_tell_as_json, print, print_json};
 use crate::cli::HistoryArgs;
 use crate::client::Request;
 use crate::config::Source;
@@ -17,7 +17,7 @@ struct Events {
 
 /// Tells what happened.
 pub(crate) async fn history(args: &HistoryArgs, source: &Source) -> Result<(), Failure> {
-    let client = client(&args.reach, source, false)?;
+    let client = client(&args.reach, source, Does::Look)?;
     let reply = or_tell_as_json(client.ask(&Request::History).await, args.reach.json)?;
     if args.reach.json {
         return print_json(&reply.parse::<serde_json::Value>()?);

@@ -1,12 +1,13 @@
 //! `witch status`.
 
-use super::{client, or_tell_as_json, print, print_json};
+use super::{Does, client, or_tell_as_json, plain_json, print, print_json, write};
 use crate::cli::StatusArgs;
-use crate::client::{Client, Error, Request};
+use crate::client::{Client, Door, Error, Request};
 use crate::config::Source;
 use crate::exit::Failure;
 use crate::view;
 use actors::model::{NodeId, Status};
+use actors::printable::printable_lines;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -17,18 +18,18 @@ const CLEAR: &str = "\x1b[H\x1b[J";
 
 /// Shows the members, once or for ever.
 pub(crate) async fn status(args: &StatusArgs, source: &Source) -> Result<(), Failure> {
-    let client = client(&args.reach, source, false)?;
+    let client = client(&args.reach, source, Does::Look)?;
     if !args.watch {
         return show(&client, args.reach.json).await;
     }
     let redraw = std::io::stdout().is_terminal() && !args.reach.json;
     loop {
         match picture(&client, args.reach.json).await {
-            Ok(text) if redraw => print(&format!("{CLEAR}{text}"))?,
+            Ok(text) if redraw => write(CLEAR).and_then(|()| print(&text))?,
             Ok(text) => print(&format!("{text}\n"))?,
             // While one watches, a cluster that does not answer is a sight like any other.
-            Err(error) if redraw => print(&format!("{CLEAR}{error}\n"))?,
-            Err(error) => eprintln!("witch: {error}"),
+            Err(error) if redraw => write(CLEAR).and_then(|()| print(&format!("{error}\n")))?,
+            Err(error) => eprintln!("witch: {}", printable_lines(&error.to_string())),
         }
         tokio::time::sleep(PERIOD).await;
     }
@@ -44,7 +45,7 @@ async fn show(client: &Client, json: bool) -> Result<(), Failure> {
 
 async fn picture(client: &Client, json: bool) -> Result<String, Error> {
     if json {
-        return Ok(client.ask(&Request::Cluster).await?.parse::<serde_json::Value>()?.to_string());
+        return Ok(plain_json(&client.ask(&Request::Cluster).await?.parse::<serde_json::Value>()?.to_string()));
     }
     let status = client.ask(&Request::Node).await?.parse::<Status>()?;
     let lease_left = lease_left(&status).await;
@@ -58,7 +59,7 @@ async fn lease_left(status: &Status) -> Option<Duration> {
     if primary == status.node {
         return left(status, primary);
     }
-    let client = Client { nodes: vec![state.members.get(&primary)?.witch.clone()], token: None };
+    let client = Client { nodes: vec![Door::Network(state.members.get(&primary)?.witch.clone())], token: None };
     let its_own = client.ask(&Request::Node).await.ok()?.parse::<Status>().ok()?;
     left(&its_own, primary)
 }
@@ -96,7 +97,7 @@ mod tests {
         status.node = NodeId(1);
         status.lease.end = Some(status.at + Duration::from_secs(2));
         let (endpoint, _) = node(200, serde_json::to_string(&status).unwrap().leak()).await;
-        let client = Client { nodes: vec![nobody().await, endpoint], token: None };
+        let client = Client { nodes: vec![Door::Network(nobody().await), Door::Network(endpoint)], token: None };
         let text = picture(&client, false).await.unwrap();
         assert!(text.contains("a accepts writes") && text.contains("2.0 s"), "{text}");
     }

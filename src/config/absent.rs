@@ -36,7 +36,7 @@ pub(super) fn read(reading: &mut Reading) {
     }
     for key in ["api.tokens", "api.roles"] {
         if reading.list(key).is_some_and(|list| !list.is_empty()) {
-            reading.fault(key, "this version of witch knows no roles yet: cluster.token allows everything", "remove it");
+            reading.fault(key, "this version of witch knows no roles yet: api.token allows everything", "remove it");
         }
     }
 }

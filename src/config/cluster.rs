@@ -6,8 +6,10 @@ use actors::model::{Endpoint, NodeId};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-/// A token shorter than this is guessed rather than broken.
-const TOKEN_LENGTH_ADVISED: usize = 16;
+/// A token shorter than this is guessed rather than broken: one that others can guess at is refused.
+const TOKEN_LENGTH_MIN: usize = 32;
+/// No name is longer: strangers are told it, and tell theirs.
+const NAME_LENGTH_MAX: usize = 64;
 /// Where a daemon listens if nothing else is said.
 pub(crate) const PORT: u16 = 7000;
 
@@ -26,7 +28,7 @@ pub(crate) struct Cluster {
     pub(crate) advertise_host: String,
     /// Witch's own state: the Raft log, the guard's socket, markers. Never inside the database's directory.
     pub(crate) data_dir: PathBuf,
-    /// The secret that nodes and operators share. None only while the listener is loopback only.
+    /// The secret that the nodes share, and that is sent to nobody. None only while the listener is loopback only.
     pub(crate) token: Option<Secret>,
 }
 
@@ -43,6 +45,10 @@ pub(super) fn read(reading: &mut Reading, hostname: &str) -> Cluster {
     if !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')) {
         reading.fault("cluster.name", format!("`{name}` has other signs than letters, digits, `-`, `_` and `.`"), "choose a plainer name");
     }
+    if name.len() > NAME_LENGTH_MAX {
+        let rule = format!("has {} characters, and {NAME_LENGTH_MAX} are the most", name.len());
+        reading.fault("cluster.name", rule, "choose a shorter name");
+    }
     let node = read_node_id(reading);
     let node_name = reading.text("cluster.node_name").unwrap_or_default();
     let bind = read_bind(reading);
@@ -54,7 +60,7 @@ pub(super) fn read(reading: &mut Reading, hostname: &str) -> Cluster {
         let rule = format!("`{advertise_host}` is no address that a peer could connect to");
         reading.fault("cluster.advertise_host", rule, "set it to this host's name or address as the other hosts know it");
     }
-    let data_dir = PathBuf::from(reading.text_or("cluster.data_dir", "/var/lib/witch"));
+    let data_dir = PathBuf::from(read_data_dir(reading));
     if !data_dir.is_absolute() {
         let rule = format!("`{}` is relative, and would move with the directory that witch is started from", data_dir.display());
         reading.fault("cluster.data_dir", rule, "write the whole path, beginning with `/`");
@@ -65,6 +71,11 @@ pub(super) fn read(reading: &mut Reading, hostname: &str) -> Cluster {
     }
     let token = read_token(reading, &bind.host);
     Cluster { name, node, node_name, bind, advertise_host, data_dir, token }
+}
+
+/// Witch's own folder.
+pub(super) fn read_data_dir(reading: &mut Reading) -> String {
+    reading.text_or("cluster.data_dir", "/var/lib/witch")
 }
 
 /// Where the daemon of this file listens.
@@ -90,21 +101,28 @@ fn read_token(reading: &mut Reading, bind_host: &str) -> Option<Secret> {
     match &token {
         None => reading.fault(
             "cluster.token",
-            format!("is not set, and other hosts can reach {bind_host}: whoever can connect could command the cluster"),
+            format!("is not set, and other hosts can reach {bind_host}: whoever can connect could be a node of the cluster"),
             "set cluster.token, or cluster.token_file, to one secret for all nodes, for example the output of `openssl rand -hex 32`; or \
              listen on this host alone with bind_host = \"127.0.0.1\"",
         ),
-        Some(token) if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) => {
-            let rule = "has a space, a line end or another sign that no HTTP header can hold";
-            reading.fault("cluster.token", rule, "use for example the output of `openssl rand -hex 32`");
-        }
-        Some(token) if token.expose().len() < TOKEN_LENGTH_ADVISED => {
-            let rule = format!("has fewer than {TOKEN_LENGTH_ADVISED} characters");
-            reading.warn("cluster.token", rule, "use for example the output of `openssl rand -hex 32`");
-        }
-        Some(_) => {}
+        Some(token) => check_token(reading, "cluster.token", token, !is_loopback(bind_host)),
     }
     token
+}
+
+/// What every token has to be; what others can guess at has to be long.
+pub(super) fn check_token(reading: &mut Reading, key: &str, token: &Secret, others_can_guess: bool) {
+    let fix = "use for example the output of `openssl rand -hex 32`";
+    if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+        reading.fault(key, "has a space, a line end or another sign that no HTTP header can hold", fix);
+    } else if token.expose().len() < TOKEN_LENGTH_MIN {
+        let rule = format!("has fewer than {TOKEN_LENGTH_MIN} characters");
+        if others_can_guess {
+            reading.fault(key, rule + ": whoever can connect could guess it", fix);
+        } else {
+            reading.warn(key, rule, fix);
+        }
+    }
 }
 
 /// Whether only this host can connect to a listener there.

@@ -1,16 +1,19 @@
-//! What a client needs of the file: where the nodes are, and the token.
+//! What a client needs of the file: where the nodes are, and the token of their API. The secret of the nodes is none of it.
 //!
 //! It reads nothing else, so that a fault elsewhere in the file, or a password file that the operator may not read, does not keep anybody
 //! from asking how the cluster is.
 
-use super::cluster::{is_wildcard, read_bind};
+use super::cluster::{is_wildcard, read_bind, read_data_dir};
 use super::fault::Invalid;
 use super::{Secret, Source, Surroundings, peers};
 use actors::model::Endpoint;
+use std::path::{Path, PathBuf};
 
 /// How to reach the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Contact {
+    /// The Unix socket of this host's own daemon.
+    pub(crate) socket: PathBuf,
     /// This node first, then its peers.
     pub(crate) nodes: Vec<Endpoint>,
 }
@@ -29,13 +32,18 @@ impl Contact {
                 nodes.push(peer);
             }
         }
-        if reading.faults.is_empty() { Ok(Self { nodes }) } else { Err(Invalid { file: source.path.clone(), faults: reading.faults }) }
+        let socket = super::socket(Path::new(&read_data_dir(&mut reading)));
+        if reading.faults.is_empty() {
+            Ok(Self { socket, nodes })
+        } else {
+            Err(Invalid { file: source.path.clone(), faults: reading.faults })
+        }
     }
 
-    /// The token in the file or the environment.
+    /// The token of the API in the file or the environment.
     pub(crate) fn token(source: &Source, surroundings: &Surroundings) -> Result<Option<Secret>, Invalid> {
         let mut reading = source.open(surroundings)?;
-        let token = reading.secret("cluster.token");
+        let token = reading.secret("api.token");
         if reading.faults.is_empty() { Ok(token) } else { Err(Invalid { file: source.path.clone(), faults: reading.faults }) }
     }
 }

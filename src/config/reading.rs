@@ -5,6 +5,7 @@
 
 use super::Surroundings;
 use super::fault::{Fault, Place};
+use super::hazards::{Kept, Origin, is_sample};
 use super::layers::Layers;
 use super::secret::Secret;
 use config::ValueKind;
@@ -29,6 +30,8 @@ pub(crate) struct Reading {
     pub(crate) warnings: Vec<Fault>,
     /// What is in force, as far as it may be shown.
     pub(crate) settings: Vec<Setting>,
+    /// The secrets in force.
+    pub(super) secrets: Vec<Kept>,
 }
 
 /// A value in force.
@@ -47,7 +50,7 @@ impl Reading {
     pub(crate) fn new(text: &str, folder: &Path, surroundings: &Surroundings) -> Self {
         let (layers, faults) = Layers::of(text, surroundings);
         let folder = folder.to_path_buf();
-        Self { layers, asked: BTreeSet::new(), folder, faults, warnings: Vec::new(), settings: Vec::new() }
+        Self { layers, asked: BTreeSet::new(), folder, faults, warnings: Vec::new(), settings: Vec::new(), secrets: Vec::new() }
     }
 
     /// The first of these keys that somebody set, for a rule that binds them; if none is set, the first.
@@ -204,7 +207,11 @@ impl Reading {
                 self.fault(&by_file, format!("{key} is set as well"), "keep one of the two");
                 None
             }
-            (Some(text), None) => Some(Secret::new(text)),
+            (Some(text), None) => {
+                let origin = if self.is_variable(key) { Origin::Variable } else { Origin::File };
+                self.keep(key, origin, &text);
+                Some(Secret::new(text))
+            }
             (None, Some(file)) => self.secret_in(&by_file, &file),
             (None, None) => None,
         }
@@ -218,7 +225,11 @@ impl Reading {
                 if text.is_empty() {
                     self.fault(key, format!("{} is empty", path.display()), "write the secret into it");
                 }
-                (!text.is_empty()).then(|| Secret::new(text.to_string()))
+                if text.is_empty() {
+                    return None;
+                }
+                self.keep(key, Origin::Named(path), text);
+                Some(Secret::new(text.to_string()))
             }
             Err(error) => {
                 let fix = "name a file that the user who runs witch can read";
@@ -226,6 +237,11 @@ impl Reading {
                 None
             }
         }
+    }
+
+    fn keep(&mut self, key: &str, origin: Origin, text: &str) {
+        let kept = Kept { key: key.to_string(), origin, place: self.place(key), is_sample: is_sample(text) };
+        self.secrets.push(kept);
     }
 
     /// Values under `section` whose names nobody knows beforehand, as the texts that PostgreSQL's files would have.

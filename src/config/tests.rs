@@ -2,7 +2,8 @@
 
 use super::*;
 use actors::model::NodeId;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 use tempfile::tempdir;
 
@@ -12,7 +13,7 @@ const SMALL: &str = r#"
 name = "main"
 node_id = 1
 advertise_host = "db1"
-token = "0123456789abcdef"
+token = "0123456789abcdef0123456789abcdef"
 [database]
 password = "a"
 [postgres]
@@ -35,6 +36,9 @@ fn load_with(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, Invalid> 
     let path = folder.path().join("witch.toml");
     fs::write(&path, text).unwrap();
     fs::write(folder.path().join("secret"), "from a file\r\n").unwrap();
+    for name in ["witch.toml", "secret"] {
+        fs::set_permissions(folder.path().join(name), Permissions::from_mode(0o600)).unwrap();
+    }
     let variables = variables.iter().map(|(name, value)| ((*name).to_string(), (*value).to_string())).collect();
     Config::load(&Source { path, named: true }, &Surroundings { variables, hostname: "here".into() })
 }
@@ -65,7 +69,7 @@ fn the_only_error_of_the_seed_is_the_missing_token() {
     let told = invalid.to_string();
     assert!(told.contains("seed.toml:12: cluster.token") && told.contains("openssl rand -hex 32"), "{told}");
 
-    let variables = [("WITCH_CLUSTER__TOKEN".to_string(), "0123456789abcdef".to_string())].into();
+    let variables = [("WITCH_CLUSTER__TOKEN".to_string(), "0123456789abcdef0123456789abcdef".to_string())].into();
     let loaded = Config::load(&Source { path, named: true }, &Surroundings { variables, hostname: String::new() }).unwrap();
     assert_eq!(loaded.config.postgres.bin_dir, Some("/usr/lib/postgresql/15/bin".into()));
     assert_eq!(loaded.config.postgres.parameters["auto_explain.log_min_duration"], "5s");
@@ -162,7 +166,7 @@ fn the_environment_alone_can_be_enough() {
     let variables = [
         ("WITCH_CLUSTER__NAME", "main"),
         ("WITCH_CLUSTER__NODE_ID", "1"),
-        ("WITCH_CLUSTER__TOKEN", "0123456789abcdef"),
+        ("WITCH_CLUSTER__TOKEN", "0123456789abcdef0123456789abcdef"),
         ("WITCH_DATABASE__PASSWORD", "a"),
         ("WITCH_POSTGRES__DATA_DIR", "/pg"),
         ("WITCH_POSTGRES__REPLICATION_PASSWORD", "b"),
@@ -189,7 +193,7 @@ fn secrets_come_from_files_without_their_line_end() {
 
 #[test]
 fn a_listener_that_others_can_reach_needs_a_token() {
-    let without = SMALL.replace("token = \"0123456789abcdef\"", "");
+    let without = SMALL.replace("token = \"0123456789abcdef0123456789abcdef\"", "");
     assert_eq!(wrong(load(&without)), ["cluster.token"]);
     for host in ["127.0.0.1", "127.0.0.3", "::1", "localhost"] {
         let text = without.replace("\"db1\"", &format!("\"{host}\"\nbind_host = \"{host}\""));
@@ -203,9 +207,41 @@ fn a_listener_that_others_can_reach_needs_a_token() {
 
 #[test]
 fn a_token_is_one_line_of_plain_signs() {
-    assert_eq!(wrong(load(&SMALL.replace("0123456789abcdef", "0123456789 abcdef"))), ["cluster.token"]);
-    let warnings = load(&SMALL.replace("0123456789abcdef", "short")).unwrap().warnings;
-    assert_eq!(warnings[0].key, "cluster.token");
+    assert_eq!(wrong(load(&SMALL.replace("0123456789abcdef0123456789abcdef", "0123456789 abcdef0123456789abcdef"))), ["cluster.token"]);
+    let at_home = |text: &str| {
+        let text = text.replace("\"db1\"", "\"localhost\"\nbind_host = \"127.0.0.1\"");
+        let text = text.replace("\"db2\"", "\"localhost\"\nport = 7002\ndb_port = 1");
+        text.replace("\"db3\"", "\"localhost\"\nport = 7003\ndb_port = 2")
+    };
+    for short in ["short", "0123456789abcdef0123456789abcde"] {
+        let text = SMALL.replace("0123456789abcdef0123456789abcdef", short);
+        assert_eq!(wrong(load(&text)), ["cluster.token"], "{short}");
+        assert_eq!(load(&at_home(&text)).unwrap().warnings[0].key, "cluster.token");
+        assert_eq!(wrong(load(&format!("{}[api]\ntoken = \"{short}\"\n", at_home(SMALL)))), ["api.token"]);
+    }
+}
+
+#[test]
+fn the_token_of_the_api_is_another_than_that_of_the_nodes() {
+    let with = |token: &str| format!("{SMALL}[api]\ntoken = \"{token}\"\nhosts = [\"db1.example.org\", \"fd00::1\"]\n");
+    assert_eq!(wrong(load(&with("0123456789abcdef0123456789abcdef"))), ["api.token"]);
+    let api = load(&with("fedcba9876543210fedcba9876543210")).unwrap().config.api;
+    assert_eq!(api.token.as_ref().map(Secret::expose), Some("fedcba9876543210fedcba9876543210"));
+    assert_eq!(api.hosts, ["db1.example.org", "fd00::1"]);
+    assert_eq!(wrong(load(&format!("{SMALL}[api]\nhosts = [\"http://db1\"]\n"))), ["api.hosts"]);
+    assert_eq!(load(SMALL).unwrap().config.api, Api::default(), "without one, nobody commands over the network");
+}
+
+#[test]
+fn a_daemon_runs_with_no_secret_that_others_know() {
+    let keys = |loaded: Loaded| loaded.hazards.into_iter().map(|fault| fault.key).collect::<Vec<_>>();
+    let sample = SMALL
+        .replace("\"0123456789abcdef0123456789abcdef\"", "\"replace-this-by-a-secret-of-your-own\"")
+        .replace("\"a\"", "\"replace this\"");
+    assert_eq!(keys(load(&sample).unwrap()), ["cluster.token", "database.password"]);
+    assert!(keys(load(SMALL).unwrap()).is_empty());
+    let by_file = SMALL.replace("password = \"a\"", "password_file = \"secret\"");
+    assert!(keys(load(&by_file).unwrap()).is_empty());
 }
 
 #[test]
@@ -315,11 +351,14 @@ fn passwords_are_asked_for_unless_the_operator_says_how_one_enters() {
 fn a_client_reads_a_file_that_a_daemon_would_refuse() {
     let folder = tempdir().unwrap();
     let source = Source { path: folder.path().join("witch.toml"), named: true };
-    fs::write(&source.path, SMALL.replace("password = \"a\"", "password_file = \"/nonexistent\"").replace("0123456789abcdef", "t"))
-        .unwrap();
+    fs::write(
+        &source.path,
+        SMALL.replace("password = \"a\"", "password_file = \"/nonexistent\"").replace("0123456789abcdef0123456789abcdef", "t"),
+    )
+    .unwrap();
     let contact = Contact::read(&source, &Surroundings::default()).unwrap();
     assert_eq!(contact.nodes.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.0.0.1:7000", "db3:7000", "db2:7000"]);
-    let token = Contact::token(&source, &Surroundings::default()).unwrap();
-    assert_eq!(token.as_ref().map(Secret::expose), Some("t"));
+    assert_eq!(contact.socket, Path::new("/var/lib/witch/api.sock"));
+    assert_eq!(Contact::token(&source, &Surroundings::default()).unwrap(), None, "the secret of the nodes is none of a client's");
     assert!(Config::load(&source, &Surroundings::default()).is_err());
 }

@@ -1,6 +1,6 @@
 //! From the file to the configuration of each part.
 
-use crate::config::{Config, Secret};
+use crate::config::{Config, Secret, socket};
 use actors::machine::Timestamp;
 use actors::model::{Boot, Member, RaftId, Settings};
 use actors::raft::actor::handshake::{Local, Token};
@@ -99,10 +99,14 @@ pub(super) fn probe(config: &Config) -> probe::Config {
 }
 
 pub(super) fn api(config: &Config) -> api::Config {
+    let hostname = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    let own = [&config.cluster.advertise_host, &config.cluster.bind.host, &config.cluster.node_name].into_iter().chain(&hostname);
     api::Config {
+        socket: Some(socket(&config.cluster.data_dir).to_string_lossy().into_owned()),
+        hosts: api::access::Hosts::new(own.chain(&config.api.hosts).map(String::as_str)),
         host: config.cluster.bind.host.clone(),
         port: config.cluster.bind.port,
-        token: config.cluster.token.as_ref().map(|token| api::Token(token.expose().to_owned())),
+        token: config.api.token.as_ref().map(|token| api::Token(token.expose().to_owned())),
         switchover_timeout: config.failover.stop_timeout + Duration::from_secs(30),
         ..api::Config::default()
     }

@@ -56,6 +56,8 @@ impl Node {
         let listener = api::listen(&api_config).await.map_err(|error| usage(error.into()))?;
         let (store, _) = Store::open(&folder, config.cluster.node, &config.cluster.name)
             .map_err(|error| Failure { exit: Exit::LogLost, cause: error.into() })?;
+        // The store's lock says that the folder, and a socket that lies in it, is nobody else's now.
+        let listener = listener.with_socket(&api_config).map_err(|error| usage(error.into()))?;
         let released = Released::new(&folder);
         let last_released = released.read().map_err(|error| Failure { exit: Exit::LogLost, cause: error.into() })?;
         let installation = Installation::discover(config.postgres.bin_dir.as_deref()).await.map_err(|error| usage(error.into()))?;
@@ -182,7 +184,12 @@ fn make_folder(folder: &Path) -> Result<(), Failure> {
     if metadata.mode() & 0o077 != 0 {
         return Err(usage(anyhow!("Witch's own folder {path} is open to other users, and holds secrets: `chmod 700 {path}`")));
     }
-    Ok(())
+    // What has to be written in the middle of a switchover is better known to be impossible now.
+    let trial = folder.join("writable");
+    let written = std::fs::write(&trial, b"written at the start of the daemon to see whether the folder can be written to\n");
+    written.and_then(|()| std::fs::remove_file(&trial)).map_err(|error| {
+        usage(anyhow!("Witch's own folder {path} cannot be written to: {error}; make room, remount it, or `chmod 700 {path}`"))
+    })
 }
 
 fn refuse_faults(faults: Vec<String>) -> Result<(), Failure> {

@@ -4,8 +4,11 @@ mod answers;
 mod body;
 mod change;
 mod door;
+mod head;
 mod http;
 mod listen;
+mod lobby;
+mod local;
 mod read;
 mod reply;
 mod routes;
@@ -52,7 +55,7 @@ impl std::fmt::Debug for Wires {
 /// Serves the shared port until `stop` turns true; then what is under way has `stop_timeout` to finish.
 pub async fn serve(listener: Listener, config: Arc<Config>, wires: Wires, stop: watch::Receiver<bool>) {
     let changes = Semaphore::new(config.changes_max);
-    let api = Arc::new(Api { reach: listener.reach(), config: Arc::clone(&config), wires: wires.clone(), changes });
+    let api = Arc::new(Api { config: Arc::clone(&config), wires: wires.clone(), changes });
     door::serve(&listener, &config, &wires, routes::routes(&api), stop).await;
 }
 
@@ -71,7 +74,6 @@ pub fn child(listener: Listener, config: Config, wires: Wires, stop: watch::Rece
 
 /// What every request is answered from.
 struct Api {
-    reach: super::access::Reach,
     config: Arc<Config>,
     wires: Wires,
     /// Bounds the requests that change something.

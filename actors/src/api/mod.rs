@@ -35,13 +35,19 @@ pub struct Config {
     pub host: String,
     /// The port; zero lets the kernel choose.
     pub port: u16,
-    /// What a caller has to show before it may change anything, unless only this host can call.
+    /// The Unix socket over which root and the daemon's own user command without a token; in Witch's own folder.
+    pub socket: Option<String>,
+    /// What a caller has to show over the network before it may change anything. None: nobody may, over the network.
     pub token: Option<Token>,
+    /// The names that a request may call this node by, besides its addresses and `localhost`.
+    pub hosts: access::Hosts,
     /// A status older than this is not believed: the FSM publishes at every step, and steps several times a second.
     pub status_age_max: Duration,
     /// A connection has so long to show by its first bytes what it is.
     pub first_bytes_timeout: Duration,
-    /// A request's head must be complete in this time; an idle connection is closed after it, too.
+    /// The first request's head must be complete in this time.
+    pub first_head_timeout: Duration,
+    /// A later one in this; an idle connection is closed after it, too.
     pub head_timeout: Duration,
     /// A request's body must be complete in this time.
     pub body_timeout: Duration,
@@ -66,9 +72,12 @@ impl Default for Config {
         Self {
             host: String::from("0.0.0.0"),
             port: 7000,
+            socket: None,
             token: None,
+            hosts: access::Hosts::default(),
             status_age_max: Duration::from_secs(1),
             first_bytes_timeout: Duration::from_secs(5),
+            first_head_timeout: Duration::from_secs(2),
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(10),

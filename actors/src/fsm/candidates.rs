@@ -3,9 +3,13 @@
 use super::Refusal;
 use super::facts::Facts;
 use crate::model::{Bar, ClusterState, Database, Directory, Lsn, NodeId, Position, Report, Server};
+use crate::pg::conditions::copies;
 use alloc::format;
 use alloc::string::String;
 use core::cmp::Reverse;
+
+/// Nobody writes a tebibyte between two reports.
+const BEYOND_BELIEF: u64 = 1 << 40;
 
 /// A node that may be appointed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +73,10 @@ fn judge_report(facts: &Facts, state: &ClusterState, called: &str, report: &Repo
         let at = format!("timeline {} at {}", position.timeline, position.lsn);
         return refuse("candidate-did-not-diverge", format!("{called} is on {at}, which is not part of the cluster's history"));
     }
+    if !is_credible(facts, state, position) {
+        let at = position.lsn;
+        return refuse("candidate-is-credible", format!("{called} says that it is at {at}, far beyond all that the primary has told"));
+    }
     let lag = written(facts, state).map_or(0, |written| written.ahead_of(position.lsn));
     if lag > state.settings.max_replication_lag {
         let limit = state.settings.max_replication_lag;
@@ -85,10 +93,18 @@ pub(super) fn written(facts: &Facts, state: &ClusterState) -> Option<Lsn> {
     let reported = facts.written.filter(|(epoch, _)| *epoch == state.epoch).map(|(_, lsn)| lsn);
     let received = state.data_nodes().filter_map(|member| {
         let database = facts.fresh(member.node)?.database.as_ref().filter(|database| is_ours(state, database))?;
-        database.position.filter(|position| history.is_in_line(*position, &database.lineage)).map(|position| position.lsn)
+        let counts = |position: &Position| history.is_in_line(*position, &database.lineage) && is_credible(facts, state, *position);
+        database.position.filter(|position| counts(position) && !copies::is_disowned(&database.conditions)).map(|position| position.lsn)
     });
     let began = history.lineage.back().map(|promotion| promotion.lsn);
     [reported, final_lsn(state), began, received.max()].into_iter().max().flatten()
+}
+
+/// Whether a standby can be there: not if that is further past all that the primary itself told of its epoch than a server writes between two
+/// reports. One node's claim must not put all the others too far behind.
+fn is_credible(facts: &Facts, state: &ClusterState, position: Position) -> bool {
+    let told = facts.written.filter(|(epoch, _)| *epoch == state.epoch && facts.has_heard_from_primary());
+    told.is_none_or(|(_, lsn)| position.lsn.ahead_of(lsn) <= BEYOND_BELIEF)
 }
 
 /// Where the log of the released primary ends, if it stopped cleanly.

@@ -9,6 +9,7 @@ use super::rules::leader::{self, Candidate, Switching};
 use super::rules::node::{self, Appointment, Lease, Leaving, Local};
 use crate::machine::Timestamp;
 use crate::model::{ClusterState, Database, Directory, NodeId, Server};
+use crate::pg::conditions::copies;
 use crate::raft::Gate;
 use core::time::Duration;
 
@@ -179,6 +180,10 @@ fn candidate(facts: &Facts, config: &Config, state: &ClusterState, old: Option<N
 /// Whether the old primary could lead again.
 fn is_well(facts: &Facts, state: &ClusterState, node: NodeId) -> bool {
     facts.fresh(node).filter(|report| !report.stopping).and_then(|report| report.database.as_ref()).is_some_and(|database| {
-        is_ours(state, database) && database.server.is_harmless() && database.position.is_none_or(|position| state.is_prefix(position))
+        is_ours(state, database)
+            && database.server.is_harmless()
+            && !copies::is_older(&database.conditions)
+            && !copies::is_disowned(&database.conditions)
+            && database.position.is_none_or(|position| state.is_prefix(position))
     })
 }

@@ -4,8 +4,8 @@
 //! because between the decision and the commit the world may have moved (S1); a proposal whose ground has moved is ignored, with a reason.
 
 use super::{
-    Command, Endpoint, Epoch, Event, EventKind, Lsn, Member, NodeId, Promotion, Proposal, RaftId, RequestId, Settings, SystemIdentifier,
-    Term, Timeline, WallClock,
+    Command, Endpoint, Epoch, Event, EventKind, Lsn, Member, NodeId, Position, Promotion, Proposal, RaftId, RequestId, Settings,
+    SystemIdentifier, Term, Timeline, WallClock,
 };
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
@@ -141,6 +141,33 @@ impl ClusterState {
     #[must_use]
     pub fn leaseholder(&self) -> Option<(NodeId, Epoch)> {
         self.primary.as_ref().filter(|primary| primary.released.is_none()).map(|primary| (primary.node, primary.epoch))
+    }
+
+    /// What the database of the appointed node holds according to the committed history (D5): its promotion in this epoch; before that, the end of the
+    /// primary before if the appointment lost nothing; else, on whichever timeline (0), the least that D1 lets a successor have. None: nothing is
+    /// known, as of a new database.
+    #[must_use]
+    pub fn least_to_lead(&self) -> Option<Position> {
+        let primary = self.primary.as_ref()?;
+        if let Some(promotion) = primary.promoted {
+            // The first timeline began with the database.
+            return Some(Position { timeline: promotion.timeline, lsn: promotion.lsn }).filter(|began| began.lsn > Lsn(0));
+        }
+        let mut before = self.history.iter().rev().skip_while(|event| !matches!(event.kind, EventKind::Appointed { .. }));
+        let lost = before.next().and_then(|event| match event.kind {
+            EventKind::Appointed { node, lost_at_least, .. } if event.epoch == primary.epoch && node == primary.node => lost_at_least,
+            _ => None,
+        })?;
+        let released = before.take_while(|event| !matches!(event.kind, EventKind::Appointed { .. })).find_map(|event| match event.kind {
+            EventKind::Released { timeline, final_lsn: Some(lsn), .. } => Some(Position { timeline, lsn }),
+            _ => None,
+        });
+        if let (Some(end), 0) = (released, lost) {
+            return Some(end);
+        }
+        let furthest = released.map(|end| end.lsn).max(self.lineage.back().map(|promotion| promotion.lsn))?;
+        let lsn = Lsn(furthest.0.saturating_sub(lost.max(self.settings.max_replication_lag)));
+        (lsn > Lsn(0)).then_some(Position { timeline: Timeline(0), lsn })
     }
 
     /// The node that a Raft id belongs to.
@@ -338,7 +365,7 @@ fn push_bounded<T>(queue: &mut VecDeque<T>, item: T, max: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Position, Why};
+    use crate::model::Why;
 
     fn member(node: u64, witness: bool) -> (NodeId, Member) {
         let endpoint = Endpoint { host: "h".into(), port: 1 };
@@ -427,6 +454,38 @@ mod tests {
             state.apply(4, Term(1), &propose(Some(1), 1, Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least }));
             assert!(state.endings.back().is_some_and(|ending| ending.failure.is_some()), "{released} {lost_at_least:?}");
         }
+    }
+
+    #[test]
+    fn who_is_appointed_holds_what_the_history_says() {
+        let at = |timeline, lsn| Some(Position { timeline: Timeline(timeline), lsn: Lsn(lsn) });
+        let appoint = |lost| Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least: lost };
+        let after = |release: Option<u64>, lost: Option<u64>| {
+            let mut state = state();
+            state.settings.max_replication_lag = 10;
+            state.apply(1, Term(1), &propose(Some(1), 0, self::appoint(1)));
+            assert_eq!(state.least_to_lead(), None, "nothing was ever written");
+            state.apply(2, Term(1), &propose(None, 1, Command::Promoted { node: NodeId(1), lineage: lineage(&[(1, 0), (3, 100)]) }));
+            assert_eq!(state.least_to_lead(), at(3, 100), "its own promotion");
+            if let Some(lsn) = release {
+                let command = Command::Release { node: NodeId(1), timeline: Timeline(3), final_lsn: Some(Lsn(lsn)), why: Why::default() };
+                state.apply(3, Term(1), &propose(None, 1, command));
+            }
+            state.apply(4, Term(1), &propose(Some(1), 1, appoint(lost)));
+            state
+        };
+        assert_eq!(after(Some(200), Some(0)).least_to_lead(), at(3, 200), "nothing was lost");
+        assert_eq!(after(Some(200), Some(3)).least_to_lead(), at(0, 190), "as much as D1 lets be missing");
+        assert_eq!(after(Some(200), Some(50)).least_to_lead(), at(0, 150), "or as is known to be");
+        assert_eq!(after(None, Some(0)).least_to_lead(), at(0, 90), "at least the beginning of the last timeline");
+        assert_eq!(after(None, None).least_to_lead(), None, "nobody knew where it was");
+        let mut promoted = after(Some(200), Some(0));
+        promoted.apply(
+            5,
+            Term(1),
+            &propose(None, 2, Command::Promoted { node: NodeId(2), lineage: lineage(&[(1, 0), (3, 100), (4, 200)]) }),
+        );
+        assert_eq!(promoted.least_to_lead(), at(4, 200));
     }
 
     #[test]

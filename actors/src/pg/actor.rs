@@ -23,7 +23,7 @@ use crate::model::NodeId;
 use crate::tree::{Address, Hands};
 use aside::Aside;
 use look::Known;
-use operations::{Site, Whom, probe_fresh};
+use operations::{Site, Survey, Whom, probe_fresh};
 use server_log::ServerLog;
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -67,6 +67,7 @@ struct Shop {
     surroundings: Surroundings,
     log: Arc<Mutex<ServerLog>>,
     known: tokio::sync::Mutex<Known>,
+    survey: Arc<tokio::sync::Mutex<Survey>>,
     disk: Aside,
     /// Held while something that was discarded is removed.
     removing: Arc<tokio::sync::Mutex<()>>,
@@ -93,6 +94,7 @@ impl PgHands {
             surroundings,
             log: Arc::new(Mutex::new(log)),
             known: tokio::sync::Mutex::default(),
+            survey: Arc::default(),
             disk: Aside::default(),
             removing: Arc::default(),
         };

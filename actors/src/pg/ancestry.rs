@@ -31,7 +31,8 @@ pub enum Relation {
         fork: Position,
     },
     /// The same, on a timeline that has the number and the beginning of one of the primary's and is another: two nodes were promoted at the
-    /// same position, and neither knew of the other. The histories do not show it, so `pg_rewind` takes the two for one.
+    /// same position, and neither knew of the other; or one database wrote twice from the same state, as a copy of its disk or a standby that
+    /// was once started without its signal file. The histories do not show it, so `pg_rewind` takes the two for one.
     Twin {
         /// The last common timeline, and where the two parted on it.
         fork: Position,
@@ -115,8 +116,8 @@ impl Ancestry {
 
     /// The timelines that were promoted to in both histories under the same number and from the same position, the newest first.
     #[must_use]
-    pub fn namesakes(&self, end: Lsn, primary: &Self) -> Vec<Namesake> {
-        let (own, theirs) = (self.stretches(end), primary.stretches(Lsn(u64::MAX)));
+    pub fn namesakes(&self, end: Lsn, primary: &Self, written: Lsn) -> Vec<Namesake> {
+        let (own, theirs) = (self.stretches(end), primary.stretches(written));
         let common = common(&own, &theirs);
         // Each ancestor is the fork of the timeline after it; the first timeline has none.
         let promoted = own.iter().zip(&theirs).skip(1).zip(&self.ancestors).take(common.saturating_sub(1));
@@ -126,18 +127,34 @@ impl Ancestry {
         named
     }
 
-    /// How a log with this history that ends at `end` relates to the primary's history. The primary's last timeline has no end.
+    /// How a log with this history that ends at `end` relates to the primary's, which had written up to `written` when it was asked after that end
+    /// was known. A copy has nothing that its primary has not written, so what goes on past that on the primary's own timeline is another
+    /// history, though no number shows it.
     #[must_use]
-    pub fn relate(&self, end: Lsn, primary: &Self) -> Relation {
+    pub fn relate(&self, end: Lsn, primary: &Self, written: Lsn) -> Relation {
         let own = self.stretches(end);
-        let theirs = primary.stretches(Lsn(u64::MAX));
+        let theirs = primary.stretches(written);
         let Some(last) = common(&own, &theirs).checked_sub(1) else { return Relation::Unrelated };
-        let fork = own[last].end.min(theirs[last].end);
-        if last + 1 == own.len() && end <= theirs[last].end {
+        let fork = Position { timeline: own[last].timeline, lsn: own[last].end.min(theirs[last].end) };
+        if last + 1 == theirs.len() && own[last].end > written {
+            Relation::Twin { fork }
+        } else if last + 1 == own.len() && end <= theirs[last].end {
             Relation::Prefix
         } else {
-            Relation::Diverged { fork: Position { timeline: own[last].timeline, lsn: fork } }
+            Relation::Diverged { fork }
         }
+    }
+
+    /// On which timeline the log right before that position lies.
+    #[must_use]
+    pub fn before(&self, lsn: Lsn) -> Timeline {
+        self.ancestors.iter().find(|ancestor| ancestor.lsn >= lsn).map_or(self.timeline, |ancestor| ancestor.timeline)
+    }
+
+    /// Where a timeline began on the way here. None: it is not part of this history.
+    #[must_use]
+    pub fn began(&self, timeline: Timeline) -> Option<Lsn> {
+        self.promotions().into_iter().find(|promotion| promotion.timeline == timeline).map(|promotion| promotion.lsn)
     }
 
     fn stretches(&self, end: Lsn) -> Vec<Stretch> {
@@ -184,43 +201,59 @@ mod tests {
         assert_eq!(promotions.collect::<Vec<_>>(), [(1, 0), (2, 0x100), (3, 0x200)]);
     }
 
+    /// Far beyond everything.
+    const FAR: Lsn = Lsn(0x1_0000);
+
     #[test]
     fn a_log_that_ends_before_the_primary_went_another_way_is_a_prefix() {
         let first = Ancestry::first(Timeline(1));
-        assert_eq!(first.relate(Lsn(0x80), &third()), Relation::Prefix);
-        assert_eq!(first.relate(Lsn(0x100), &third()), Relation::Prefix, "to the byte");
-        assert_eq!(first.relate(Lsn(0x108), &third()), diverged(1, 0x100));
-        assert_eq!(first.relate(Lsn(0x900), &Ancestry::first(Timeline(1))), Relation::Prefix, "the primary's own timeline has no end");
+        assert_eq!(first.relate(Lsn(0x80), &third(), FAR), Relation::Prefix);
+        assert_eq!(first.relate(Lsn(0x100), &third(), FAR), Relation::Prefix, "to the byte");
+        assert_eq!(first.relate(Lsn(0x108), &third(), FAR), diverged(1, 0x100));
+        assert_eq!(first.relate(Lsn(0x900), &Ancestry::first(Timeline(1)), FAR), Relation::Prefix, "the primary has written more");
+    }
+
+    #[test]
+    fn a_log_that_goes_on_where_the_primary_has_written_nothing_is_another_history() {
+        let first = Ancestry::first(Timeline(1));
+        let twin = |timeline: u32, lsn: u64| Relation::Twin { fork: Position { timeline: Timeline(timeline), lsn: Lsn(lsn) } };
+        assert_eq!(first.relate(Lsn(0x900), &first, Lsn(0x900)), Relation::Prefix, "to the byte");
+        assert_eq!(first.relate(Lsn(0x908), &first, Lsn(0x900)), twin(1, 0x900));
+        assert_eq!(third().relate(Lsn(0x308), &third(), Lsn(0x300)), twin(3, 0x300));
+        assert_eq!(first.relate(Lsn(0x80), &third(), Lsn(0x300)), Relation::Prefix, "an earlier timeline ends where it was left");
+        // It was promoted where the primary has never been: what it had before that is not the primary's either.
+        assert_eq!(third().relate(Lsn(0x300), &first, Lsn(0x80)), twin(1, 0x80));
+        assert_eq!(third().relate(Lsn(0x300), &first, Lsn(0x100)), diverged(1, 0x100));
     }
 
     #[test]
     fn a_log_on_a_timeline_that_the_primary_never_had_diverged_where_they_parted() {
         // Another promotion from timeline 1: number 2 as well, but from elsewhere.
         let other_second = Ancestry::parse(Timeline(2), "1 0/180 because").expect("well-formed");
-        assert_eq!(other_second.relate(Lsn(0x190), &third()), diverged(1, 0x100));
+        assert_eq!(other_second.relate(Lsn(0x190), &third(), FAR), diverged(1, 0x100));
         // The primary is the one that stayed behind.
-        assert_eq!(third().relate(Lsn(0x300), &Ancestry::first(Timeline(1))), diverged(1, 0x100));
+        assert_eq!(third().relate(Lsn(0x300), &Ancestry::first(Timeline(1)), FAR), diverged(1, 0x100));
         // A later timeline of one's own, from the middle of theirs.
         let fourth = Ancestry::parse(Timeline(4), "1 0/100 x\n2 0/150 x").expect("well-formed");
-        assert_eq!(fourth.relate(Lsn(0x160), &third()), diverged(2, 0x150));
+        assert_eq!(fourth.relate(Lsn(0x160), &third(), FAR), diverged(2, 0x150));
     }
 
     #[test]
     fn timelines_that_two_histories_name_alike_are_told_with_their_forks() {
         let fork = |timeline: u32, lsn: u64| Position { timeline: Timeline(timeline), lsn: Lsn(lsn) };
         let named = |timeline: u32, from: Position, end: u64| Namesake { timeline: Timeline(timeline), fork: from, end: Lsn(end) };
-        assert_eq!(Ancestry::first(Timeline(1)).namesakes(Lsn(0x900), &third()), [], "the first one is never promoted to");
+        assert_eq!(Ancestry::first(Timeline(1)).namesakes(Lsn(0x900), &third(), FAR), [], "the first one is never promoted to");
         let second = Ancestry::parse(Timeline(2), "1 0/100 x").expect("well-formed");
-        assert_eq!(second.namesakes(Lsn(0x180), &third()), [named(2, fork(1, 0x100), 0x180)]);
-        assert_eq!(second.namesakes(Lsn(0x900), &third()), [named(2, fork(1, 0x100), 0x200)], "the primary left it sooner");
-        assert_eq!(third().namesakes(Lsn(0x300), &third()), [named(3, fork(2, 0x200), 0x300), named(2, fork(1, 0x100), 0x200)]);
+        assert_eq!(second.namesakes(Lsn(0x180), &third(), FAR), [named(2, fork(1, 0x100), 0x180)]);
+        assert_eq!(second.namesakes(Lsn(0x900), &third(), FAR), [named(2, fork(1, 0x100), 0x200)], "the primary left it sooner");
+        assert_eq!(third().namesakes(Lsn(0x300), &third(), FAR), [named(3, fork(2, 0x200), 0x300), named(2, fork(1, 0x100), 0x200)]);
         let elsewhere = Ancestry::parse(Timeline(2), "1 0/180 x").expect("well-formed");
-        assert_eq!(elsewhere.namesakes(Lsn(0x300), &third()), []);
+        assert_eq!(elsewhere.namesakes(Lsn(0x300), &third(), FAR), []);
     }
 
     #[test]
     fn databases_without_a_common_beginning_are_unrelated() {
-        assert_eq!(Ancestry::first(Timeline(5)).relate(Lsn(1), &third()), Relation::Unrelated);
+        assert_eq!(Ancestry::first(Timeline(5)).relate(Lsn(1), &third(), FAR), Relation::Unrelated);
     }
 
     #[test]

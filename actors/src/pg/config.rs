@@ -105,6 +105,27 @@ impl Settings {
         ])
     }
 
+    /// The lines that stand before those of a database that was adopted: Witch's two roles prove their passwords, whatever those say of
+    /// everybody.
+    #[must_use]
+    pub fn necessary_pg_hba(&self, os_user: &str) -> Vec<String> {
+        let os_user = super::quoting::hba_word(os_user);
+        let mut lines = Vec::from([format!("local   all          {os_user}  peer"), format!("local   replication  {os_user}  peer")]);
+        let superuser = (&self.user, &self.password);
+        let replication = (&self.replication_user, &self.replication_password);
+        let roles = [superuser, replication];
+        for (role, password) in roles.iter().take(if self.user == self.replication_user { 1 } else { 2 }) {
+            // Who has no password is let in by the user's own lines.
+            if password.is_some() {
+                let role = super::quoting::hba_word(role);
+                lines.push(format!("local   all          {role}  scram-sha-256"));
+                lines.push(format!("host    replication  {role}  all  scram-sha-256"));
+                lines.push(format!("host    all          {role}  all  scram-sha-256"));
+            }
+        }
+        lines
+    }
+
     /// Every fault of these settings, each with its key and what to do. Empty: none.
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
@@ -210,6 +231,7 @@ pub(super) mod tests {
         assert!(only_fault(|all| all.state_dir = "/data/witch".into()).contains("inside postgres.data_dir"));
         assert!(only_fault(|all| all.data_dir = "data".into()).contains("absolute"));
         assert!(parameter("config_file", "/etc/x").contains("remove it"));
+        assert_eq!(owned::parameter_fault("unix_socket_directories", "/run/postgresql"), None, "beside Witch's own");
         assert!(parameter("synchronous_standby_names", "*").contains("asynchronously"));
         assert!(only_fault(|all| all.pg_hba.push("a\nb".into())).contains("pg_hba"));
         assert!(only_fault(|all| all.password = Some(Secret::new("a\nb".into()))).contains("database.password"));

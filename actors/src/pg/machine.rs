@@ -49,6 +49,8 @@ pub struct Machine {
     operations: u64,
     back_off: BTreeMap<Kind, BackOff>,
     failure: Option<String>,
+    /// What the database lacks for this node to lead with it, as the hands found.
+    older: Option<String>,
     ladder: Ladder,
     founded: Option<SystemIdentifier>,
     checkpointed: bool,
@@ -124,6 +126,7 @@ impl Machine {
             operations: 0,
             back_off: BTreeMap::new(),
             failure: None,
+            older: None,
             ladder: Ladder::default(),
             founded: None,
             checkpointed: false,

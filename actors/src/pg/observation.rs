@@ -26,6 +26,19 @@ pub struct Observation {
     pub excuse: Option<String>,
     /// What else is not as it should be.
     pub conditions: Vec<Condition>,
+    /// What the running server needs, whatever it is to be.
+    pub upkeep: Upkeep,
+}
+
+/// What a running server needs besides what is ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Upkeep {
+    /// Nothing.
+    Nothing,
+    /// Its configuration is not what it should be, and has to be written and read again.
+    Configure,
+    /// A standby that does not stream streams again after a restart: what runs is not what is installed.
+    Restart,
 }
 
 /// What `pg_control` says.

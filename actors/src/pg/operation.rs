@@ -1,7 +1,7 @@
 //! What takes the hands a while, and how it can end.
 
 use super::{Life, Upstream};
-use crate::model::{Epoch, SystemIdentifier};
+use crate::model::{Epoch, Position, SystemIdentifier};
 use alloc::string::String;
 use core::time::Duration;
 
@@ -12,17 +12,19 @@ pub enum Operation {
     InitDb,
     /// Make the database that lies there fit: the roles. Leaves it stopped.
     Adopt,
-    /// Start the server so that it accepts writes, for this epoch. The guard refuses without a lease for it.
-    StartPrimary(Epoch),
+    /// Start the server so that it accepts writes, for this epoch, if its log goes so far at least. The guard refuses without a lease for it.
+    StartPrimary(Epoch, Option<Position>),
     /// Start the server as a standby: of that upstream, or of nobody.
     StartStandby(Option<Upstream>),
-    /// Ask the running standby to become the primary of this epoch. The guard refuses without a lease for it.
-    Promote(Epoch),
+    /// Ask the running standby to become the primary of this epoch, if its log goes so far at least. The guard refuses without a lease for it.
+    Promote(Epoch, Option<Position>),
     /// Tell the running standby to follow another upstream, if what it has once it follows nobody any more is still a part of that one's log.
     /// Otherwise the outcome says how the two relate.
     Aim(Upstream),
     /// Make the slots of the other members, and bring those of a standby forward.
     Tend,
+    /// Write the configuration of the running server again, which follows that upstream or nobody, and have it read.
+    Configure(Option<Upstream>),
     /// Write a checkpoint while the server still accepts writes, so that the stop after it is short.
     Checkpoint,
     /// Ask the server to stop and to hang up on its clients.
@@ -49,10 +51,11 @@ impl Operation {
             }
             Self::InitDb
             | Self::Adopt
-            | Self::StartPrimary(_)
+            | Self::StartPrimary(..)
             | Self::StartStandby(_)
-            | Self::Promote(_)
+            | Self::Promote(..)
             | Self::Tend
+            | Self::Configure(_)
             | Self::Checkpoint
             | Self::StopFast
             | Self::StopImmediately => None,
@@ -65,11 +68,12 @@ impl Operation {
         match self {
             Self::InitDb => Kind::InitDb,
             Self::Adopt => Kind::Adopt,
-            Self::StartPrimary(_) => Kind::StartPrimary,
+            Self::StartPrimary(..) => Kind::StartPrimary,
             Self::StartStandby(_) => Kind::StartStandby,
-            Self::Promote(_) => Kind::Promote,
+            Self::Promote(..) => Kind::Promote,
             Self::Aim(_) => Kind::Aim,
             Self::Tend => Kind::Tend,
+            Self::Configure(_) => Kind::Configure,
             Self::Checkpoint => Kind::Checkpoint,
             Self::StopFast => Kind::StopFast,
             Self::StopImmediately => Kind::StopImmediately,
@@ -98,6 +102,8 @@ pub enum Kind {
     Aim,
     /// See [`Operation::Tend`].
     Tend,
+    /// See [`Operation::Configure`].
+    Configure,
     /// See [`Operation::Checkpoint`].
     Checkpoint,
     /// See [`Operation::StopFast`].
@@ -126,6 +132,7 @@ impl Kind {
             Self::Promote => "promote",
             Self::Aim => "follow",
             Self::Tend => "tend slots",
+            Self::Configure => "write configuration",
             Self::Checkpoint => "checkpoint",
             Self::StopFast => "stop fast",
             Self::StopImmediately => "stop immediately",
@@ -141,9 +148,14 @@ impl Kind {
     pub const fn patience(self, stop_timeout: Duration) -> Duration {
         match self {
             Self::Checkpoint => stop_timeout,
-            Self::StartPrimary | Self::StartStandby | Self::Promote | Self::Aim | Self::Tend | Self::StopFast | Self::StopImmediately => {
-                Duration::from_secs(20)
-            }
+            Self::StartPrimary
+            | Self::StartStandby
+            | Self::Promote
+            | Self::Aim
+            | Self::Tend
+            | Self::Configure
+            | Self::StopFast
+            | Self::StopImmediately => Duration::from_secs(20),
             // A founding, or a copy that waits for the primary's checkpoint, may be silent for long.
             Self::InitDb | Self::Adopt | Self::Clone => Duration::from_secs(660),
             // These may have to read much before they say anything.
@@ -164,6 +176,8 @@ pub enum Outcome {
     Founded(SystemIdentifier),
     /// The histories are compared.
     Compared(Fork),
+    /// It was not begun, since the database ends before it must (D5); in words.
+    Older(String),
     /// It did not, and why.
     Failed {
         /// What happened, why, and what to do, in words.

@@ -1,6 +1,6 @@
 //! What the FSM tells the adapter, and what it hears from it.
 
-use crate::model::{Database, Endpoint, Epoch, Lsn, NodeId, Promotion, Server, SystemIdentifier, Timeline};
+use crate::model::{Database, Endpoint, Epoch, Lsn, NodeId, Position, Promotion, Server, SystemIdentifier, Timeline};
 use serde::{Deserialize, Serialize};
 
 /// What the database of this node shall be. The newest order is in force until the next; the same order twice changes nothing.
@@ -16,6 +16,8 @@ pub enum Order {
         epoch: Epoch,
         /// The identity of the cluster's database, which this node's must have (S11).
         system_identifier: SystemIdentifier,
+        /// What the committed history says that this node's database holds: one that ends before leads nobody (D5).
+        least: Option<Position>,
     },
     /// Be readable without an upstream: nobody knows a primary to follow. Never discards anything.
     StandAlone,

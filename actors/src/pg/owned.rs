@@ -2,9 +2,14 @@
 //!
 //! Those that need a restart are given to the server as `-c`, which nothing overrides. The others stand in `witch.conf`, which
 //! `postgresql.conf` includes last; `postgresql.auto.conf` would override them, so they are stripped from there.
+//!
+//! The user's files hold unless safety forbids: what is a default of Witch's gives way to them, a floor is raised by them, and what cannot
+//! be followed is named.
 
+use super::said::Said;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 /// A setting that Witch has a say in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +24,8 @@ pub struct Owned {
     pub because: &'static str,
     /// The major version that brought it; an older server refuses to start with a setting that it does not know.
     pub since: u32,
+    /// The last major version that knows it.
+    pub until: u32,
 }
 
 /// The oldest version that Witch runs knows a setting unless the table says otherwise.
@@ -33,13 +40,15 @@ pub enum Value {
     Key(&'static str),
     /// Computed by Witch, from what the words name.
     Computed(&'static str),
-    /// At least this many; `[postgres.parameters]` may raise it.
+    /// Witch's own, from what the words name, and beside it what the user says.
+    Joined(&'static str),
+    /// At least this many; the user may raise it.
     Count(u32),
-    /// At least so many megabytes; `[postgres.parameters]` may raise it.
+    /// At least so many megabytes; the user may raise it.
     Megabytes(u64),
-    /// One of these, the first unless `[postgres.parameters]` chooses.
+    /// One of these, the first unless the user chooses.
     OneOf(&'static [&'static str]),
-    /// This, unless `[postgres.parameters]` says otherwise.
+    /// This, unless the user says otherwise.
     Default(&'static str),
 }
 
@@ -53,11 +62,11 @@ pub enum Applies {
 }
 
 const fn at_start(name: &'static str, value: Value, because: &'static str) -> Owned {
-    Owned { name, value, applies: Applies::AtStart, because, since: OLDEST }
+    Owned { name, value, applies: Applies::AtStart, because, since: OLDEST, until: u32::MAX }
 }
 
 const fn at_reload(name: &'static str, value: Value, because: &'static str) -> Owned {
-    Owned { name, value, applies: Applies::AtReload, because, since: OLDEST }
+    Owned { name, value, applies: Applies::AtReload, because, since: OLDEST, until: u32::MAX }
 }
 
 /// A primary runs on with a target that was left in its configuration; as a standby it would obey.
@@ -69,6 +78,34 @@ impl Owned {
     const fn since(self, major: u32) -> Self {
         Self { since: major, ..self }
     }
+
+    const fn until(self, major: u32) -> Self {
+        Self { until: major, ..self }
+    }
+
+    /// Whether that version knows it.
+    #[must_use]
+    pub const fn is_known_to(&self, major: u32) -> bool {
+        self.since <= major && major <= self.until
+    }
+
+    /// Whether a line of the user's files holds: it is followed, or is no business of Witch's.
+    #[must_use]
+    pub fn follows(&self, value: &str) -> bool {
+        match self.value {
+            Value::Joined(_) | Value::Default(_) => true,
+            Value::Count(least) => value.trim().parse::<u32>().is_ok_and(|count| count >= least),
+            Value::Megabytes(least) => megabytes(value).is_some_and(|size| size >= least),
+            Value::OneOf(choices) => choices.contains(&value),
+            Value::Fixed(_) | Value::Key(_) | Value::Computed(_) => false,
+        }
+    }
+}
+
+/// The setting of that name, if Witch has a say in it.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Owned> {
+    OWNED.iter().find(|owned| owned.name == name)
 }
 
 /// The table.
@@ -78,8 +115,8 @@ pub static OWNED: &[Owned] = &[
     at_start("port", Value::Key("database.port"), "peers reach the database where the members' records say"),
     at_start(
         "unix_socket_directories",
-        Value::Computed("cluster.data_dir, where a socket's path fits"),
-        "Witch speaks to its own server over this socket",
+        Value::Joined("cluster.data_dir, where a socket's path fits"),
+        "Witch speaks to its own server over a socket of its own",
     ),
     at_start("hba_file", Value::Key("postgres.pg_hba"), "Witch writes it into the data directory"),
     at_start("cluster_name", Value::Key("cluster.name"), "the process list shows whose server it is"),
@@ -100,8 +137,17 @@ pub static OWNED: &[Owned] = &[
         "after a crash the server first brings its directory to disk: file by file that takes seconds, during which nobody can write",
     )
     .since(14),
-    at_start("logging_collector", Value::Fixed("off"), "the server's log goes to postgres.log in cluster.data_dir, where Witch reads it"),
-    at_reload("log_destination", Value::Fixed("stderr"), "the server's log goes to postgres.log in cluster.data_dir, where Witch reads it"),
+    at_start("promote_trigger_file", Value::Fixed(""), "a file of that name would promote a standby behind Witch's back").until(15),
+    at_reload(
+        "synchronous_standby_names",
+        Value::Fixed(""),
+        "this version of witch replicates asynchronously, and would not know whom a commit waits for",
+    ),
+    at_reload(
+        "recovery_min_apply_delay",
+        Value::Fixed("0"),
+        "a delayed standby that restarts connects to nobody before the delay of what it has is over, and cannot take over meanwhile",
+    ),
     at_reload("full_page_writes", Value::Fixed("on"), "pg_rewind and pg_basebackup need whole pages in the log"),
     at_reload("primary_conninfo", Value::Computed("the member record of the primary"), "a standby follows the primary that was appointed"),
     at_reload("primary_slot_name", Value::Computed("witch_<node_id>"), "the primary keeps what this standby has not yet received"),
@@ -127,17 +173,40 @@ pub static OWNED: &[Owned] = &[
 const ENDS_RECOVERY: [&str; 2] = ["recovery_target", "promote_trigger_file"];
 
 /// Settings that Witch does not make and nobody may make here, with what stands against it.
-const UNWANTED: [(&str, &str); 3] = [
+const UNWANTED: [(&str, &str); 2] = [
     ("config_file", "the configuration lies in the data directory, where Witch includes its own"),
     ("ident_file", "it lies in the data directory"),
-    ("synchronous_standby_names", "this version of witch replicates asynchronously, and would not know whom a commit waits for"),
 ];
 
 /// Whether a line for this setting in `postgresql.auto.conf` has to go.
 #[must_use]
-pub fn is_stripped(name: &str) -> bool {
-    ENDS_RECOVERY.iter().any(|prefix| name.starts_with(prefix))
-        || OWNED.iter().any(|owned| owned.name == name && !matches!(owned.value, Value::Default(_)))
+pub fn is_stripped(name: &str, value: &str) -> bool {
+    ENDS_RECOVERY.iter().any(|prefix| name.starts_with(prefix)) || find(name).is_some_and(|owned| !owned.follows(value))
+}
+
+/// What cannot be shown of a value: it may hold a password.
+const SECRETIVE: [&str; 1] = ["primary_conninfo"];
+
+/// What the user's files say and Witch does not follow, each with its place, what Witch makes of it and why.
+#[must_use]
+pub fn overridden(said: &Said, value_of: impl Fn(&Owned) -> Option<String>) -> Vec<String> {
+    let mut all = Vec::new();
+    for (name, word) in said.iter() {
+        let shown = if SECRETIVE.contains(&name) { "...".to_string() } else { word.value.clone() };
+        let Some(owned) = find(name) else {
+            if ENDS_RECOVERY.iter().any(|prefix| name.starts_with(prefix)) {
+                all.push(format!("{name} = '{shown}' ({}) is unset: it would end a standby's recovery", word.place));
+            }
+            continue;
+        };
+        let own = value_of(owned).unwrap_or_default();
+        if owned.follows(&word.value) || super::said::alike(&own, &word.value) {
+            continue;
+        }
+        let own = if SECRETIVE.contains(&name) { "its own".to_string() } else { format!("'{own}'") };
+        all.push(format!("{name} = '{shown}' ({}) is {own} under Witch: {}", word.place, owned.because));
+    }
+    all
 }
 
 /// Why a line of a file cannot stand.
@@ -164,7 +233,7 @@ pub fn parameter_fault(name: &str, value: &str) -> Option<Refused> {
     if let Some((_, because)) = UNWANTED.iter().find(|(unwanted, _)| *unwanted == name) {
         return refused(String::from(*because), "remove it");
     }
-    let Some(owned) = OWNED.iter().find(|owned| owned.name == name) else {
+    let Some(owned) = find(name) else {
         let ends = ENDS_RECOVERY.iter().any(|prefix| name.starts_with(prefix));
         return if ends { refused(String::from("it would end a standby's recovery behind Witch's back"), "remove it") } else { None };
     };
@@ -185,7 +254,7 @@ pub fn parameter_fault(name: &str, value: &str) -> Option<Refused> {
         Value::OneOf(choices) if !choices.contains(&value) => {
             refused(format!("`{value}` is not one of {}: {because}", choices.join(", ")), "choose one of them, or remove it")
         }
-        Value::OneOf(_) | Value::Default(_) => None,
+        Value::OneOf(_) | Value::Default(_) | Value::Joined(_) => None,
     }
 }
 
@@ -224,7 +293,7 @@ mod tests {
 
     #[test]
     fn what_an_older_server_does_not_know_is_told_at_the_start_where_the_version_is_known() {
-        for owned in OWNED.iter().filter(|owned| owned.since > OLDEST) {
+        for owned in OWNED.iter().filter(|owned| owned.since > OLDEST || owned.until < u32::MAX) {
             assert_eq!(owned.applies, Applies::AtStart, "{}: witch.conf is the same for every version", owned.name);
         }
     }

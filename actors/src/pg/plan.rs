@@ -3,7 +3,7 @@
 //! The first row that holds is taken. The view is finite, so a test goes through all of it: some row holds for every view, every row is the
 //! first for some view, nothing but `Lead` ever leads to a writable server, and neither a fence nor a sweep ever waits for anything.
 
-use super::{Kind, Rung};
+use super::{Kind, Rung, Upkeep};
 use crate::model::Server;
 
 /// What the order and the observation come down to.
@@ -41,6 +41,8 @@ pub struct View {
     pub preserved: bool,
     /// The upstream could not be asked how the histories relate.
     pub unasked: bool,
+    /// What the running server needs.
+    pub upkeep: Upkeep,
 }
 
 /// [`super::Order`] without its details.
@@ -155,6 +157,15 @@ impl View {
 
     fn stopped(&self) -> bool {
         self.server == Server::Stopped
+    }
+
+    /// It is, and goes on as, what is ordered.
+    fn is_settled(&self) -> bool {
+        match self.wish {
+            Wish::Lead => self.server == Server::Primary,
+            Wish::Follow => self.server == Server::Standby && self.aimed,
+            _ => false,
+        }
     }
 
     fn writable_or_may_be(&self) -> bool {
@@ -302,6 +313,12 @@ pub static RULES: &[Rule] = &[
         because: "this node is appointed and its server is ready",
     },
     Rule {
+        id: "pg-configure",
+        when: |v| v.upkeep == Upkeep::Configure && v.is_settled(),
+        then: Step::Begin(Kind::Configure),
+        because: "somebody changed a file, and what Witch owns would lapse at the next reload, or has",
+    },
+    Rule {
         id: "pg-tend-primary",
         when: |v| v.wants(&[Wish::Lead]) && v.server == Server::Primary && !v.tended,
         then: Step::Begin(Kind::Tend),
@@ -409,6 +426,12 @@ pub static RULES: &[Rule] = &[
         when: |v| v.stream == Streaming::Expected,
         then: Step::Wait,
         because: "the standby has not had the time to stream",
+    },
+    Rule {
+        id: "pg-renew",
+        when: |v| v.upkeep == Upkeep::Restart && v.server == Server::Standby && v.promoted && v.aimed,
+        then: Step::Begin(Kind::StopFast),
+        because: "the standby does not stream, and its programs were replaced while it ran: the new ones can, once it is started with them",
     },
     Rule {
         id: "pg-not-promoted",

@@ -164,6 +164,7 @@ mod tests {
             stall: None,
             excuse: None,
             conditions: Vec::new(),
+            upkeep: crate::pg::Upkeep::Nothing,
         }
     }
 

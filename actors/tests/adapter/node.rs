@@ -141,7 +141,7 @@ impl Node {
 
     pub(crate) fn order_to_lead(&self, epoch: u64) {
         let Directory::Database { system_identifier, .. } = self.last().database.directory else { panic!("there is no database to lead") };
-        self.order(Order::Lead { epoch: Epoch(epoch), system_identifier });
+        self.order(Order::Lead { epoch: Epoch(epoch), system_identifier, least: None });
     }
 
     pub(crate) async fn drop_lease(&self, epoch: u64) {

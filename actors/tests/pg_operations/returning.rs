@@ -271,7 +271,7 @@ fn two_timelines_with_one_number_are_told_apart_by_their_log() {
         let first = nodes[0].start().await;
         first.streams_on(Timeline(2)).await;
         let position = first.session().await.observe(LONG).await.unwrap().position;
-        let running = EndOfWal { timeline: position.timeline, lsn: position.lsn, clean: false };
+        let running = EndOfWal { timeline: position.timeline, lsn: position.lsn, clean: false, seen: true };
         assert_eq!(relate(&nodes[0].site, running, &nodes[2].endpoint(), LONG).await.unwrap(), Relation::Prefix);
         first.has_received(&third).await;
         assert_eq!(mark(&nodes[0], &first).await, marks.1, "it is the same for whoever has the timeline");

@@ -98,7 +98,7 @@ impl Node {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).unwrap();
         let mut postgres = Command::new(self.site.installation.program("postgres"));
         let standby = self.site.data_dir().join("standby.signal").exists();
-        let arguments = if standby { standby_arguments(&self.site).await.unwrap() } else { server_arguments(&self.site) };
+        let arguments = if standby { standby_arguments(&self.site).await.unwrap() } else { server_arguments(&self.site).await };
         postgres.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let server = Server { child: Some(postgres.spawn().unwrap()), site: self.site.clone(), log: self.folder.join("log") };
         let deadline = Instant::now() + LONG;
@@ -195,13 +195,29 @@ impl Server {
         Session::open(&self.site, LONG).await.unwrap()
     }
 
+    pub(crate) fn major(&self) -> u32 {
+        self.site.installation.major()
+    }
+
     /// Asks with psql, as the user would.
     pub(crate) async fn psql(&self, sql: &str) -> String {
+        self.ask("postgres", "", sql).await
+    }
+
+    pub(crate) async fn psql_in(&self, database: &str, sql: &str) -> String {
+        self.ask(database, "", sql).await
+    }
+
+    pub(crate) async fn psql_with(&self, options: &str, sql: &str) -> String {
+        self.ask("postgres", options, sql).await
+    }
+
+    async fn ask(&self, database: &str, options: &str, sql: &str) -> String {
         let mut psql = tokio::process::Command::new("psql");
-        psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-d", "postgres", "-c", sql]);
+        psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", sql]).env("PGOPTIONS", options);
         let settings = &self.site.settings;
         psql.env("PGHOST", "127.0.0.1").env("PGPORT", settings.port.to_string());
-        psql.env("PGUSER", &settings.user).env("PGPASSFILE", settings.passfile());
+        psql.env("PGUSER", &settings.user).env("PGPASSWORD", settings.password.as_ref().map_or("", Secret::reveal));
         let output = psql.output().await.unwrap();
         assert!(output.status.success(), "{sql}: {}\n{}", String::from_utf8_lossy(&output.stderr), self.log_text());
         String::from_utf8(output.stdout).unwrap().trim().to_owned()

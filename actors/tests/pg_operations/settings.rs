@@ -64,3 +64,88 @@ fn a_standby_has_room_for_what_its_primary_allows() {
         assert!(error.contains("max_connections") && error.contains("postgresql.conf"), "{error}");
     });
 }
+
+/// What a manager before left behind neither hangs commits, delays a standby, nor hides: it is overridden, and named when it is taken out.
+#[test]
+fn leftovers_that_would_hurt_are_overridden_and_named() {
+    as_postgres("settings::leftovers_that_would_hurt_are_overridden_and_named", async {
+        let node = Node::new(1);
+        initdb(&node.site).await.unwrap();
+        let data_dir = node.site.data_dir();
+        let conf = data_dir.join("postgresql.conf");
+        let text = fs::read_to_string(&conf).unwrap();
+        let lines = "synchronous_standby_names = '*'\nrecovery_min_apply_delay = '1h'\nhot_standby = off\nrecovery_target_xid = '9'\n";
+        fs::write(&conf, format!("{text}{lines}")).unwrap();
+        fs::write(data_dir.join("postgresql.auto.conf"), "synchronous_standby_names = 'gone'\nmax_replication_slots = '33'\n").unwrap();
+        fs::write(data_dir.join("recovery.conf"), "standby_mode = on\n").unwrap();
+        let taken_back = write_configuration(&node.site, None).await.unwrap().join("\n");
+        assert!(taken_back.contains("synchronous_standby_names = 'gone'") && taken_back.contains("recovery.conf"), "{taken_back}");
+        let server = node.start().await;
+        server.psql("CREATE TABLE t (n int)").await;
+        assert_eq!(server.psql("SHOW synchronous_standby_names").await, "", "a commit waits for nobody");
+        assert_eq!(server.psql("SHOW recovery_min_apply_delay").await, "0");
+        assert_eq!(server.psql("SHOW hot_standby").await, "on");
+        assert_eq!(server.psql("SHOW max_replication_slots").await, "33", "the user may have more");
+        server.stop().await;
+    });
+}
+
+/// A configuration tool writes its own files: Witch's line comes back, what the tool set is kept, and it is said.
+#[test]
+fn files_that_somebody_rewrites_are_mended() {
+    as_postgres("settings::files_that_somebody_rewrites_are_mended", async {
+        let node = Node::new(1);
+        initdb(&node.site).await.unwrap();
+        assert_eq!(write_configuration(&node.site, None).await.unwrap(), Vec::<String>::new(), "nothing is to be said of a second time");
+        let at = |name: &str| node.site.data_dir().join(name);
+        fs::write(at("postgresql.conf"), "log_min_duration_statement = '3s'\n").unwrap();
+        fs::write(at("pg_hba.conf"), "local all all trust\n").unwrap();
+        let mended = write_configuration(&node.site, None).await.unwrap().join("\n");
+        assert!(mended.contains("witch.conf") && mended.contains("pg_hba.conf"), "{mended}");
+        assert_eq!(
+            fs::read_to_string(at("postgresql.conf")).unwrap(),
+            "log_min_duration_statement = '3s'\ninclude_if_exists = 'witch.conf'\n"
+        );
+        assert_eq!(fs::read_to_string(at("pg_hba.conf.replaced")).unwrap(), "local all all trust\n");
+        // A link leads to the file that the tool keeps.
+        let kept = node.folder.join("kept.conf");
+        fs::write(&kept, "log_min_duration_statement = '4s'\n").unwrap();
+        fs::remove_file(at("postgresql.conf")).unwrap();
+        std::os::unix::fs::symlink(&kept, at("postgresql.conf")).unwrap();
+        write_configuration(&node.site, None).await.unwrap();
+        assert_eq!(fs::read_to_string(&kept).unwrap(), "log_min_duration_statement = '4s'\n", "it is not touched");
+        let server = node.start().await;
+        assert_eq!(server.psql("SHOW log_min_duration_statement").await, "4s");
+        assert_eq!(server.psql("SHOW wal_sender_timeout").await, "10s");
+        server.stop().await;
+    });
+}
+
+/// Local programs find the server where they always did; a folder of theirs that is missing keeps it from nothing.
+#[test]
+fn the_users_socket_folders_stand_beside_witchs_own() {
+    as_postgres("settings::the_users_socket_folders_stand_beside_witchs_own", async {
+        let mut node = Node::new(1);
+        let (first, second) = (node.folder.join("run one"), node.folder.join("run two"));
+        fs::create_dir(&first).unwrap();
+        fs::create_dir(&second).unwrap();
+        let list = format!("\"{}\", {}, /nowhere/at/all", first.display(), second.display());
+        node.site.settings.parameters.insert("unix_socket_directories".into(), list);
+        assert_eq!(node.site.settings.faults(), Vec::<String>::new());
+        initdb(&node.site).await.unwrap();
+        let server = node.start().await;
+        let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).unwrap().unwrap().name;
+        let own = node.site.settings.socket_dir().unwrap();
+        for folder in [own, &first.to_string_lossy(), &second.to_string_lossy()] {
+            let mut psql = std::process::Command::new("psql");
+            psql.args(["-XAtq", "-d", "postgres", "-U", &user, "-c", "SELECT 1"]).env("PGHOST", folder);
+            let output = psql.env("PGPORT", node.site.settings.port.to_string()).output().unwrap();
+            assert!(output.status.success(), "{folder}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        // After a crash the lock files there are stale, and still the server's own.
+        server.kill().await;
+        actors::pg::actor::operations::remove_stale_locks(&node.site).await.unwrap();
+        assert!(!first.join(format!(".s.PGSQL.{}.lock", node.site.settings.port)).exists());
+        node.start().await.stop().await;
+    });
+}

@@ -6,7 +6,7 @@
 use super::wait;
 use actors::machine::Timestamp;
 use actors::model::{Directory, Endpoint, Epoch, LeaseTiming, Lsn, NodeId, Position, Promotion, SystemIdentifier, Timeline};
-use actors::pg::{self, Control, Fork, Life, Observation, Operation, Outcome, Phase, Process, Sight, Stall, Stream, Upstream};
+use actors::pg::{self, Control, Fork, Life, Observation, Operation, Outcome, Phase, Process, Sight, Stall, Stream, Upkeep, Upstream};
 use actors::tree::Address;
 use actors::tree::clock::Clock;
 use std::collections::{BTreeMap, BTreeSet};
@@ -285,6 +285,7 @@ impl Host {
             stall: server.filter(|server| server.diverged).map(|_| Stall::Diverged),
             excuse: None,
             conditions: Vec::new(),
+            upkeep: Upkeep::Nothing,
         }
     }
 
@@ -392,7 +393,7 @@ impl World {
                 Ok(Outcome::Founded(SystemIdentifier(7000 + node.0)))
             }
             Operation::Adopt => self.host(node).directory.map(Outcome::Founded).ok_or("there is no database"),
-            Operation::StartPrimary(epoch) => {
+            Operation::StartPrimary(epoch, _) => {
                 let host = self.host(node);
                 if !leases(host, *epoch) {
                     return Err("the guard holds no lease for it");
@@ -402,7 +403,7 @@ impl World {
             Operation::StartStandby(upstream) => {
                 self.host(node).launch(now, Nature::Standby, upstream.as_ref().map(|upstream| upstream.database.clone()))
             }
-            Operation::Promote(epoch) => {
+            Operation::Promote(epoch, _) => {
                 let host = self.host(node);
                 if !leases(host, *epoch) {
                     return Err("the guard holds no lease for it");
@@ -442,7 +443,7 @@ impl World {
                 host.take_from(&history, lsn);
                 Ok(Outcome::Done)
             }
-            Operation::Tend | Operation::Checkpoint | Operation::Preserve(_) => Ok(Outcome::Done),
+            Operation::Tend | Operation::Configure(_) | Operation::Checkpoint | Operation::Preserve(_) => Ok(Outcome::Done),
         }
     }
 }

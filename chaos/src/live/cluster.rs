@@ -25,7 +25,12 @@ const SWITCHOVER_DEADLINE: Duration = Duration::from_secs(30);
 /// The superuser that Witch and the test's clients use.
 pub(super) const USER: &str = "witch";
 pub(super) const PASSWORD: &str = "a database password";
+/// The secret of the nodes where only this host can reach them.
 pub(super) const TOKEN: &str = "a-token-that-every-node-knows";
+/// And where others can, which has to be longer.
+pub(super) const LONG_TOKEN: &str = "a-token-that-every-node-of-this-network-knows";
+/// What commands over the network show.
+pub(super) const API_TOKEN: &str = "a-token-that-only-those-who-command-know";
 
 /// How a cluster shall be.
 #[derive(Debug)]
@@ -122,7 +127,7 @@ impl Builder {
                 host,
                 port,
                 database_port,
-                token: TOKEN.to_owned(),
+                token: API_TOKEN.to_owned(),
                 identity,
                 programs: programs.clone(),
                 namespace: self.network.as_ref().map(|network| network.namespace_of(index)),
@@ -190,7 +195,8 @@ fn describe(config: &mut ConfigFile, node: &Node, nodes: &[Node]) {
         .set("cluster.bind_port", i64::from(node.port))
         .set("cluster.advertise_host", node.host.as_str())
         .set("cluster.data_dir", text(&node.witch_directory()))
-        .set("cluster.token", TOKEN)
+        .set("cluster.token", if node.namespace.is_some() { LONG_TOKEN } else { TOKEN })
+        .set("api.token", API_TOKEN)
         .set("database.kind", "postgres")
         .set("database.host", node.host.as_str())
         .set("database.port", i64::from(node.database_port))

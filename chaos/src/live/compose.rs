@@ -11,7 +11,7 @@ mod engine;
 mod tests;
 mod wiring;
 
-use super::cluster::{PASSWORD, TOKEN, USER, client};
+use super::cluster::{API_TOKEN, LONG_TOKEN, PASSWORD, USER, client};
 use super::host_shim::{HostShim, Places};
 use super::hosts::{Disk, Door, Folder, Hosts, Part, Place, Pressure, Slowness, Verb, Way};
 use super::node::LOOK_AGAIN;
@@ -142,7 +142,7 @@ impl ComposeHosts {
 fn door(wiring: &Wiring, node: usize) -> Result<Door> {
     let (id, host) = (NodeId(u64::try_from(node + 1)?), wiring.address_of(Place::Node(node))?);
     let config = client(&host, 5432);
-    Ok(Door { id, name: called(node), http: (host, 7000), token: TOKEN.to_owned(), target: Target { node: id, config } })
+    Ok(Door { id, name: called(node), http: (host, 7000), token: API_TOKEN.to_owned(), target: Target { node: id, config } })
 }
 
 /// Makes the folders that the container of a node gets from this machine, and its configuration, as an operator would.
@@ -165,7 +165,8 @@ fn furnish(folder: &Path, builder: &Builder, doors: &[Door], node: usize) -> Res
         .set("cluster.node_id", number(own))
         .set("cluster.node_name", own.name.as_str())
         .set("cluster.advertise_host", own.http.0.as_str())
-        .set("cluster.token", TOKEN)
+        .set("cluster.token", LONG_TOKEN)
+        .set("api.token", API_TOKEN)
         .set("database.user", USER)
         .set("database.password", PASSWORD)
         .set("postgres.replication_password", "a replication password")

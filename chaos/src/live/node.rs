@@ -181,7 +181,7 @@ impl Node {
         self.request("GET", "/node", "").await?.json()
     }
 
-    /// Any request to its daemon, with the cluster's token.
+    /// Any request to its daemon, with the token of its API.
     pub async fn request(&self, method: &str, path: &str, body: &str) -> Result<Answer> {
         self.request_within(method, path, body, ANSWER_DEADLINE).await
     }

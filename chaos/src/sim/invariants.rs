@@ -382,9 +382,9 @@ impl World {
         let touches = matches!(
             operation,
             Operation::InitDb
-                | Operation::StartPrimary(_)
+                | Operation::StartPrimary(..)
                 | Operation::StartStandby(_)
-                | Operation::Promote(_)
+                | Operation::Promote(..)
                 | Operation::Rewind(_)
                 | Operation::Clone(_)
         );

@@ -7,7 +7,7 @@ use super::tether::Purpose;
 use super::world::World;
 use actors::guard::wire::{Request, Status};
 use actors::model::Directory;
-use actors::pg::{self, Answer, Control, Life, Observation, Phase, Process, Sight, Stall, Stream};
+use actors::pg::{self, Answer, Control, Life, Observation, Phase, Process, Sight, Stall, Stream, Upkeep};
 use std::time::Duration;
 
 /// The guard answers within this time, or is not counted on.
@@ -93,6 +93,7 @@ impl World {
             stall: server.filter(|server| server.diverged && !streams).map(|_| Stall::Diverged),
             excuse: None,
             conditions: Vec::new(),
+            upkeep: Upkeep::Nothing,
         };
         let takes = if server.is_some_and(|server| server.up) && hangs { 800_000 } else { takes };
         let observed = pg::Input::Observed { number, observation: Box::new(observation) };

@@ -8,7 +8,7 @@ use super::wiring::timing;
 use super::world::World;
 use actors::guard::wire::{Launch, Request, StopMode};
 use actors::machine::Timestamp;
-use actors::model::{Epoch, SystemIdentifier};
+use actors::model::{Epoch, Position, SystemIdentifier};
 use actors::pg::{self, Fork, Kind, Life, Operation, Outcome, Outlook, Upstream};
 
 /// The guard answers a start once the process exists; anything else sooner.
@@ -75,11 +75,14 @@ impl World {
             return;
         };
         match work.operation {
-            Operation::StartPrimary(epoch) => self.start_server(node, id, Some(epoch), None),
+            Operation::StartPrimary(_, Some(least)) | Operation::Promote(_, Some(least)) if let Some(older) = self.lacks(node, least) => {
+                self.work_done(node, id, Outcome::Older(older));
+            }
+            Operation::StartPrimary(epoch, _) => self.start_server(node, id, Some(epoch), None),
             Operation::StartStandby(upstream) => {
                 self.start_server(node, id, None, upstream.as_ref());
             }
-            Operation::Promote(epoch) => {
+            Operation::Promote(epoch, _) => {
                 let asked = self.local(node);
                 self.ask_guard(node, Purpose::Expect(id, epoch, asked), Request::ExpectPromotion { epoch }, BRIEF);
             }
@@ -171,7 +174,8 @@ impl World {
                 server.compared = upstream.promotion.map(|_| upstream.epoch);
                 Ok(Outcome::Done)
             }
-            Operation::Tend | Operation::Checkpoint if !up(self) => Err(("no server answers", Outlook::Waiting)),
+            Operation::Tend | Operation::Configure(_) | Operation::Checkpoint if !up(self) => Err(("no server answers", Outlook::Waiting)),
+            Operation::Configure(_) => Ok(Outcome::Done),
             Operation::Tend => {
                 self.hosts[node].data.as_mut().ok_or(("there is no database", Outlook::Open))?.note_marks();
                 Ok(Outcome::Done)
@@ -200,9 +204,9 @@ impl World {
                 self.hosts[node].data = Some(data);
                 Ok(Outcome::Done)
             }
-            Operation::StartPrimary(_)
+            Operation::StartPrimary(..)
             | Operation::StartStandby(_)
-            | Operation::Promote(_)
+            | Operation::Promote(..)
             | Operation::StopFast
             | Operation::StopImmediately => Ok(Outcome::Done),
         }
@@ -216,6 +220,13 @@ impl World {
         let serves = host.server_wakes_at <= self.now
             && host.server.as_ref().is_some_and(|server| server.up && !server.stopping && matches!(server.nature, Nature::Primary(_)));
         host.data.clone().filter(|data| serves && data.identifier == upstream.system_identifier).ok_or(waiting)
+    }
+
+    /// As the hands look at what lies there.
+    fn lacks(&self, node: usize, least: Position) -> Option<String> {
+        let data = self.hosts[node].data.as_ref()?;
+        let any = least.timeline.0 == 0 || data.history.iter().any(|own| own.timeline == least.timeline);
+        (!any || data.end() < least.lsn).then(|| format!("the log ends at {} and must go on from {}", data.end(), least.lsn))
     }
 
     fn compare(&self, node: usize, upstream: &Upstream) -> Result<Fork, (&'static str, Outlook)> {

@@ -61,12 +61,12 @@ impl Api {
         B: Buf,
     {
         let caller = Caller { origin: text(head, &ORIGIN)?, host: text(head, &HOST)?, credentials: self.credentials(head) };
-        access::admit(self.reach, caller).inspect_err(|problem| {
-            tracing::debug!(from = %from.0, reason = problem.reason, "a caller was not admitted");
+        access::admit(from.entrance(), caller).inspect_err(|problem| {
+            tracing::debug!(%from, reason = problem.reason, "a caller was not admitted");
         })?;
         let content_type = text(head, &CONTENT_TYPE)?;
         let bytes = body::read(body, self.config.body_max, self.config.body_timeout).await?;
-        access::require_json(content_type, bytes.is_empty())?;
+        access::require_json(content_type, bytes.trim_ascii().is_empty())?;
         body::parse(&bytes)
     }
 
@@ -74,6 +74,7 @@ impl Api {
         let shown = head.get(AUTHORIZATION).map(http::HeaderValue::as_bytes).unwrap_or_default();
         let bearer = shown.split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer ")).map(|(_, token)| token);
         match (&self.config.token, bearer) {
+            (None, _) => Credentials::Impossible,
             (Some(token), Some(shown)) if are_equal(token.0.as_bytes(), shown.trim_ascii()) => Credentials::Right,
             (_, Some(_)) => Credentials::Wrong,
             (_, None) => Credentials::None,
@@ -97,7 +98,7 @@ impl Api {
         let _one_of_few = self.changes.try_acquire().map_err(too_many)?;
         let id = draw();
         let mut waiting = self.wires.answers.expect(id);
-        tracing::info!(%id, ?request, from = %from.0, "an operator asks for a change");
+        tracing::info!(%id, ?request, %from, "an operator asks for a change");
         (self.wires.ask)(id, request);
         let mut too_late = pin!(tokio::time::sleep(limit));
         loop {
@@ -124,10 +125,15 @@ fn unanswered(id: RequestId, limit: Duration) -> Problem {
     Problem::new(504, "no_outcome_yet", reason).about(id)
 }
 
-/// A header as text, if it is there.
+/// A header as text, if it is there. Of two, nobody could say which one counts.
 fn text<'a>(head: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
+    let mut all = head.get_all(name).iter();
+    let (first, second) = (all.next(), all.next());
+    if second.is_some() {
+        return Err(Problem::new(400, "malformed", format!("the header `{name}` is there more than once")));
+    }
     let malformed = |_| Problem::new(400, "malformed", format!("the header `{name}` is not plain text"));
-    head.get(name).map(|value| value.to_str().map_err(malformed)).transpose()
+    first.map(|value| value.to_str().map_err(malformed)).transpose()
 }
 
 /// Never zero, and at most 53 bits, so that readers of JSON that count in floating point see the same number.

@@ -1,23 +1,25 @@
 //! Accepts, looks at the first bytes without consuming them, and hands each connection to whom it belongs.
 //!
-//! Peer links carry Raft, so a crowd on the HTTP side must never keep them out. HTTP connections are counted by themselves, and peers are
-//! not; and when too many connections have not yet said anything, the one that has been silent longest is shown out, never the newest: a
-//! peer speaks at once.
+//! Peer links carry Raft, so a crowd on the HTTP side must never keep them out. HTTP connections are counted by themselves ([`super::lobby`]),
+//! and peers are not; and when too many connections have not yet said anything, the one that has been silent longest is shown out, never
+//! the newest: a peer speaks at once. The Unix socket has an entrance and places of its own.
 
+use super::http::From;
 use super::listen::Listener;
+use super::lobby::Lobby;
 use super::routes::Routes;
 use super::throttle::Throttle;
-use super::{Wires, http};
+use super::{Wires, http, local};
 use crate::api::Config;
 use crate::api::first_bytes::{ENOUGH, Guest, recognise};
 use crate::tree::clock::Clock;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::timeout;
@@ -26,6 +28,9 @@ use tokio::time::timeout;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The magic may arrive in pieces, and `peek` does not wait for more of them.
 const PEEK_PAUSE: Duration = Duration::from_millis(10);
+
+/// So many connections over the Unix socket at a time.
+const LOCAL_MAX: usize = 64;
 
 /// Somebody who was let in and has shown what it is.
 struct Entered {
@@ -46,6 +51,8 @@ struct Door {
     queue: VecDeque<AbortHandle>,
     /// HTTP connections.
     conversations: JoinSet<()>,
+    lobby: Lobby,
+    local: Lobby,
     crowded: Throttle,
     strange: Throttle,
 }
@@ -60,6 +67,8 @@ pub(super) async fn serve(listener: &Listener, config: &Arc<Config>, wires: &Wir
         undecided: JoinSet::new(),
         queue: VecDeque::new(),
         conversations: JoinSet::new(),
+        lobby: Lobby::new(config.connections_max),
+        local: Lobby::new(LOCAL_MAX),
         crowded: Throttle::default(),
         strange: Throttle::default(),
     };
@@ -71,6 +80,10 @@ pub(super) async fn serve(listener: &Listener, config: &Arc<Config>, wires: &Wir
             accepted = listener.socket.accept() => match accepted {
                 Ok((stream, from)) => door.look_at(stream, from),
                 Err(error) => pause_after(&error).await,
+            },
+            accepted = accept_local(listener) => match accepted {
+                Ok(stream) => door.enter_local(stream),
+                Err(error) => pause_after(&error).await,
             }
         }
     }
@@ -78,6 +91,13 @@ pub(super) async fn serve(listener: &Listener, config: &Arc<Config>, wires: &Wir
     let goodbyes = async { while door.conversations.join_next().await.is_some() {} };
     if timeout(config.stop_timeout, goodbyes).await.is_err() {
         tracing::warn!(timeout_ms = config.stop_timeout.as_millis(), "some HTTP answers did not finish before the stop and are cut off");
+    }
+}
+
+async fn accept_local(listener: &Listener) -> io::Result<UnixStream> {
+    match &listener.local {
+        Some(local) => Ok(local.accept().await?.0),
+        None => std::future::pending().await,
     }
 }
 
@@ -126,21 +146,31 @@ impl Door {
         }
     }
 
-    fn converse(&mut self, stream: TcpStream, from: SocketAddr) {
-        if self.conversations.len() >= self.config.connections_max {
-            if self.crowded.lets_through(self.clock.now()) {
-                let connections_max = self.config.connections_max;
-                tracing::warn!(%from, connections_max, "HTTP connections are turned away: too many are open");
-            }
-            return;
+    fn converse(&mut self, stream: TcpStream, there: SocketAddr) {
+        // A socket that has no address any more is dead.
+        let Ok(here) = stream.local_addr() else { return };
+        let (place, shown_out, crowded) = self.lobby.enter(there.ip());
+        if crowded && self.crowded.lets_through(self.clock.now()) {
+            let connections_max = self.config.connections_max;
+            tracing::warn!(from = %there, connections_max, "too many HTTP connections are open: who has waited longest for a request has to go");
         }
+        http::limit_writing(&stream, &self.config);
+        let from = From::Network { there, here: here.ip() };
         let (config, routes, stop) = (Arc::clone(&self.config), self.routes.clone(), self.stop.clone());
-        self.conversations.spawn(http::converse(stream, from, config, routes, stop));
+        self.conversations.spawn(http::converse(stream, from, config, routes, stop, (place, shown_out)));
+    }
+
+    fn enter_local(&mut self, stream: UnixStream) {
+        let Some(uid) = local::admitted(&stream, &mut self.strange, self.clock.now()) else { return };
+        let (place, shown_out, _) = self.local.enter(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let (config, routes, stop) = (Arc::clone(&self.config), self.routes.clone(), self.stop.clone());
+        self.conversations.spawn(http::converse(stream, From::Socket { uid }, config, routes, stop, (place, shown_out)));
     }
 
     /// Closes in an orderly way, so that the other side sees an end and not a reset.
     fn dismiss(&mut self, mut stream: TcpStream) {
-        if self.conversations.len() >= self.config.connections_max {
+        // One more than may converse is shown out of the lobby; goodbyes have no place there, and are bounded by this.
+        if self.conversations.len() >= self.config.connections_max * 2 {
             return;
         }
         let limit = self.config.first_bytes_timeout;

@@ -1,16 +1,19 @@
 //! Binds the shared port, once, and says what to do if that cannot be done.
 
+use super::local;
 use crate::api::Config;
-use crate::api::access::Reach;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 
 /// The bound port. Clones share the socket, so that it outlives the actor that accepts from it.
 #[derive(Clone, Debug)]
 pub struct Listener {
     pub(super) socket: Arc<TcpListener>,
+    /// For callers of this host.
+    pub(super) local: Option<Arc<UnixListener>>,
     address: SocketAddr,
 }
 
@@ -21,23 +24,19 @@ impl Listener {
         self.address
     }
 
-    pub(super) fn reach(&self) -> Reach {
-        if self.address.ip().is_loopback() { Reach::ThisHost } else { Reach::Everybody }
+    /// Listens on the Unix socket of the configuration as well. Only for whoever holds the lock of the folder that it is in.
+    ///
+    /// # Errors
+    /// The folder does not take it.
+    pub fn with_socket(self, config: &Config) -> Result<Self, ListenError> {
+        let local = config.socket.as_ref().map(|path| local::bind(Path::new(path)).map(Arc::new)).transpose()?;
+        Ok(Self { local, ..self })
     }
 }
 
 /// Why the port cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// Whoever reaches the port could change the cluster.
-    #[error(
-        "refusing to listen on {address} without a token: other hosts could switch the cluster over. Set `cluster.token` (or \
-         WITCH_CLUSTER__TOKEN) to the same secret on every node, or listen on this host only with `cluster.bind_host = \"127.0.0.1\"`"
-    )]
-    NoToken {
-        /// Where it would have listened.
-        address: SocketAddr,
-    },
     /// Somebody else listens there.
     #[error(
         "port {port} of {host} is in use: `ss -ltnp 'sport = :{port}'` names the process. Stop it, or set another `cluster.bind_port` \
@@ -61,6 +60,14 @@ pub enum ListenError {
         /// The port.
         port: u16,
     },
+    /// The folder does not take the socket.
+    #[error("cannot listen on the Unix socket {path}: check that `cluster.data_dir` is Witch's own, and its path no longer than 90 bytes")]
+    Socket {
+        /// Where.
+        path: String,
+        /// The cause.
+        source: io::Error,
+    },
     /// Anything else, such as a name that does not resolve.
     #[error("cannot listen on port {port} of `{host}`: check `cluster.bind_host` and `cluster.bind_port`")]
     Failed {
@@ -76,7 +83,7 @@ pub enum ListenError {
 /// Binds the shared port.
 ///
 /// # Errors
-/// The port is taken, or not to be had, or open to others without a token.
+/// The port is taken, or not to be had.
 pub async fn listen(config: &Config) -> Result<Listener, ListenError> {
     let (host, port) = (&config.host, config.port);
     let failed = |source: io::Error| match source.kind() {
@@ -86,10 +93,5 @@ pub async fn listen(config: &Config) -> Result<Listener, ListenError> {
         _ => ListenError::Failed { host: host.clone(), port, source },
     };
     let socket = TcpListener::bind((host.as_str(), port)).await.map_err(failed)?;
-    let listener = Listener { address: socket.local_addr().map_err(failed)?, socket: Arc::new(socket) };
-    let has_token = config.token.as_ref().is_some_and(|token| !token.0.is_empty());
-    if listener.reach() == Reach::Everybody && !has_token {
-        return Err(ListenError::NoToken { address: listener.address });
-    }
-    Ok(listener)
+    Ok(Listener { address: socket.local_addr().map_err(failed)?, socket: Arc::new(socket), local: None })
 }

@@ -12,6 +12,7 @@ use crate::fsm::rules::{first, leader, node};
 use crate::fsm::{Request, view};
 use crate::machine::Timestamp;
 use crate::model::{ClusterState, Command, Directory, Epoch, NodeId, Proposal, RequestId, Server, Why};
+use crate::pg::conditions::copies;
 use crate::pg::{Order, Stopped, Upstream};
 use crate::raft;
 use alloc::format;
@@ -62,7 +63,8 @@ impl Machine {
             Action::Lead => {
                 let ours = self.facts.state.as_ref().and_then(|state| state.system_identifier);
                 if let (Some((_, epoch)), Some(system_identifier)) = (self.facts.holder(), ours) {
-                    self.order(Order::Lead { epoch, system_identifier }, effects);
+                    let least = self.facts.state.as_ref().and_then(ClusterState::least_to_lead);
+                    self.order(Order::Lead { epoch, system_identifier, least }, effects);
                     self.tell_promoted(now, effects);
                 }
             }
@@ -201,6 +203,12 @@ impl Machine {
         }
         if view::is_not_ours_to_run(state, database) {
             return why("database-is-unusable", String::from("the data directory of the primary is not one that Witch may run"));
+        }
+        if copies::is_older(&database.conditions) && database.server != Server::Primary {
+            return why(
+                "database-is-older",
+                String::from("an older copy lies in the primary's data directory, and a candidate can take over"),
+            );
         }
         let lost = state.system_identifier.is_some() && matches!(database.directory, Directory::Empty | Directory::Unfinished);
         if lost && database.server == Server::Stopped {

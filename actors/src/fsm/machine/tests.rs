@@ -79,7 +79,7 @@ fn database(server: Server, lsn: u64) -> Database {
 }
 
 fn lead(epoch: u64) -> Order {
-    Order::Lead { epoch: Epoch(epoch), system_identifier: OURS }
+    Order::Lead { epoch: Epoch(epoch), system_identifier: OURS, least: None }
 }
 
 /// A node with its machine, a clock, and everything that it has ordered since the last look.

@@ -85,6 +85,10 @@ async fn spawn(options: &Options) -> io::Result<()> {
     // Our own image rather than a path: the file may have been replaced by another version meanwhile.
     let mut command = Command::new("/proc/self/exe");
     command.arg0("witch").args(arguments.command_line()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    // It reads none of Witch's settings, some of which are secret; what it needs is on its command line.
+    for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("WITCH_")) {
+        command.env_remove(key);
+    }
     before_exec::orphan(&mut command);
     let spawned = tokio::task::spawn_blocking(move || command.spawn()?.wait());
     let status = spawned.await.map_err(io::Error::other)??;

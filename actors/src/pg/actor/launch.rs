@@ -1,20 +1,27 @@
 //! How the guard is told to start the server.
 
 use super::Shop;
-use super::operations::{Failure, Site, remove_stale_locks, server_arguments, set_standby_signal, standby_arguments, write_configuration};
+use super::operations::{
+    Failure, Site, Survey, installed, remove_stale_locks, server_arguments, set_standby_signal, standby_arguments, write_configuration,
+};
 use super::server_log::ServerLog;
 use crate::guard;
 use crate::guard::wire::Launch;
 use crate::model::{Endpoint, Epoch};
 use crate::pg::{Life, Outcome};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// The guard answers once the server's process exists.
 const START_MAX: Duration = Duration::from_secs(10);
-/// What the server needs of the daemon's environment, the places of its libraries included; nothing else of it concerns the server, and
-/// some of it is secret.
-const ENVIRONMENT: [&str; 9] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "LD_PRELOAD", RESOLVER];
+/// What of the daemon's environment is about the daemon: its own keys, of which some are secret, and its service manager, to which a server
+/// would report its own end as the daemon's.
+const OURS: [&str; 6] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+/// Variables of libpq and of the server that have an underscore; the others have none, and those of other programs do.
+const MISLEADING: [&str; 2] = ["PGCONNECT_TIMEOUT", "PG_GRANDPARENT_PID"];
+/// The guard takes no longer message, and a server's arguments have to fit beside it.
+const ENVIRONMENT_MAX: usize = 40 << 10;
 /// How glibc looks up names, whatever `/etc/resolv.conf` says.
 const RESOLVER: &str = "RES_OPTIONS";
 /// A promotion waits for the end of the WAL receiver, which hears nothing while it looks up the name of a dead primary: ten seconds by
@@ -54,7 +61,8 @@ pub(super) enum NotStarted {
 /// Configures and starts the server.
 pub(super) async fn start(shop: &Shop, what: Start) -> Result<Outcome, NotStarted> {
     let client = shop.surroundings.tether.client().ok_or(NotStarted::Unguarded)?;
-    let site = shop.site();
+    // The programs may be others by now: what is started is what is installed, and known as that.
+    let site = &Site { installation: installed(shop.site()).await?, ..shop.site().clone() };
     let (as_primary, upstream) = match what {
         Start::Primary(epoch) => (Some(epoch), None),
         Start::Standby(upstream) => (None, upstream),
@@ -62,10 +70,11 @@ pub(super) async fn start(shop: &Shop, what: Start) -> Result<Outcome, NotStarte
     write_configuration(site, upstream.as_ref()).await?;
     set_standby_signal(site, as_primary.is_none()).await?;
     remove_stale_locks(site).await?;
-    let arguments = if as_primary.is_some() { server_arguments(site) } else { standby_arguments(site).await? };
+    let arguments = if as_primary.is_some() { server_arguments(site).await } else { standby_arguments(site).await? };
     shop.with_log(ServerLog::begin_anew).await;
     let pid = client.start(launch(site, as_primary, arguments), START_MAX).await?;
     tokio::fs::write(pid_file(site), pid.to_string()).await.map_err(NotStarted::Note)?;
+    Survey::note(site, pid).await.map_err(NotStarted::Note)?;
     Ok(Outcome::Started(Life(pid)))
 }
 
@@ -77,16 +86,38 @@ fn launch(site: &Site, as_primary: Option<Epoch>, mut args: Vec<String>) -> Laun
         as_primary,
         program: text(site.installation.program("postgres")),
         args,
-        env: environment(|name| std::env::var(name).ok()),
+        env: environment(std::env::vars_os()),
         working_dir: text(site.data_dir()),
         log_file: text(log_file(site)),
     }
 }
 
-/// Where the operator says nothing of the resolver, the server looks names up impatiently.
-fn environment(ours: impl Fn(&str) -> Option<String>) -> Vec<(String, String)> {
-    let value = |name: &str| ours(name).or_else(|| (name == RESOLVER).then(|| RESOLVER_IMPATIENT.to_owned()));
-    ENVIRONMENT.iter().filter_map(|name| Some(((*name).to_owned(), value(name)?))).collect()
+/// The daemon's environment, for `archive_command` and its like, without what is the daemon's own or would mislead the server. Where the
+/// operator says nothing of the resolver, the server looks names up impatiently.
+fn environment(ours: impl Iterator<Item = (OsString, OsString)>) -> Vec<(String, String)> {
+    let mut all = vec![(RESOLVER.to_owned(), RESOLVER_IMPATIENT.to_owned())];
+    let mut size = 0;
+    for (name, value) in ours {
+        let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) else { continue };
+        if is_kept_back(&name) {
+            continue;
+        }
+        size += name.len() + value.len() + 16;
+        if size > ENVIRONMENT_MAX {
+            tracing::warn!(name, "the environment is too large: the server is started without this variable and those after it");
+            break;
+        }
+        if name == RESOLVER {
+            all.clear();
+        }
+        all.push((name, value));
+    }
+    all
+}
+
+fn is_kept_back(name: &str) -> bool {
+    let of_libpq = name.starts_with("PG") && !name.contains('_');
+    name.to_ascii_uppercase().starts_with("WITCH_") || of_libpq || OURS.contains(&name) || MISLEADING.contains(&name)
 }
 
 #[cfg(test)]
@@ -94,7 +125,9 @@ mod tests {
     use super::*;
 
     fn launched_with(ours: &[(&str, &str)]) -> Vec<(String, String)> {
-        environment(|name| ours.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+        let mut all = environment(ours.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))));
+        all.sort_unstable();
+        all
     }
 
     #[test]
@@ -105,8 +138,29 @@ mod tests {
     }
 
     #[test]
-    fn the_server_learns_no_secret_of_the_daemons_environment() {
-        assert_eq!(launched_with(&[("WITCH_CLUSTER__TOKEN", "secret"), ("TZ", "UTC")])[0], ("TZ".to_owned(), "UTC".to_owned()));
-        assert!(launched_with(&[("WITCH_CLUSTER__TOKEN", "secret")]).iter().all(|(name, _)| !name.starts_with("WITCH")));
+    fn a_command_of_the_server_finds_its_environment_and_none_of_the_daemons_secrets() {
+        let kept = [
+            ("AWS_SECRET_ACCESS_KEY", "a"),
+            ("PGBACKREST_REPO1_CIPHER_PASS", "b"),
+            ("PG_OOM_ADJUST_FILE", "c"),
+            ("RES_OPTIONS", "d"),
+            ("WALG_S3_PREFIX", "e"),
+        ];
+        let mut ours = kept.to_vec();
+        for name in [
+            "WITCH_CLUSTER__TOKEN",
+            "witch_database__password",
+            "PGHOST",
+            "PGPASSWORD",
+            "PGDATA",
+            "PGOPTIONS",
+            "PGCONNECT_TIMEOUT",
+            "NOTIFY_SOCKET",
+        ] {
+            ours.push((name, "misleading or secret"));
+        }
+        assert_eq!(launched_with(&ours), kept.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let huge = "x".repeat(ENVIRONMENT_MAX);
+        assert_eq!(launched_with(&[("HUGE", &huge)]).len(), 1, "the guard would not take it");
     }
 }

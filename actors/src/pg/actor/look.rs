@@ -1,19 +1,24 @@
 //! A look at everything there is to see of the database.
 
 use super::operations::{
-    EndOfWal, Session, Site, SqlFailure, control_head, controldata, end_of_wal, inspect_directory, lineage, not_in_force,
+    DATABASE, EndOfWal, Receiver, Session, Site, SqlFailure, control_head, controldata, end_of_wal, inspect_directory, is_without_database,
+    lineage, not_in_force, relate,
 };
 use super::server_log::ServerLog;
 use super::tether::Unanswered;
 use super::{Shop, launch};
 use crate::guard;
 use crate::model::{Condition, Lsn, Position, Promotion};
+use crate::pg::ancestry::Relation;
+use crate::pg::conditions::copies::ANOTHER_HISTORY;
+use crate::pg::conditions::sessions;
 use crate::pg::control::{ControlHead, ControlState};
 use crate::pg::wal::Geometry;
-use crate::pg::{Control, Life, Observation, Phase, Process, Sight, Stream};
+use crate::pg::{Control, Life, Observation, Phase, Process, Sight, Stall, Stream, Upkeep};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// The guard answers within microseconds, unless the host is starved.
 const GUARD_MAX: Duration = Duration::from_millis(500);
@@ -24,6 +29,9 @@ const END_MAX: Duration = Duration::from_secs(2);
 /// Without an answer for so long, nobody counts on the guard any more. A lease is over sooner; this is for standbys, and for a guard that is
 /// stopped while there is no server.
 const UNGUARDED_MAX: Duration = Duration::from_secs(5);
+
+/// A primary that could not be asked how a standby's log relates to its own is asked again after this time.
+const VET_AGAIN: Duration = Duration::from_secs(1);
 
 /// Within so many bytes of its beginning a timeline's first record may not be there yet.
 const YOUNG: u64 = 65536;
@@ -39,9 +47,33 @@ pub(super) struct Known {
     lineage: Option<(Life, Vec<Promotion>)>,
     /// Why the server could not say how it is, as the log has it already.
     complaint: Option<String>,
+    /// What is to be said of the database that the session is in.
+    database: Option<Condition>,
+    /// What is to be said of the replication role's rights.
+    rights: Option<Condition>,
     end: Option<(SystemTime, EndOfWal)>,
     /// Whether that run of the server listens where the file says.
     port: Option<(Life, Option<Condition>)>,
+    vetting: Option<Vetting>,
+}
+
+/// Whether what a standby receives is the continuation of what it has. A walsender does not look; so once for each connection of its receiver
+/// the logs are compared, when it has just begun.
+#[derive(Clone, Copy, Debug)]
+struct Vetting {
+    life: Life,
+    receiver: u32,
+    found: Found,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Found {
+    /// The primary could not be asked, at that time.
+    Nothing(Instant),
+    /// It is.
+    Same,
+    /// It is not, up to that position. That stands as long as the server runs: what it receives from now on hides the difference.
+    Another(Lsn),
 }
 
 impl Shop {
@@ -49,6 +81,8 @@ impl Shop {
     pub(super) async fn look(&self) -> Observation {
         let process = self.process().await;
         let on_disk = self.read_disk().await;
+        let running = if let Process::Running { life, .. } = process { Some(life.0) } else { None };
+        let (mut conditions, upkeep) = self.survey(running).await;
         let mut known = self.known.lock().await;
         let sight = match process {
             Process::Running { life, .. } => known.sight(self.site(), life).await,
@@ -61,13 +95,13 @@ impl Shop {
             }
             _ => None,
         };
-        let conditions = match process {
-            Process::Running { life, .. } if sight.is_some() => known.port(self.site(), life).await,
-            _ => None,
-        };
-        let conditions = conditions.into_iter().collect();
+        if let (Process::Running { life, .. }, Some(_)) = (process, &sight) {
+            conditions.extend(known.port(self.site(), life).await);
+        }
         let streams = sight.as_ref().is_some_and(|sight| sight.stream.is_some());
+        let disowned = known.disowned(process);
         let stall = match process {
+            Process::Running { .. } if disowned.is_some() => Some(Stall::Diverged),
             Process::Running { .. } if !streams => self.with_log(ServerLog::stall).await,
             _ => None,
         };
@@ -75,6 +109,8 @@ impl Shop {
             Process::Gone => self.with_log(ServerLog::excuse).await,
             _ => None,
         };
+        conditions.extend(disowned);
+        conditions.extend(known.conditions());
         Observation {
             directory: on_disk.directory,
             control: on_disk.control.map(|head| Control { timeline: head.timeline, phase: phase(head.state) }),
@@ -85,7 +121,15 @@ impl Shop {
             stall,
             excuse,
             conditions,
+            upkeep,
         }
+    }
+
+    /// What is to be said of the surroundings of the server.
+    async fn survey(&self, running: Option<u32>) -> (Vec<Condition>, Upkeep) {
+        let (site, runtime) = (self.site().clone(), Handle::current());
+        let survey = Arc::clone(&self.survey);
+        self.disk.run(move || runtime.block_on(async { survey.lock().await.take(&site, running).await })).await
     }
 
     async fn read_disk(&self) -> OnDisk {
@@ -157,6 +201,16 @@ impl Known {
     /// The next one may have its number, and another history.
     fn server_is_gone(&mut self) {
         (self.session, self.geometry, self.lineage) = (None, None, None);
+        (self.database, self.rights) = (None, None);
+    }
+
+    fn conditions(&self) -> Vec<Condition> {
+        [&self.database, &self.rights].into_iter().flatten().cloned().collect()
+    }
+
+    /// Whether the replication role has its rights.
+    pub(super) fn rights_are(&mut self, ensured: Result<usize, SqlFailure>) {
+        self.rights = ensured.err().map(|failure| sessions::RIGHTS.seen(failure));
     }
 
     async fn port(&mut self, site: &Site, life: Life) -> Option<Condition> {
@@ -170,10 +224,12 @@ impl Known {
         match self.ask(site, life).await {
             Ok(sight) => {
                 self.complaint = None;
+                self.database = self.session.as_ref().and_then(|(_, session)| in_another_database(session.database()));
                 sight
             }
             Err(failure) => {
                 self.session = None;
+                self.database = is_without_database(&failure).then(|| sessions::NO_DATABASE.seen(&failure));
                 // A look is taken many times a second: the same failure is told once.
                 let text = failure.to_string();
                 if self.complaint.as_ref() != Some(&text) {
@@ -198,6 +254,11 @@ impl Known {
         let seen = session.observe(SIGHT_MAX).await?;
         let lineage = timeout(SIGHT_MAX, self.lineage(site, life, seen.position)).await.unwrap_or_default();
         let stream = seen.receiver.filter(|receiver| receiver.streaming);
+        if let Some(receiver) = &stream {
+            self.vet(site, life, receiver, seen.position).await;
+        }
+        // What it receives is of no use to it.
+        let stream = stream.filter(|_| !matches!(self.vetting, Some(Vetting { found: Found::Another(_), .. })));
         Ok(Some(Sight {
             in_recovery: seen.in_recovery,
             position: seen.position,
@@ -205,6 +266,40 @@ impl Known {
             stream: stream.map(|receiver| Stream { timeline: receiver.timeline, from: receiver.upstream }),
             lineage,
         }))
+    }
+
+    /// The position was seen before the primary is asked: so nothing honest is past what that has written.
+    async fn vet(&mut self, site: &Site, life: Life, receiver: &Receiver, position: Position) {
+        let due = match self.vetting {
+            Some(Vetting { life: of, .. }) if of != life => true,
+            Some(Vetting { found: Found::Another(_), .. }) => false,
+            Some(Vetting { receiver: of, .. }) if of != receiver.pid => true,
+            Some(Vetting { found: Found::Nothing(at), .. }) => at.elapsed() >= VET_AGAIN,
+            Some(Vetting { found: Found::Same, .. }) => false,
+            None => true,
+        };
+        let Some(upstream) = receiver.upstream.as_ref().filter(|_| due) else { return };
+        let end = EndOfWal { timeline: position.timeline, lsn: position.lsn, clean: false, seen: true };
+        let found = match timeout(SIGHT_MAX, relate(site, end, upstream, SIGHT_MAX)).await {
+            Ok(Ok(Relation::Prefix)) => Found::Same,
+            Ok(Ok(relation)) => {
+                tracing::error!(?relation, at = %position.lsn, %upstream, "this standby streams, and its log is not the primary's");
+                Found::Another(position.lsn)
+            }
+            Ok(Err(_)) | Err(_) => Found::Nothing(Instant::now()),
+        };
+        self.vetting = Some(Vetting { life, receiver: receiver.pid, found });
+    }
+
+    /// What is to be said of a standby that has another history than its primary.
+    fn disowned(&self, process: Process) -> Option<Condition> {
+        let Process::Running { life, .. } = process else { return None };
+        match self.vetting.filter(|vetting| vetting.life == life)?.found {
+            Found::Another(lsn) => {
+                Some(ANOTHER_HISTORY.seen(format!("the log of this standby, which goes up to {lsn}, is not its primary's")))
+            }
+            Found::Nothing(_) | Found::Same => None,
+        }
     }
 
     /// Where its timeline comes from: that changes only with the timeline, once its first record is there. Empty: it cannot be read just now.
@@ -246,6 +341,10 @@ impl Known {
         }
         self.end.map(|(_, end)| Position { timeline: end.timeline.max(head.timeline), lsn: end.lsn })
     }
+}
+
+fn in_another_database(name: &str) -> Option<Condition> {
+    (name != DATABASE).then(|| sessions::OTHER_DATABASE.seen(format!("Witch's sessions are in `{name}`")))
 }
 
 struct OnDisk {

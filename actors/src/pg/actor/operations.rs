@@ -5,15 +5,18 @@
 //!
 //! Dropping a function's future ends what it was doing, with every process that it started.
 
+mod adopting;
 mod capacity;
 mod clearing;
 mod clone;
 mod configuration;
 mod connection;
+mod databases;
 mod directory;
 mod diverged;
 mod durable;
 mod failure;
+mod fitness;
 mod founding;
 mod installation;
 mod lineage;
@@ -21,34 +24,43 @@ mod lock;
 mod lock_files;
 mod marker;
 mod marks;
+mod own_session;
 mod position;
 mod probe;
 mod program;
 mod rewind;
+mod rights;
 mod running_port;
 mod session;
 mod shared_memory;
 mod slots;
+mod sockets;
+mod survey;
+mod user_files;
+mod wary;
 
 pub use capacity::standby_arguments;
 pub use clone::{Progress, basebackup, discard_previous, remove_discarded};
 pub use configuration::{follow, server_arguments, set_standby_signal, write_configuration};
 pub use connection::{SqlFailure, Whom};
+pub use databases::{DATABASE, is_without_database};
 pub use directory::{Stranger, control_head, create, foreign_server, inspect_directory, startup_faults};
 pub use diverged::{Preserved, preserve_diverged};
 pub use failure::Failure;
+pub use fitness::{installed, installed_for};
 pub use founding::{adopt, initdb};
 pub use installation::{Installation, NotInstalled};
 pub use lineage::relate;
 pub use lock_files::remove_stale_locks;
 pub use marker::{Marker, Note, Unfinished, marker};
 pub use marks::{lineage, note_marks};
-pub use position::{EndOfWal, controldata, end_of_wal, own_ancestry, promotion};
+pub use position::{EndOfWal, controldata, end_of_wal, lacks, own_ancestry, promotion};
 pub use probe::{Answer, probe_fresh};
 pub use rewind::{checkpoint_remote, rewind, upstream_ancestry};
 pub use running_port::not_in_force;
 pub use session::{Observation, Receiver, Session};
 pub use shared_memory::releasing_mode;
+pub(super) use survey::Survey;
 
 use crate::pg::Settings;
 use std::path::{Path, PathBuf};

@@ -2,14 +2,15 @@
 
 use super::launch::{NotStarted, Start, start};
 use super::operations::{
-    EndOfWal, Failure, Progress, Session, adopt, basebackup, checkpoint_remote, discard_previous, end_of_wal, follow, initdb, note_marks,
-    preserve_diverged, relate, remove_discarded, rewind, write_configuration,
+    EndOfWal, Failure, Progress, Session, adopt, basebackup, checkpoint_remote, discard_previous, end_of_wal, follow, initdb, installed,
+    installed_for, lacks, note_marks, preserve_diverged, relate, remove_discarded, rewind, write_configuration,
 };
 use super::server_log::ServerLog;
 use super::{Input, Shop};
 use crate::guard::{self, wire::StopMode};
 use crate::model::{Epoch, Position};
 use crate::pg::ancestry::Relation;
+use crate::pg::conditions::leftovers;
 use crate::pg::{Fork, Operation, Outcome, Outlook, Upstream};
 use crate::tree::Address;
 use crate::tree::clock::boottime;
@@ -81,14 +82,22 @@ pub(super) async fn carry_out(shop: &Shop, operation: Operation, progress: &(dyn
 
 async fn try_to(shop: &Shop, operation: Operation, progress: &(dyn Fn(Progress) + Send + Sync)) -> Result<Outcome, Why> {
     let site = shop.site();
+    // Programs of another version would spoil what they touch, or fail with words that nobody understands.
+    match &operation {
+        Operation::InitDb | Operation::Adopt | Operation::Rewind(_) => drop(installed(site).await?),
+        Operation::Clone(upstream) => drop(installed_for(site, &upstream.database, BRIEF).await?),
+        _ => {}
+    }
     match operation {
         Operation::InitDb => return Ok(Outcome::Founded(initdb(site).await?)),
         Operation::Adopt => return Ok(Outcome::Founded(adopt(site).await?)),
-        Operation::StartPrimary(epoch) => return Ok(start(shop, Start::Primary(epoch)).await?),
+        Operation::StartPrimary(_, Some(least)) if let Some(older) = lacks(site, least, None).await? => return Ok(Outcome::Older(older)),
+        Operation::StartPrimary(epoch, _) => return Ok(start(shop, Start::Primary(epoch)).await?),
         Operation::StartStandby(upstream) => return Ok(start(shop, Start::Standby(upstream.map(|upstream| upstream.database))).await?),
-        Operation::Promote(epoch) => promote(shop, epoch).await?,
+        Operation::Promote(epoch, least) => return promote(shop, epoch, least).await,
         Operation::Aim(upstream) => return aim(shop, &upstream).await,
         Operation::Tend => tend(shop).await?,
+        Operation::Configure(upstream) => configure(shop, upstream.as_ref()).await?,
         Operation::Checkpoint => session(shop).await?.checkpoint(CHECKPOINT_MAX).await.map_err(Failure::from)?,
         Operation::StopFast => stop(shop, StopMode::Fast).await?,
         Operation::StopImmediately => stop(shop, StopMode::Immediate).await?,
@@ -109,9 +118,15 @@ async fn session(shop: &Shop) -> Result<Session, Failure> {
 }
 
 /// The guard hears of it first: from then on it ends the server with the lease. It agrees only while more than its margin is left of that.
-async fn promote(shop: &Shop, epoch: Epoch) -> Result<(), Why> {
+async fn promote(shop: &Shop, epoch: Epoch, least: Option<Position>) -> Result<Outcome, Why> {
     let client = shop.surroundings.tether.client().ok_or(Why::Unguarded)?;
     let mut session = session(shop).await?;
+    if let Some(least) = least {
+        let at = session.observe(BRIEF).await.map_err(Failure::from)?.position;
+        if let Some(older) = lacks(shop.site(), least, Some(at)).await? {
+            return Ok(Outcome::Older(older));
+        }
+    }
     let asked = boottime();
     client.expect_promotion(epoch, BRIEF).await?;
     let waited = boottime().since(asked);
@@ -119,7 +134,7 @@ async fn promote(shop: &Shop, epoch: Epoch) -> Result<(), Why> {
         return Err(Why::TooLate { waited });
     }
     session.promote(shop.site(), PROMOTE_MAX).await?;
-    Ok(())
+    Ok(Outcome::Done)
 }
 
 /// Whatever the upstream before still sends comes before the comparison or not at all.
@@ -148,6 +163,12 @@ async fn aim(shop: &Shop, upstream: &Upstream) -> Result<Outcome, Why> {
     Ok(Outcome::Done)
 }
 
+async fn configure(shop: &Shop, upstream: Option<&Upstream>) -> Result<(), Why> {
+    let mended = write_configuration(shop.site(), upstream.map(|upstream| &upstream.database)).await?;
+    shop.survey.lock().await.mended(mended);
+    Ok(session(shop).await?.reload(BRIEF).await.map_err(Failure::from)?)
+}
+
 async fn tend(shop: &Shop) -> Result<(), Why> {
     // Before anybody copies this database. Slots do not wait until there is room for the note.
     let lineage = shop.known.lock().await.seen_lineage();
@@ -156,7 +177,17 @@ async fn tend(shop: &Shop) -> Result<(), Why> {
     }
     let data_nodes = (shop.surroundings.data_nodes)();
     let own = shop.site().settings.node;
-    session(shop).await?.ensure_slots(own, &data_nodes, BRIEF).await.map_err(Failure::from)?;
+    let mut session = session(shop).await?;
+    let clashing = session.ensure_slots(own, &data_nodes, BRIEF).await.map_err(Failure::from)?;
+    let clashing = clashing.map(|names| {
+        leftovers::SLOT_NAME_CLASH.seen(format!("the failover slots {names} of this standby are its own, from when it was the primary"))
+    });
+    shop.survey.lock().await.slots(clashing.into_iter().collect());
+    let ensured = session.ensure_rights(shop.site(), BRIEF).await;
+    shop.known.lock().await.rights_are(ensured);
+    if let Err(failure) = session.note_databases(shop.site(), BRIEF).await {
+        tracing::warn!(%failure, "which other databases could be entered is not noted; it is tried again");
+    }
     // Looked after is only what leads or streams: whatever a clone has replaced is of no more use.
     discard_previous(shop.site()).await?;
     remove_meanwhile(shop);
@@ -194,7 +225,7 @@ async fn compare(shop: &Shop, upstream: &Upstream) -> Result<(Relation, EndOfWal
     let end = match session(shop).await {
         Ok(mut session) => {
             let at = session.observe(BRIEF).await?.position;
-            EndOfWal { timeline: at.timeline, lsn: at.lsn, clean: false }
+            EndOfWal { timeline: at.timeline, lsn: at.lsn, clean: false, seen: true }
         }
         Err(_) => end_of_wal(shop.site(), READ_LOG_MAX).await?,
     };

@@ -106,20 +106,27 @@ impl Machine {
     /// The operation of that kind which serves the order; None if the order says nothing that it could serve.
     pub(super) fn operation(&self, kind: Kind) -> Option<Operation> {
         let upstream = if let Order::Follow(upstream) = &self.order.order { Some(upstream.clone()) } else { None };
-        let epoch = if let Order::Lead { epoch, .. } = self.order.order { Some(epoch) } else { None };
+        let lead = if let Order::Lead { epoch, least, .. } = self.order.order { Some((epoch, least)) } else { None };
         Some(match kind {
             Kind::InitDb => Operation::InitDb,
             Kind::Adopt => Operation::Adopt,
-            Kind::StartPrimary => Operation::StartPrimary(epoch?),
+            Kind::StartPrimary => {
+                let (epoch, least) = lead?;
+                Operation::StartPrimary(epoch, least)
+            }
             // Before the promotion there is nothing to compare with, and before the comparison nobody knows whether it may follow: so it
             // waits without anybody to follow.
             Kind::StartStandby => {
                 let may_follow = self.ladder.rung() == Rung::Start;
                 Operation::StartStandby(upstream.filter(|upstream| upstream.promotion.is_some() && may_follow))
             }
-            Kind::Promote => Operation::Promote(epoch?),
+            Kind::Promote => {
+                let (epoch, least) = lead?;
+                Operation::Promote(epoch, least)
+            }
             Kind::Aim => Operation::Aim(upstream?),
             Kind::Tend => Operation::Tend,
+            Kind::Configure => Operation::Configure(self.run.as_ref().and_then(|run| run.aimed.clone())),
             Kind::Checkpoint => Operation::Checkpoint,
             Kind::StopFast => Operation::StopFast,
             Kind::StopImmediately => Operation::StopImmediately,

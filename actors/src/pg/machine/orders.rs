@@ -23,6 +23,7 @@ impl Machine {
         if wish != Wish::of(&last.order) {
             self.back_off.clear();
             self.failure = None;
+            self.older = None;
             self.starting_since = None;
             self.checkpointed = false;
         }
@@ -85,7 +86,7 @@ impl Machine {
 fn serves(operation: &Operation, order: &Order, server: Option<Server>) -> bool {
     match operation {
         Operation::InitDb | Operation::Adopt => *order == Order::Found,
-        Operation::StartPrimary(epoch) | Operation::Promote(epoch) => matches!(order, Order::Lead { epoch: led, .. } if led == epoch),
+        Operation::StartPrimary(epoch, _) | Operation::Promote(epoch, _) => matches!(order, Order::Lead { epoch: led, .. } if led == epoch),
         Operation::Checkpoint => *order == Order::StepDown,
         Operation::Compare(upstream) | Operation::Preserve(upstream) | Operation::Clone(upstream) => {
             matches!(order, Order::Follow(wanted) if is_same(wanted, upstream))
@@ -94,7 +95,7 @@ fn serves(operation: &Operation, order: &Order, server: Option<Server>) -> bool 
         Operation::Rewind(_) => matches!(order, Order::Follow(_) | Order::Watch | Order::StandAlone),
         Operation::StartStandby(_) | Operation::Aim(_) => *order != Order::Fence,
         // Slots can wait; a promotion and a stop cannot.
-        Operation::Tend => match order {
+        Operation::Tend | Operation::Configure(_) => match order {
             Order::Lead { .. } => server == Some(Server::Primary),
             Order::Watch | Order::StandAlone | Order::Follow(_) => true,
             Order::Found | Order::StepDown | Order::Stop | Order::Fence => false,

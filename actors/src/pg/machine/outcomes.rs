@@ -20,7 +20,12 @@ impl Machine {
             self.failed(now, &working.operation, reason, *outlook, effects);
             return;
         }
-        let done = !matches!(outcome, Outcome::Cancelled | Outcome::Failed { .. });
+        if let (Outcome::Older(what), None) = (&outcome, working.cancelled) {
+            self.failed(now, &working.operation, what, Outlook::Open, effects);
+            self.older = Some(what.clone());
+            return;
+        }
+        let done = !matches!(outcome, Outcome::Cancelled | Outcome::Failed { .. } | Outcome::Older(_));
         if done {
             self.done(now, working.operation, outcome);
         }
@@ -34,6 +39,7 @@ impl Machine {
     pub(super) fn done(&mut self, now: Timestamp, operation: Operation, outcome: Outcome) {
         let kind = operation.kind();
         self.failure = None;
+        self.older = None;
         // Neither has succeeded before the node is seen streaming: until then, each try comes later than the one before.
         if matches!(kind, Kind::Rewind | Kind::Clone) {
             self.back_off.entry(kind).or_default().failed(now);
@@ -43,7 +49,7 @@ impl Machine {
         let tells = self.tells(&operation);
         match (operation, outcome) {
             (Operation::InitDb | Operation::Adopt, Outcome::Founded(identifier)) => self.founded = Some(identifier),
-            (Operation::StartPrimary(_), Outcome::Started(life)) => self.started(now, life, None, false),
+            (Operation::StartPrimary(..), Outcome::Started(life)) => self.started(now, life, None, false),
             (Operation::StartStandby(upstream), Outcome::Started(life)) => self.started(now, life, upstream.as_ref(), true),
             (Operation::Compare(_) | Operation::Aim(_), Outcome::Compared(_))
             | (Operation::Preserve(_) | Operation::Rewind(_) | Operation::Clone(_), _)

@@ -3,6 +3,7 @@
 use super::Machine;
 use crate::machine::Timestamp;
 use crate::model::{Condition, Database, Directory, Operation, Position, Server, Timeline};
+use crate::pg::conditions::copies::OLDER_COPY;
 use crate::pg::plan::{Step, Stop, Wish, plan};
 use crate::pg::{Effect, Observation, Order, Phase, Reported, Stopped, trouble};
 use alloc::string::{String, ToString};
@@ -66,7 +67,7 @@ impl Machine {
                     detail: working.detail.clone(),
                 }),
                 trouble: self.trouble(now),
-                conditions: conditions(observation),
+                conditions: conditions(observation, self.older.as_deref()),
                 deaths: u32::try_from(self.deaths.len()).unwrap_or(u32::MAX),
                 overdue: self.starting_since.is_some_and(|since| now.since(since) > self.timing.start_timeout),
             },
@@ -89,8 +90,9 @@ impl Machine {
 }
 
 /// The most severe first, so that whoever shows only one shows that.
-fn conditions(seen: &Observation) -> Vec<Condition> {
+fn conditions(seen: &Observation, older: Option<&str>) -> Vec<Condition> {
     let mut conditions = seen.conditions.clone();
+    conditions.extend(older.map(|what| OLDER_COPY.seen(what)));
     conditions.sort_by_key(|condition| Reverse(condition.bars));
     conditions
 }
@@ -131,6 +133,7 @@ mod tests {
             stall: None,
             excuse: None,
             conditions: Vec::new(),
+            upkeep: crate::pg::Upkeep::Nothing,
         };
         assert_eq!(stopped(&ended(Phase::ShutDown)).final_lsn, Some(Lsn(0x4000)));
         for phase in [Phase::Production, Phase::Recovery] {

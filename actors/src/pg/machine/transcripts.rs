@@ -3,7 +3,7 @@
 use super::world::*;
 use super::*;
 use crate::model::{Directory, Epoch, Lsn, Timeline};
-use crate::pg::{Fork, Outcome, Stopped, Upstream};
+use crate::pg::{Fork, Outcome, Stopped, Upkeep, Upstream};
 use core::time::Duration;
 
 mod change;

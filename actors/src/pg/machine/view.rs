@@ -5,11 +5,13 @@ use crate::machine::Timestamp;
 use crate::model::{Directory, Server};
 use crate::pg::Phase;
 use crate::pg::plan::{Ground, Stop, Streaming, View, Wish};
-use crate::pg::{Kind, Observation, Order, Process, Upstream};
+use crate::pg::{Kind, Observation, Order, Process, Upkeep, Upstream};
 use core::time::Duration;
 
 /// A standby that had reason to stream for this long and does not is in trouble.
 const STREAM_MAX: Duration = Duration::from_secs(10);
+/// The same where a reason is known that a restart mends.
+const STREAM_RENEWED_MAX: Duration = Duration::from_secs(3);
 /// The slots are looked after so often.
 const TEND_EVERY: Duration = Duration::from_secs(10);
 
@@ -55,7 +57,14 @@ impl Machine {
             rung: self.ladder.rung(),
             preserved: self.ladder.is_preserved(),
             unasked: self.ladder.is_unasked(),
+            upkeep: self.upkeep(now, seen),
         })
+    }
+
+    /// What could not be written is tried again later, and keeps nothing else waiting.
+    fn upkeep(&self, now: Timestamp, seen: &Observation) -> Upkeep {
+        let rests = self.back_off.get(&Kind::Configure).is_some_and(|back_off| now < back_off.until);
+        if seen.upkeep == Upkeep::Configure && rests { Upkeep::Nothing } else { seen.upkeep }
     }
 
     /// Success is only what is *seen*: streaming, on the right timeline (L2).
@@ -65,7 +74,8 @@ impl Machine {
             return Streaming::Seen;
         }
         // A server that still replays what it has cannot stream; only its log can say that it never will.
-        let had_time = run.came_up && now.since(run.stream_due) > STREAM_MAX;
+        let max = if seen.upkeep == Upkeep::Restart { STREAM_RENEWED_MAX } else { STREAM_MAX };
+        let had_time = run.came_up && now.since(run.stream_due) > max;
         if seen.stall.is_some() || had_time { Streaming::Missing } else { Streaming::Expected }
     }
 

@@ -4,7 +4,7 @@
 use super::*;
 use crate::machine::Machine as _;
 use crate::model::{Condition, Directory, Endpoint, Epoch, Lsn, NodeId, Position, Promotion, Timeline};
-use crate::pg::{Answer, Control, Fork, Importance, Outcome, Outlook, Phase, Process, Sight, Stall, Stream, Upstream};
+use crate::pg::{Answer, Control, Fork, Importance, Outcome, Outlook, Phase, Process, Sight, Stall, Stream, Upkeep, Upstream};
 use alloc::boxed::Box;
 use alloc::vec;
 use core::time::Duration;
@@ -48,11 +48,16 @@ pub(super) struct World {
     pub(super) comparable: bool,
     /// What diverged can be kept.
     pub(super) keepable: bool,
+    /// It ends before it must.
+    pub(super) older: bool,
     /// The server dies while it starts.
     pub(super) dies: bool,
     /// What the server's log says of that.
     pub(super) excuse: Option<&'static str>,
     pub(super) conditions: Vec<Condition>,
+    pub(super) upkeep: Upkeep,
+    /// The running server cannot start a receiver any more.
+    pub(super) outdated: bool,
     /// The server does not obey a fast stop.
     pub(super) obstinate: bool,
     /// The end of the log cannot be read.
@@ -91,9 +96,12 @@ impl World {
             rewind_works: true,
             comparable: true,
             keepable: true,
+            older: false,
             dies: false,
             excuse: None,
             conditions: Vec::new(),
+            upkeep: Upkeep::Nothing,
+            outdated: false,
             obstinate: false,
             unreadable: false,
             frozen: false,
@@ -151,7 +159,9 @@ impl World {
             (Some(_), _) if self.wal_removed => Some(Stall::WalRemoved),
             _ => None,
         };
-        let stream = follows.filter(|_| self.upstream_up && stall.is_none()).map(|from| Stream { timeline: Timeline(2), from: Some(from) });
+        let stream = follows
+            .filter(|_| self.upstream_up && !self.outdated && stall.is_none())
+            .map(|from| Stream { timeline: Timeline(2), from: Some(from) });
         let in_recovery = !self.is_writable();
         let lineage = if in_recovery { Vec::new() } else { vec![Promotion { timeline: Timeline(1), lsn: Lsn(0), mark: None }] };
         Observation {
@@ -169,6 +179,7 @@ impl World {
             stall: if stream.is_some() { None } else { stall },
             excuse: self.excuse.filter(|_| self.server.is_none()).map(String::from),
             conditions: self.conditions.clone(),
+            upkeep: self.upkeep,
         }
     }
 
@@ -180,12 +191,16 @@ impl World {
                 Outcome::Founded(OURS)
             }
             Operation::Adopt => Outcome::Founded(OURS),
-            Operation::StartPrimary(_) => Outcome::Started(self.launch(now, true, None, self.start)),
+            Operation::StartPrimary(..) | Operation::Promote(..) if self.older => Outcome::Older("it ends at 0/1000".into()),
+            Operation::StartPrimary(..) => Outcome::Started(self.launch(now, true, None, self.start)),
             Operation::StartStandby(upstream) => {
+                if self.outdated {
+                    (self.outdated, self.upkeep) = (false, Upkeep::Nothing);
+                }
                 let follows = upstream.as_ref().map(|upstream| upstream.database.clone());
                 Outcome::Started(self.launch(now, false, follows, self.start))
             }
-            Operation::Promote(_) => {
+            Operation::Promote(..) => {
                 if let Some(server) = &mut self.server {
                     server.primary = true;
                     (self.phase, self.standby_signal) = (Phase::Production, false);
@@ -209,6 +224,10 @@ impl World {
                 Outcome::Done
             }
             Operation::Preserve(_) if !self.keepable => failed("the disk is full", Outlook::Open),
+            Operation::Configure(_) => {
+                self.upkeep = Upkeep::Nothing;
+                Outcome::Done
+            }
             Operation::Tend | Operation::Checkpoint | Operation::Preserve(_) | Operation::StopFast | Operation::StopImmediately => {
                 Outcome::Done
             }
@@ -348,7 +367,7 @@ impl Bench {
                 match operation {
                     Operation::StopFast if !self.world.obstinate && !self.world.frozen => self.end_server(100),
                     Operation::StopImmediately if !self.world.frozen => self.end_server(10),
-                    Operation::StartPrimary(_) | Operation::StartStandby(_) if self.world.dies => self.end_server(50),
+                    Operation::StartPrimary(..) | Operation::StartStandby(_) if self.world.dies => self.end_server(50),
                     _ => {}
                 }
                 self.happen(Event::Tell(Input::Finished { id, outcome }));
@@ -426,7 +445,7 @@ impl Bench {
 }
 
 pub(super) fn lead() -> Order {
-    Order::Lead { epoch: Epoch(1), system_identifier: OURS }
+    Order::Lead { epoch: Epoch(1), system_identifier: OURS, least: None }
 }
 
 pub(super) fn follow() -> Order {

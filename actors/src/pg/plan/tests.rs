@@ -19,10 +19,11 @@ const SERVERS: [Server; 8] = [
 ];
 const STOPS: [Stop; 4] = [Stop::Unasked, Stop::Asked, Stop::Late, Stop::Overrun];
 const STREAMS: [Streaming; 3] = [Streaming::Seen, Streaming::Expected, Streaming::Missing];
+const UPKEEPS: [Upkeep; 3] = [Upkeep::Nothing, Upkeep::Configure, Upkeep::Restart];
 const RUNGS: [Rung; 4] = [Rung::Compare, Rung::Start, Rung::Rewind, Rung::Clone];
 
 fn every_view(mut look: impl FnMut(&View)) {
-    for wish in WISHES {
+    for (wish, upkeep) in WISHES.into_iter().flat_map(|wish| UPKEEPS.map(|upkeep| (wish, upkeep))) {
         for ground in GROUNDS {
             for server in SERVERS {
                 for stop in STOPS {
@@ -47,6 +48,7 @@ fn every_view(mut look: impl FnMut(&View)) {
                                     preserved: flag(7),
                                     in_recovery: flag(8),
                                     unasked: flag(9),
+                                    upkeep,
                                 });
                             }
                         }

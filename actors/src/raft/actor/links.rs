@@ -2,11 +2,13 @@
 //!
 //! We dial every node that we are told to follow and send on that connection; we hear on the connections that the others dialled. Links outlive the
 //! actor: a restarted one is told again which links are up. Everything is bounded: the queue of a link drops rather than grows, a talkative peer is read
-//! slower, at most [`HALF_OPEN_MAX`] strangers may be shaking hands, and there is one accepted link for each node that we know, since a newer one
-//! takes its place. What is malformed closes its link with one line in the log and harms nothing else.
+//! slower, only so many strangers may be shaking hands ([`half_open`]), and there is one accepted link for each node that we know, since a newer
+//! one takes its place. What is malformed closes its link with one line in the log and harms nothing else.
 
+mod addresses;
 mod allowance;
 mod complaints;
+mod half_open;
 mod incoming;
 mod lanes;
 mod outgoing;
@@ -18,18 +20,17 @@ use super::handshake::{Failure, Local, Peer, Refusal};
 use crate::model::{Endpoint, Member, NodeId, Report};
 use crate::raft::{Input, PeerMessage};
 use crate::tree::clock::boottime;
-use complaints::Complaints;
+use addresses::Resolver;
+pub use addresses::Undialled;
+use complaints::{About, Complaints};
+use half_open::HalfOpen;
 use lanes::{Lanes, Outlet};
 use seats::{Direction, Evicted, Seats, Sitter};
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
-
-/// So many accepted connections may be in the middle of their handshake.
-const HALF_OPEN_MAX: usize = 16;
 
 /// Where what is heard goes. Neither may wait.
 #[derive(Clone)]
@@ -62,9 +63,12 @@ impl Links {
     /// Begins to dial the peers of the file. They stay welcome to dial us, whatever [`Links::follow`] says later. Needs a runtime around it.
     #[must_use]
     pub fn start(local: Local, peers: &[Member], routes: Routes) -> Self {
+        Self::resolving(local, peers, routes, addresses::system())
+    }
+
+    fn resolving(local: Local, peers: &[Member], routes: Routes, resolver: Resolver) -> Self {
         let file = peers.iter().map(|peer| (peer.node, peer.witch.clone())).collect();
-        let half_open = Arc::new(Semaphore::new(HALF_OPEN_MAX));
-        let links = Self { hub: Arc::new(Hub { local, file, routes, half_open, book: Mutex::default() }) };
+        let links = Self { hub: Arc::new(Hub { local, file, routes, resolver, book: Mutex::default() }) };
         links.follow(peers);
         links
     }
@@ -82,13 +86,17 @@ impl Links {
             stays
         });
         for (node, endpoint) in wanted {
+            if let Ok(address) = endpoint.host.parse::<IpAddr>() {
+                book.whereabouts.insert((node, Direction::Outgoing), BTreeSet::from([address.to_canonical()]));
+            }
             book.dialers.entry(node).or_insert_with(|| {
                 let task = tokio::spawn(outgoing::keep(Arc::clone(&self.hub), node, endpoint.clone())).abort_handle();
                 Dialer { endpoint, task }
             });
         }
-        let Book { dialers, seats, .. } = &mut *book;
+        let Book { dialers, seats, whereabouts, .. } = &mut *book;
         seats.retain(|node| self.hub.file.contains_key(&node) || dialers.contains_key(&node));
+        whereabouts.retain(|(node, _), _| self.hub.file.contains_key(node) || dialers.contains_key(node));
     }
 
     /// Sends, or drops: the link is down, or its queue is full. Never waits.
@@ -100,12 +108,12 @@ impl Links {
                 let taken = lanes.put(frame, wire::is_bulk(message));
                 if !taken {
                     let text = format!("it takes in less than we say: {} messages were dropped so far", lanes.dropped());
-                    self.hub.complain(&peer(), "full", true, &text);
+                    self.hub.complain(About::Peer(&peer()), "full", true, &text);
                 }
                 taken
             }
             Err(error) => {
-                self.hub.complain(&peer(), "oversized", true, &error.to_string());
+                self.hub.complain(About::Peer(&peer()), "oversized", true, &error.to_string());
                 false
             }
         }
@@ -113,15 +121,23 @@ impl Links {
 
     /// Takes in a connection whose first bytes are [`MAGIC`](super::handshake::MAGIC), which are still unread.
     pub fn accept(&self, stream: TcpStream, remote: SocketAddr) {
-        match Arc::clone(&self.hub.half_open).try_acquire_owned() {
-            Ok(permit) => {
-                tokio::spawn(incoming::serve(Arc::clone(&self.hub), stream, remote, permit));
+        let guest = {
+            let mut book = self.hub.book();
+            if book.closed {
+                return;
             }
-            Err(_) => {
-                let text = format!("{HALF_OPEN_MAX} others are in the middle of their handshake: it may try again");
-                self.hub.complain(&remote.ip().to_string(), "crowded", true, &text);
-            }
+            let peers = book.whereabouts.values().flatten().copied().collect();
+            book.half_open.enter(remote.ip(), &peers)
+        };
+        let (number, told, shown_out) = guest;
+        if let Some(address) = shown_out {
+            let text = format!(
+                "{address} was in the middle of its handshake for longer than all others when there were too many of them, and is shown out: if \
+                 it is no peer, keep it away from this port"
+            );
+            self.hub.complain(About::Stranger("strangers"), "crowded", true, &text);
         }
+        tokio::spawn(incoming::serve(Arc::clone(&self.hub), stream, remote, (number, told)));
     }
 
     /// Tells the machine once more which links are up: a restarted one does not know. Hearing it twice harms nothing.
@@ -134,8 +150,9 @@ impl Links {
 
     /// Ends all links for good, so that the peers notice at once.
     pub fn close(&self) {
-        self.hub.half_open.close();
         let mut book = self.hub.book();
+        book.closed = true;
+        book.half_open.clear();
         for (_, dialer) in std::mem::take(&mut book.dialers) {
             dialer.task.abort();
         }
@@ -149,7 +166,7 @@ struct Hub {
     /// The peers of the file, and where it looks for them.
     file: BTreeMap<NodeId, Endpoint>,
     routes: Routes,
-    half_open: Arc<Semaphore>,
+    resolver: Resolver,
     /// Never held while waiting for anything, nor while telling anybody.
     book: Mutex<Book>,
 }
@@ -161,7 +178,11 @@ struct Book {
     seats: Seats,
     /// Where each node said that it listens when it last dialled us.
     told: BTreeMap<NodeId, Endpoint>,
+    half_open: HalfOpen,
+    /// The addresses at which each node was found when it was last dialled, and the one that it last linked from.
+    whereabouts: BTreeMap<(NodeId, Direction), BTreeSet<IpAddr>>,
     complaints: Complaints,
+    closed: bool,
 }
 
 struct Dialer {
@@ -194,10 +215,11 @@ impl Hub {
     }
 
     /// Logs, unless this was said of this peer a short while ago.
-    fn complain(&self, peer: &str, code: &str, lasting: bool, text: &str) {
-        if !self.book().complaints.is_due(boottime(), peer, code) {
+    fn complain(&self, about: About<'_>, code: &str, lasting: bool, text: &str) {
+        if !self.book().complaints.is_due(boottime(), about, code) {
             return;
         }
+        let peer = about.name();
         if lasting {
             tracing::warn!(target: "links", peer, code, "{text}");
         } else {
@@ -205,8 +227,8 @@ impl Hub {
         }
     }
 
-    fn complain_of(&self, peer: &str, failure: &Failure) {
-        self.complain(peer, &failure.code(), failure.is_lasting(), &super::log_thread::with_causes(failure));
+    fn complain_of(&self, about: About<'_>, failure: &Failure) {
+        self.complain(about, &failure.code(), failure.is_lasting(), &super::log_thread::with_causes(failure));
     }
 
     /// Whoever has proved to be a node takes its seat, if we know it and it has no twin.
@@ -219,6 +241,9 @@ impl Hub {
         let (number, evicted) = book.seats.take(node, direction, sitter)?;
         if let Some(endpoint) = &peer.endpoint {
             book.told.insert(node, endpoint.clone());
+        }
+        if direction == Direction::Incoming {
+            book.whereabouts.insert((node, direction), BTreeSet::from([sitter.address.ip]));
         }
         Ok(Seated { hub: Arc::clone(self), node, direction, number, evicted })
     }

@@ -5,7 +5,9 @@ use crate::api::Config;
 use crate::fsm::{Refusal, Request};
 use crate::model::{NodeId, RequestId, Status};
 use serde_json::json;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn refusal() -> Refusal {
     Refusal { rule: "lagging".into(), reason: "`bert` is 9 MB behind".into() }
@@ -149,27 +151,131 @@ async fn a_body_over_64_kib_is_413_with_or_without_a_length() {
     assert!(world.was_not_asked());
 }
 
+/// On loopback, where the listener is: other users of the host, and whatever forwards to it, come from there, too.
 #[tokio::test]
-async fn from_other_hosts_only_the_token_changes_anything() {
-    let mut world = world(open_config()).await;
+async fn a_token_that_is_set_is_always_asked_for() {
+    let mut world = world(config()).await;
     for authorization in
         ["", "Bearer", "Bearer ", "Bearer the wrong token", "Bearer the right toke", "Basic the right token", "the right token"]
     {
         let head: &[_] = if authorization.is_empty() { &[] } else { &[("authorization", authorization)] };
         for path in ["/switchover", "/failover/pause", "/failover/resume"] {
-            let reply = call(world.address(), "POST", path, head, "").await;
+            let reply = call_with(world.address(), "POST", path, head, "").await;
             assert_eq!((reply.code, reply.error().as_str()), (401, "unauthorized"), "{authorization} {path}");
             assert_eq!(reply.header("www-authenticate"), "Bearer");
         }
     }
+    let twice = [("authorization", "Bearer the wrong token"), ("authorization", "bearer the right token")];
+    assert_eq!(call_with(world.address(), "POST", "/switchover", &twice, "").await.code, 401, "the first one counts");
     assert!(world.was_not_asked());
-    assert_eq!(world.get("/cluster").await.code, 200, "reading needs no token");
-    let head: &[_] = &[("authorization", "bearer the right token")];
-    let asking = tokio::spawn(call(world.address(), "POST", "/failover/resume", head, ""));
+    assert_eq!(call_with(world.address(), "GET", "/cluster", &[], "").await.code, 200, "reading needs no token");
+    let asking = tokio::spawn(call(world.address(), "POST", "/failover/resume", &[], ""));
     let (id, request) = world.next_asked().await;
     assert_eq!(request, Request::Resume);
     world.commit_end(id, None);
     assert_eq!(asking.await.unwrap().json(), json!({"paused": false, "epoch": 2}));
+}
+
+#[tokio::test]
+async fn without_a_token_only_the_unix_socket_changes_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("api.sock");
+    // One that a dead daemon left.
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let socket = Some(path.to_str().unwrap().to_owned());
+    let mut world = world(Config { token: None, socket, ..config() }).await;
+    for head in [&[][..], &[("authorization", "Bearer the right token")], &[("authorization", "Bearer ")]] {
+        let reply = call_with(world.address(), "POST", "/failover/pause", head, "").await;
+        assert_eq!((reply.code, reply.error().as_str()), (403, "socket_only"), "{head:?}");
+        assert!(reply.reason().contains("api.token") && reply.reason().contains("as root"), "{}", reply.reason());
+    }
+    assert!(world.was_not_asked());
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let asking = tokio::spawn(async move {
+        let mut stream = tokio::net::UnixStream::connect(path).await.unwrap();
+        stream.write_all(b"POST /failover/pause HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    });
+    let (id, request) = world.next_asked().await;
+    assert_eq!(request, Request::Pause);
+    world.commit_end(id, None);
+    let answer = tokio::time::timeout(DEADLINE, asking).await.expect("it answers in time").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"paused\":true"), "{answer}");
+}
+
+/// What `nc -N` does: it says what it has to say, and shuts down its sending side.
+#[tokio::test]
+async fn a_client_that_only_listens_after_its_request_is_answered() {
+    let mut world = world(config()).await;
+    for (method, path) in [("POST", "/failover/pause"), ("POST", "/switchover"), ("GET", "/primary"), ("GET", "/node")] {
+        let mut client = world.connect().await;
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer the right token\r\n\r\n");
+        client.write_all(head.as_bytes()).await.unwrap();
+        client.shutdown().await.unwrap();
+        if method == "POST" {
+            let (id, _) = world.next_asked().await;
+            // Long enough for the end of its sending to be read.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            world.commit_end(id, None);
+        }
+        let mut answer = Vec::new();
+        tokio::time::timeout(DEADLINE, client.read_to_end(&mut answer)).await.expect("it is closed in time").unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.trim_end().ends_with('}'), "{method} {path}: {answer}");
+    }
+    // Half a request has no effect, and no answer that says so.
+    let mut client = world.connect().await;
+    client.write_all(b"POST /failover/pause HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer the right token\r\n").await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    let _ = tokio::time::timeout(DEADLINE, client.read_to_end(&mut answer)).await.expect("it is closed in time");
+    assert!(!answer.starts_with(b"HTTP/1.1 200"));
+    assert!(world.was_not_asked());
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_ours_and_doubled_heads_are_refused() {
+    let world = world(config()).await;
+    let ask = async |head: String| {
+        let mut client = world.connect().await;
+        client.write_all(head.as_bytes()).await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        let _ = tokio::time::timeout(DEADLINE, client.read_to_end(&mut answer)).await.expect("it is closed in time");
+        String::from_utf8_lossy(&answer).get(9..12).unwrap_or_default().to_owned()
+    };
+    for (host, code) in [
+        ("host: localhost:7000\r\n", "200"),
+        ("host: DB1.example\r\n", "200"),
+        ("host: 127.0.0.1\r\n", "200"),
+        ("host: [::1]:7\r\n", "200"),
+        ("host: rebind.evil.example\r\n", "421"),
+        ("host: 203.0.113.9\r\n", "421"),
+        ("host: localhost\r\nhost: localhost\r\n", "400"),
+        ("", "400"),
+    ] {
+        assert_eq!(ask(format!("GET /node HTTP/1.1\r\n{host}\r\n")).await, code, "{host:?}");
+    }
+    assert_eq!(ask("GET http://evil.example/node HTTP/1.1\r\nhost: localhost\r\n\r\n".into()).await, "421");
+    assert_eq!(ask("GET /node HTTP/1.0\r\nhost: rebind.evil.example\r\n\r\n".into()).await, "421");
+    for check in ["OPTIONS /primary HTTP/1.0\r\n\r\n", "GET /health HTTP/1.1\r\nhost: a-service\r\n\r\n"] {
+        assert_eq!(ask(check.into()).await, "200", "{check:?}");
+    }
+    let origins = "origin: http://localhost\r\norigin: http://evil.example\r\n";
+    let head = format!("POST /switchover HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer the right token\r\n{origins}\r\n");
+    assert_eq!(ask(head).await, "400", "two origins");
+}
+
+#[tokio::test]
+async fn a_body_that_is_announced_and_does_not_come_is_no_switchover_to_anybody() {
+    let mut world = world(config()).await;
+    for body in ["", " ", "\r\n"] {
+        let reply = call(world.address(), "POST", "/switchover", &[("content-type", "application/json")], body).await;
+        assert_eq!((reply.code, reply.error().as_str()), (400, "malformed"), "{body:?}");
+    }
+    assert!(world.was_not_asked());
 }
 
 #[tokio::test]
@@ -212,20 +318,19 @@ async fn at_most_16_changes_are_under_way_at_a_time() {
     assert_eq!(asking.await.unwrap().code, 409, "the places are free again");
 }
 
+/// Whether somebody has left, or only has nothing more to say, cannot be told before it is answered.
 #[tokio::test]
-async fn a_client_that_leaves_gives_its_place_back() {
+async fn a_client_that_leaves_gives_its_place_back_when_its_change_has_ended() {
     let mut world = world(Config { changes_max: 1, ..config() }).await;
     for _ in 0..3 {
-        let asking = asking(&world, "/switchover").await;
-        world.next_asked().await;
-        asking.abort();
+        let leaving = asking(&world, "/switchover").await;
+        let (id, _) = world.next_asked().await;
+        leaving.abort();
+        assert_eq!(asking(&world, "/failover/pause").await.await.unwrap().code, 429, "the change is under way still");
+        world.answers.refuse(id, refusal());
         let free = async {
             loop {
-                let reply =
-                    tokio::spawn(call(world.address(), "POST", "/switchover", &[("content-type", "application/json")], r#"{"to":9}"#));
-                // The target is checked before the place is taken, so this asks nothing; a pause then takes the place and gives it back.
-                assert_eq!(reply.await.unwrap().code, 404);
-                let pausing = self::asking(&world, "/failover/pause").await;
+                let pausing = asking(&world, "/failover/pause").await;
                 tokio::select! {
                     reply = pausing => assert_eq!(reply.unwrap().code, 429),
                     Some((id, _)) = world.asked.recv() => { world.answers.refuse(id, refusal()); break }

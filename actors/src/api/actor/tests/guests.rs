@@ -1,9 +1,9 @@
 //! One port for everybody, told apart by the first bytes.
 
 use super::world::*;
+use crate::api::Config;
 use crate::api::actor::{ListenError, listen};
 use crate::api::first_bytes::PEER_MAGIC;
-use crate::api::{Config, Token};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -72,17 +72,6 @@ async fn a_port_in_use_is_named_with_what_to_do() {
     let error = listen(&Config { port, ..config() }).await.expect_err("the port is taken");
     assert!(matches!(&error, ListenError::PortInUse { port: taken, .. } if *taken == port), "{error:?}");
     assert!(error.to_string().contains("ss -ltnp") && error.to_string().contains("cluster.bind_port"), "{error}");
-    let error = listen(&Config { host: "192.0.2.1".into(), ..open_config() }).await.expect_err("not our address");
+    let error = listen(&Config { host: "192.0.2.1".into(), ..config() }).await.expect_err("not our address");
     assert!(matches!(error, ListenError::NotOurs { .. }), "{error:?}");
-}
-
-#[tokio::test]
-async fn a_listener_for_other_hosts_needs_a_token() {
-    for token in [None, Some(Token(String::new()))] {
-        let error = listen(&Config { token, ..open_config() }).await.expect_err("there is no token");
-        assert!(matches!(error, ListenError::NoToken { .. }), "{error:?}");
-        assert!(error.to_string().contains("cluster.token"), "{error}");
-    }
-    listen(&open_config()).await.expect("with a token it may");
-    listen(&Config { token: None, ..config() }).await.expect("on loopback it needs none");
 }

@@ -1,5 +1,6 @@
 //! A served port, a status to publish, and a client.
 
+use crate::api::access::Hosts;
 use crate::api::actor::{Answers, Listener, Wires, listen, serve};
 use crate::api::{Config, Token};
 use crate::fsm::Request;
@@ -31,18 +32,14 @@ pub(super) struct World {
     pub(super) serving: JoinHandle<()>,
 }
 
-/// Loopback, any port, and a status that stays believable however slow the machine is.
+/// Loopback, any port, a token, and a status that stays believable however slow the machine is.
 pub(super) fn config() -> Config {
-    Config { host: "127.0.0.1".into(), port: 0, status_age_max: Duration::from_secs(60), ..Config::default() }
-}
-
-/// Reachable from everywhere, so that the token counts. Everywhere but loopback is out of reach of a test, so it is called there.
-pub(super) fn open_config() -> Config {
-    Config { host: "0.0.0.0".into(), token: Some(Token("the right token".into())), ..config() }
+    let (token, hosts) = (Some(Token("the right token".into())), Hosts::new(["db1.example"]));
+    Config { host: "127.0.0.1".into(), port: 0, token, hosts, status_age_max: Duration::from_secs(60), ..Config::default() }
 }
 
 pub(super) async fn world(config: Config) -> World {
-    let listener = listen(&config).await.expect("the port is free");
+    let listener = listen(&config).await.and_then(|listener| listener.with_socket(&config)).expect("the port is free");
     let (status, seen) = watch::channel(Some(Arc::new(primary())));
     let (ask, asked) = mpsc::unbounded_channel();
     let (link, links) = mpsc::unbounded_channel();
@@ -128,8 +125,14 @@ impl Reply {
     }
 }
 
-/// One request on a connection of its own.
+/// One request on a connection of its own, with the right token.
 pub(super) async fn call(address: SocketAddr, method: &str, path: &str, head: &[(&str, &str)], body: impl Into<Bytes>) -> Reply {
+    let with_token: Vec<_> = head.iter().copied().chain([("authorization", "bearer the right token")]).collect();
+    call_with(address, method, path, &with_token, body).await
+}
+
+/// One request on a connection of its own, with these headers only.
+pub(super) async fn call_with(address: SocketAddr, method: &str, path: &str, head: &[(&str, &str)], body: impl Into<Bytes>) -> Reply {
     let mut request = http::Request::builder().method(method).uri(path).header("host", address.to_string());
     for (name, value) in head {
         request = request.header(*name, *value);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::{Bar, Condition};
+use crate::pg::conditions::copies::ANOTHER_HISTORY;
 
 /// Node 2 leads and stands at 100, like node 3; node 1 is the primary, whose lease is over.
 fn bench_after_the_lease(third: Database, tags: Tags) -> Bench {
@@ -350,4 +351,29 @@ fn an_old_primary_that_is_being_stopped_is_not_waited_for() {
     bench.lead(true, Gate::Released);
     bench.pass(600);
     assert_eq!(bench.appointed(), [(NodeId(2), "fail-over-after-release".into())]);
+}
+
+#[test]
+fn a_copy_with_another_history_is_no_candidate_and_puts_nobody_too_far_behind() {
+    let far = 101 + Settings::default().max_replication_lag;
+    for conditions in [Vec::new(), alloc::vec![ANOTHER_HISTORY.seen("it goes up to 0/1")]] {
+        let mut bench = leader_with_two_standbys();
+        let lies = !conditions.is_empty();
+        bench.observe(3, Health::Green, Database { conditions, ..database(Server::Standby, far) }, 1);
+        bench.observe(1, Health::Red, database(Server::Primary, 100), 1);
+        bench.lead(true, Gate::Lapsed);
+        bench.pass(60_000);
+        let wanted = if lies { NodeId(2) } else { NodeId(3) };
+        assert_eq!(bench.appointed().first().map(|(node, _)| *node), Some(wanted), "{lies}");
+    }
+}
+
+#[test]
+fn a_position_beyond_belief_counts_for_nothing() {
+    let mut bench = leader_with_two_standbys();
+    bench.observe(3, Health::Green, database(Server::Standby, u64::MAX / 2), 1);
+    bench.observe(1, Health::Red, database(Server::Primary, 100), 1);
+    bench.lead(true, Gate::Lapsed);
+    bench.pass(60_000);
+    assert_eq!(bench.appointed().first().map(|(node, _)| *node), Some(NodeId(2)));
 }

@@ -1,6 +1,7 @@
 //! A primary whose database cannot go on gives its right to write up, if somebody can take over.
 
 use super::*;
+use crate::pg::conditions::copies::OLDER_COPY;
 
 #[test]
 fn a_hung_primary_is_given_up_only_if_somebody_can_take_over() {
@@ -61,4 +62,38 @@ fn a_primary_that_does_not_come_up_in_time_is_given_up_if_somebody_can_take_over
     }
     bench.pass(1000);
     assert_eq!(*bench.order(), Order::Fence, "more than 60 s");
+}
+
+#[test]
+fn an_older_copy_in_the_place_of_the_primarys_database_is_given_up_and_not_appointed_again() {
+    let older = || alloc::vec![OLDER_COPY.seen("it ends at 0/32")];
+    let mut bench = Bench::founded(1, 1);
+    bench.report(database(Server::Standby, 100));
+    bench.grant();
+    bench.report(Database { conditions: older(), ..database(Server::Stopped, 50) });
+    assert_eq!(*bench.order(), lead(1), "nobody could take over");
+    bench.observe(2, Health::Green, database(Server::Standby, 100), 1);
+    assert_eq!(*bench.order(), Order::Fence);
+
+    let mut bench = leader_with_two_standbys();
+    bench.commit(None, Command::Release { node: NodeId(1), timeline: Timeline(1), final_lsn: Some(Lsn(50)), why: Why::default() });
+    for node in [2, 3] {
+        let untaken = database(Server::Stopped, 100);
+        if node == 2 { bench.report(untaken) } else { bench.observe(node, Health::Green, untaken, 1) }
+    }
+    bench.observe(1, Health::Green, Database { conditions: older(), ..database(Server::Stopped, 50) }, 1);
+    bench.lead(true, Gate::Lapsed);
+    bench.pass(60_000);
+    assert_eq!(bench.appointed(), []);
+}
+
+#[test]
+fn the_order_to_lead_says_what_the_database_must_hold() {
+    let mut bench = Bench::founded(2, 1);
+    bench.report(database(Server::Standby, 200));
+    bench.commit(None, Command::Release { node: NodeId(1), timeline: Timeline(1), final_lsn: Some(Lsn(200)), why: Why::default() });
+    bench.commit(Some(1), Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least: Some(0) });
+    bench.grant();
+    let least = Some(Position { timeline: Timeline(1), lsn: Lsn(200) });
+    assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(2), system_identifier: OURS, least });
 }

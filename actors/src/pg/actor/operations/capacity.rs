@@ -19,7 +19,7 @@ const ONE_SETTING: Patience = Patience::Total(Duration::from_secs(20));
 /// # Errors
 /// The configuration is faulty, or `pg_control` cannot be read.
 pub async fn standby_arguments(site: &Site) -> Result<Vec<String>, Failure> {
-    let mut arguments = server_arguments(site);
+    let mut arguments = server_arguments(site).await;
     let required = controldata(site).await?.capacities;
     let configured = try_join_all(CAPACITIES.map(|(name, _)| configured(site, name))).await?;
     for (((name, _), required), configured) in CAPACITIES.into_iter().zip(required).zip(configured) {
@@ -33,7 +33,7 @@ pub async fn standby_arguments(site: &Site) -> Result<Vec<String>, Failure> {
 
 /// What a start with the present configuration would have.
 async fn configured(site: &Site, name: &'static str) -> Result<u32, Failure> {
-    let postgres = site.installation.run("postgres", ONE_SETTING).args(server_arguments(site)).args(["-C", name]);
+    let postgres = site.installation.run("postgres", ONE_SETTING).args(server_arguments(site).await).args(["-C", name]);
     let text = postgres.output().await?;
     text.trim().parse().map_err(|_| {
         let reason = format!("postgres -C {name} says `{}`, which is no number", text.trim());

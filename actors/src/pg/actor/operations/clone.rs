@@ -16,6 +16,7 @@ use super::rewind::{Primary, not_ready};
 use super::{Failure, Site, blocking, shared_memory};
 use crate::model::Directory;
 use crate::pg::Upstream;
+use crate::pg::pins::{self, Role};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 use std::fs;
@@ -29,6 +30,8 @@ const QUESTION: Duration = Duration::from_secs(10);
 const COPY: Patience = Patience::Silence(Duration::from_secs(600));
 /// What the copy may need beyond the databases: log that is written meanwhile.
 const MARGIN: u64 = 1 << 30;
+
+const SIZE: &str = "SELECT pg_catalog.sum(pg_catalog.pg_database_size(d.oid))::pg_catalog.int8 AS bytes FROM pg_catalog.pg_database AS d";
 
 /// What clones leave beside the data directory: the old one, until the new one streams, and a copy that was broken off.
 const CLONES_LEAVE: [&str; 2] = ["previous", "fresh"];
@@ -61,7 +64,7 @@ pub async fn basebackup(site: &Site, upstream: &Upstream, progress: &(dyn Fn(Pro
     let mut primary = Primary::ask(site, &upstream.database, QUESTION).await?;
     primary.must_be(upstream)?;
     let what = "say how large it is";
-    let row = primary.connection.ask_one(what, "SELECT sum(pg_database_size(oid))::bigint AS bytes FROM pg_database", QUESTION).await?;
+    let row = primary.connection.ask_one(what, SIZE, QUESTION).await?;
     let bytes: u64 = primary.connection.column(what, &row, "bytes")?;
     drop(primary);
 
@@ -132,10 +135,13 @@ fn put_away(data_dir: &Path) -> Result<(), FileFailure> {
 /// Copies into an empty folder, and proves that it is the right database.
 async fn fill(site: &Site, lock: &OperationLock, upstream: &Upstream, progress: &(dyn Fn(Progress) + Send + Sync)) -> Result<(), Failure> {
     write_passfile(site).await?;
+    let major = site.installation.major();
+    // It speaks the replication protocol, where nothing is granted.
+    let source = format!("{} {}", site.settings.conninfo(&upstream.database, major), pins::conninfo(Role::Ungranted, major));
     let pg_basebackup = site.installation.run("pg_basebackup", COPY).holding(lock.share());
     let pg_basebackup = pg_basebackup.arg("--pgdata").arg(site.data_dir()).args(["--wal-method=stream", "--checkpoint=fast"]);
     let pg_basebackup = pg_basebackup.args(["--no-password", "--no-manifest", "--progress", "--verbose"]);
-    let pg_basebackup = pg_basebackup.arg("--dbname").arg(site.settings.conninfo(&upstream.database));
+    let pg_basebackup = pg_basebackup.arg("--dbname").arg(source);
     pg_basebackup
         .run(|_, line| {
             let detail = line.trim().trim_start_matches("pg_basebackup: ").to_owned();

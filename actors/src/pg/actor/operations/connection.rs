@@ -1,17 +1,13 @@
 //! One SQL connection with a deadline on everything.
 
 use super::Site;
-use super::running_port::running_port;
+use super::own_session::{Begun, NotBegun, begin};
 use crate::model::Endpoint;
-use std::path::Path;
+use crate::pg::pins::Role;
 use std::time::Duration;
-use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
-
-/// The database that every server has and nobody drops.
-pub(super) const DATABASE: &str = "postgres";
+use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 /// Which server is spoken to.
 #[derive(Clone, Copy, Debug)]
@@ -92,19 +88,19 @@ impl SqlFailure {
 }
 
 /// A connection that is thrown away at the first time-out: the next query would wait for the one that is late.
-#[derive(Debug)]
 pub(super) struct Connection {
     server: String,
-    open: Option<Open>,
+    database: String,
+    open: Option<Begun>,
 }
 
-#[derive(Debug)]
-struct Open {
-    client: Client,
-    driver: AbortHandle,
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("server", &self.server).field("database", &self.database).finish_non_exhaustive()
+    }
 }
 
-impl Drop for Open {
+impl Drop for Begun {
     /// A driver that waits for a late answer would keep the socket open for as long as the server hangs.
     fn drop(&mut self) {
         self.driver.abort();
@@ -114,14 +110,28 @@ impl Drop for Open {
 impl Connection {
     /// Connects as Witch's superuser.
     pub(super) async fn open(site: &Site, whom: Whom<'_>, within: Duration) -> Result<Self, SqlFailure> {
+        Self::open_as(site, whom, Role::Superuser, within).await
+    }
+
+    /// Connects as that role.
+    pub(super) async fn open_as(site: &Site, whom: Whom<'_>, role: Role, within: Duration) -> Result<Self, SqlFailure> {
         let server = match whom {
             Whom::Local => format!("this node's database (port {})", site.settings.port),
             Whom::Remote(endpoint) => format!("the database at {endpoint}"),
         };
-        let too_late = || SqlFailure::TooLate { server: server.clone(), what: "accept a connection", within };
-        let open = timeout(within, connect(site, whom, within)).await.map_err(|_| too_late())?;
-        let open = open.map_err(|error| failure(&server, "accept a connection", &error))?;
-        Ok(Self { server, open: Some(open) })
+        let what = "accept a connection";
+        let too_late = || SqlFailure::TooLate { server: server.clone(), what, within };
+        let begun = timeout(within, begin(site, whom, role, within)).await.map_err(|_| too_late())?;
+        let begun = begun.map_err(|error| match &error {
+            NotBegun::Server(error) => failure(&server, what, error),
+            NotBegun::Unreachable(_) => SqlFailure::Unreachable { server: server.clone(), what, reason: with_causes(&error) },
+        })?;
+        Ok(Self { server, database: begun.database.clone(), open: Some(begun) })
+    }
+
+    /// The database that it is connected to.
+    pub(super) fn database(&self) -> &str {
+        &self.database
     }
 
     pub(super) fn server(&self) -> &str {
@@ -134,6 +144,7 @@ impl Connection {
 
     /// Runs statements and answers the rows of all of them, as text.
     pub(super) async fn ask(&mut self, what: &'static str, sql: &str, within: Duration) -> Result<Vec<SimpleQueryRow>, SqlFailure> {
+        debug_assert_eq!(crate::pg::sql::unqualified(sql), Vec::<String>::new(), "the search path would resolve names in: {sql}");
         let Some(open) = self.open.take() else {
             return Err(SqlFailure::Unreachable { server: self.server.clone(), what, reason: "the connection is closed".into() });
         };
@@ -184,74 +195,22 @@ fn row(message: SimpleQueryMessage) -> Option<SimpleQueryRow> {
     }
 }
 
-async fn connect(site: &Site, whom: Whom<'_>, within: Duration) -> Result<Open, tokio_postgres::Error> {
-    let mut config = Config::new();
-    config.user(&site.settings.user).dbname(DATABASE).application_name("witch").connect_timeout(within);
-    if let Some(password) = &site.settings.password {
-        config.password(password.reveal());
-    }
-    match whom {
-        Whom::Remote(endpoint) => open(config.host(&endpoint.host).port(endpoint.port)).await,
-        Whom::Local => {
-            config.port(running_port(site).await);
-            let mut over_tcp = config.clone();
-            over_tcp.host(loopback(&site.settings.listen));
-            let Some(dir) = site.settings.socket_dir() else { return open(&over_tcp).await };
-            let deadline = Instant::now() + within;
-            match open(config.host_path(Path::new(dir))).await {
-                // The server did not answer here; a cleaner of temporary files may have taken the socket away.
-                Err(error) if error.as_db_error().is_none() && Instant::now() < deadline => open(&over_tcp).await.map_err(|_| error),
-                other => other,
-            }
-        }
-    }
-}
-
-async fn open(config: &Config) -> Result<Open, tokio_postgres::Error> {
-    let (client, driver) = config.connect(NoTls).await?;
-    let driver = tokio::spawn(async move {
-        // The next query reports it; until then the server's notices and its end are nobody's business.
-        let _ = driver.await;
-    });
-    Ok(Open { client, driver: driver.abort_handle() })
-}
-
-/// An address on which the server that listens on `listen` can be reached from its own host.
-fn loopback(listen: &str) -> &str {
-    match listen.split(',').map(str::trim).next().unwrap_or_default() {
-        "" | "*" | "0.0.0.0" => "127.0.0.1",
-        "::" => "::1",
-        address => address,
-    }
-}
-
 fn failure(server: &str, what: &'static str, error: &tokio_postgres::Error) -> SqlFailure {
     match error.as_db_error() {
         Some(refusal) => {
             SqlFailure::Refused { server: server.into(), what, state: refusal.code().clone(), message: refusal.message().into() }
         }
-        None => {
-            let mut reason = error.to_string();
-            let mut cause = std::error::Error::source(error);
-            while let Some(deeper) = cause {
-                reason.push_str(": ");
-                reason.push_str(&deeper.to_string());
-                cause = deeper.source();
-            }
-            SqlFailure::Unreachable { server: server.into(), what, reason }
-        }
+        None => SqlFailure::Unreachable { server: server.into(), what, reason: with_causes(error) },
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_own_server_is_reached_where_it_listens() {
-        assert_eq!(loopback("*"), "127.0.0.1");
-        assert_eq!(loopback("localhost"), "localhost");
-        assert_eq!(loopback("10.0.0.7, 127.0.0.1"), "10.0.0.7");
-        assert_eq!(loopback("::"), "::1");
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut reason = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        reason.push_str(": ");
+        reason.push_str(&deeper.to_string());
+        cause = deeper.source();
     }
+    reason
 }

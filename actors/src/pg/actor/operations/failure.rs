@@ -2,6 +2,7 @@
 
 use super::connection::SqlFailure;
 use super::durable::FileFailure;
+use super::installation::NotInstalled;
 use super::program::ProgramFailure;
 use crate::model::{Endpoint, SystemIdentifier};
 use crate::pg::ancestry::NotAHistory;
@@ -37,6 +38,9 @@ pub enum Failure {
         /// What it lacks.
         reason: String,
     },
+    /// The programs on this host are not those that the operation needs.
+    #[error(transparent)]
+    Installed(#[from] NotInstalled),
     /// The directory is not what the operation needs.
     #[error("{path}: {reason}")]
     Directory {
@@ -77,6 +81,7 @@ impl Failure {
             | Self::Directory { .. }
             | Self::ControlData(_)
             | Self::History(_) => false,
+            Self::Installed(_) => true,
         }
     }
 }

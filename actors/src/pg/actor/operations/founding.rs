@@ -4,15 +4,16 @@
 //! never leave this process: the server gets SCRAM verifiers.
 
 use super::configuration::write_configuration;
-use super::connection::DATABASE;
+use super::databases::{DATABASE, TEMPLATE};
 use super::directory::{control_head, create, inspect_directory};
 use super::lock::OperationLock;
 use super::lock_files::remove_stale_locks;
 use super::marker::{self, Unfinished};
 use super::program::{Patience, ProgramFailure};
-use super::{Failure, Site, clearing};
+use super::{Failure, Site, adopting, clearing, rights};
 use crate::model::{Directory, SystemIdentifier};
 use crate::pg::Secret;
+use crate::pg::pins;
 use crate::pg::quoting::{identifier, literal};
 use postgres_protocol::password::scram_sha_256;
 use std::time::Duration;
@@ -73,6 +74,17 @@ pub async fn adopt(site: &Site) -> Result<SystemIdentifier, Failure> {
             ));
         }
     }
+    if tokio::fs::try_exists(site.data_dir().join("recovery.conf")).await.unwrap_or(true) {
+        let reason = "recovery.conf lies in it, left by a restore of a version before 12; see whether that restore was finished, and remove the file";
+        return Err(unfit(site, reason.into()));
+    }
+    let imported = {
+        let site = site.clone();
+        super::blocking(move || adopting::import(&site)).await?
+    };
+    for what in imported {
+        tracing::warn!("adoption: {what}");
+    }
     write_configuration(site, None).await?;
     remove_stale_locks(site).await?;
     make_roles(site).await?;
@@ -89,22 +101,26 @@ async fn run_initdb(site: &Site, lock: &OperationLock, locale: &str) -> Result<(
 
 /// Makes the roles, in single-user mode. A crashed database is recovered by that, too.
 async fn make_roles(site: &Site) -> Result<(), Failure> {
-    let quiet = [
-        // A statement that failed must not take a verifier into a log, and errors are read in English.
-        "log_statement=none",
-        "log_min_duration_statement=-1",
-        "log_min_error_statement=panic",
-        "log_destination=stderr",
-        "lc_messages=C",
-    ];
-    let mut postgres = site.installation.run("postgres", SINGLE_USER).arg("--single").args(super::server_arguments(site));
-    for setting in quiet {
-        postgres = postgres.args(["-c", setting]);
+    // In single-user mode a database that takes no connections can be entered, and nobody can drop the last of these.
+    let databases = [DATABASE, TEMPLATE, "template0"];
+    for database in databases {
+        match make_roles_in(site, database).await {
+            Err(Failure::Program(ProgramFailure::Failed { output, .. }))
+                if database != databases[2] && output.contains(&format!("database \"{database}\" does not exist")) => {}
+            other => return other,
+        }
     }
+    Ok(())
+}
+
+async fn make_roles_in(site: &Site, database: &str) -> Result<(), Failure> {
+    let mut postgres = site.installation.run("postgres", SINGLE_USER).arg("--single").args(super::server_arguments(site).await);
+    // A statement that failed must not take a verifier into a log, and errors are read in English.
+    postgres = postgres.args(pins::arguments(site.installation.major())).args(["-c", "log_destination=stderr"]);
     let mut errors = Vec::new();
     let mut done = false;
     postgres
-        .arg(DATABASE)
+        .arg(database)
         .reading(roles(site))
         .run(|_, line| {
             if ["ERROR:", "FATAL:", "PANIC:"].iter().any(|severity| line.contains(severity)) {
@@ -124,15 +140,7 @@ fn roles(site: &Site) -> String {
     if settings.replication_user != settings.user {
         let name = &settings.replication_user;
         lines.extend(role(name, "REPLICATION LOGIN", settings.replication_password.as_ref()));
-        // pg_rewind reads the primary's files over SQL.
-        for function in [
-            "pg_ls_dir(text, boolean, boolean)",
-            "pg_stat_file(text, boolean)",
-            "pg_read_binary_file(text)",
-            "pg_read_binary_file(text, bigint, bigint, boolean)",
-        ] {
-            lines.push(format!("GRANT EXECUTE ON FUNCTION pg_catalog.{function} TO {}", identifier(name)));
-        }
+        lines.extend(rights::all(site.installation.major()).map(|right| right.grant(name)));
     }
     lines.push(format!("SELECT '{DONE}' AS roles"));
     lines.into_iter().flat_map(|line| [line, "\n".to_owned()]).collect()
@@ -140,8 +148,8 @@ fn roles(site: &Site) -> String {
 
 fn role(name: &str, powers: &str, password: Option<&Secret>) -> [String; 2] {
     let quoted = identifier(name);
-    let create =
-        format!("BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {}) THEN CREATE ROLE {quoted}; END IF; END", literal(name));
+    let known = format!("SELECT FROM pg_catalog.pg_roles AS r WHERE r.rolname OPERATOR(pg_catalog.=) {}", literal(name));
+    let create = format!("BEGIN IF NOT EXISTS ({known}) THEN CREATE ROLE {quoted}; END IF; END");
     let password =
         password.map_or_else(String::new, |password| format!(" PASSWORD {}", literal(&scram_sha_256(password.reveal().as_bytes()))));
     [format!("DO {}", literal(&create)), format!("ALTER ROLE {quoted} WITH {powers}{password}")]

@@ -3,6 +3,7 @@
 use super::program::{Patience, Program};
 use nix::unistd::{AccessFlags, access};
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub struct Installation {
     bin_dir: PathBuf,
     major: u32,
     version: String,
+    stamp: String,
 }
 
 /// No PostgreSQL that Witch can use was found.
@@ -51,6 +53,19 @@ pub enum NotInstalled {
         /// What it says.
         version: String,
     },
+    /// They were replaced by those of another major version.
+    #[error(
+        "the programs in {bin_dir} are of version {now}, and the database is of version {database}; install those of version {database}, or name \
+         their folder in postgres.bin_dir and restart witch"
+    )]
+    OtherMajor {
+        /// The folder.
+        bin_dir: String,
+        /// Their version.
+        now: String,
+        /// The major version that is needed.
+        database: u32,
+    },
 }
 
 impl Installation {
@@ -76,7 +91,10 @@ impl Installation {
         let postgres = Program::new("postgres", bin_dir.join("postgres"), Patience::Total(PATIENCE)).arg("--version");
         let version = postgres.output().await.unwrap_or_else(|failure| failure.to_string()).trim().to_owned();
         match parse_version(&version) {
-            Some((major, number)) if major >= OLDEST => Ok(Self { bin_dir, major, version: number.to_owned() }),
+            Some((major, number)) if major >= OLDEST => {
+                let stamp = stamp(&bin_dir, major);
+                Ok(Self { bin_dir, major, version: number.to_owned(), stamp })
+            }
             _ => Err(NotInstalled::Version { bin_dir: shown, version }),
         }
     }
@@ -99,9 +117,50 @@ impl Installation {
         self.bin_dir.join(name)
     }
 
+    /// What is installed now: it may have been replaced since it was found. Nothing is run as long as it is the same. It waits for the disk.
+    ///
+    /// # Errors
+    /// Programs are missing, or of no version that Witch can use.
+    pub async fn now(&self) -> Result<Self, NotInstalled> {
+        if missing_in(&self.bin_dir).is_empty() && stamp(&self.bin_dir, self.major) == self.stamp {
+            return Ok(self.clone());
+        }
+        Self::discover(Some(&self.bin_dir)).await
+    }
+
+    /// By this the files of a server are known from others: they change with every installation.
+    #[must_use]
+    pub fn stamp(&self) -> &str {
+        &self.stamp
+    }
+
+    /// The same, if it is of that major version.
+    ///
+    /// # Errors
+    /// It is of another one.
+    pub fn of_major(self, database: u32) -> Result<Self, NotInstalled> {
+        if self.major == database {
+            return Ok(self);
+        }
+        Err(NotInstalled::OtherMajor { bin_dir: self.bin_dir.display().to_string(), now: self.version, database })
+    }
+
     pub(super) fn run(&self, name: &'static str, patience: Patience) -> Program {
         Program::new(name, self.program(name), patience)
     }
+}
+
+/// The identity of the server's program, and of the library that its receiver loads whenever it starts.
+fn stamp(bin_dir: &Path, major: u32) -> String {
+    let identity = |path: &Path| {
+        let file = std::fs::metadata(path).ok()?;
+        Some(format!("{}:{}:{}.{}:{}", file.dev(), file.ino(), file.mtime(), file.mtime_nsec(), file.size()))
+    };
+    let bin_dir = std::fs::canonicalize(bin_dir).unwrap_or_else(|_| bin_dir.to_owned());
+    let versioned = format!("../../lib/postgresql{major}");
+    let folders = ["../lib", "../lib/postgresql", "../lib64", "../lib64/pgsql", versioned.as_str()];
+    let library = folders.iter().find_map(|folder| identity(&bin_dir.join(folder).join("libpqwalreceiver.so")));
+    format!("{} {}", identity(&bin_dir.join("postgres")).unwrap_or_default(), library.unwrap_or_default())
 }
 
 /// The programs that the folder lacks.

@@ -4,7 +4,8 @@
 //! boot that is a rare accident. In a container, where numbers begin anew with every start, it is likely and stays so for as long as we live.
 
 use super::durable::{FileFailure, failing, read_if_exists};
-use super::{Failure, Site, blocking};
+use super::sockets::{is_same, lock_of, sockets};
+use super::{Failure, Site, blocking, user_files};
 use crate::guard;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,13 +17,24 @@ use std::path::{Path, PathBuf};
 /// A lock file cannot be read or removed, or the processes of the machine cannot be seen.
 pub async fn remove_stale_locks(site: &Site) -> Result<(), Failure> {
     let data_dir = site.data_dir();
-    let socket = site.settings.socket_dir().map(|folder| Path::new(folder).join(format!(".s.PGSQL.{}.lock", site.settings.port)));
+    let socket = site.settings.socket_dir().map(|folder| lock_of(site, Path::new(folder)));
     let locks: Vec<PathBuf> = [data_dir.join("postmaster.pid")].into_iter().chain(socket).collect();
+    let site = site.clone();
     let removed = blocking(move || {
         let residents = guard::residents(&data_dir).map_err(failing("look for servers in", &data_dir))?;
-        locks.iter().try_for_each(|lock| remove_if_stale(lock, &residents))
+        // The user's folders are shared with others: there only what names this directory is ours.
+        let said = user_files::read(&site).unwrap_or_default().said;
+        let shared = sockets(&site, &said).shared.into_iter().map(|folder| lock_of(&site, &folder));
+        let ours = shared.filter(|lock| is_of(lock, &data_dir));
+        locks.into_iter().chain(ours).try_for_each(|lock| remove_if_stale(&lock, &residents))
     });
     Ok(removed.await?)
+}
+
+/// Whether the lock file beside a socket was made by a server of that directory.
+fn is_of(lock: &Path, data_dir: &Path) -> bool {
+    let text = fs::read_to_string(lock).unwrap_or_default();
+    text.lines().nth(1).is_some_and(|theirs| is_same(Path::new(theirs), data_dir))
 }
 
 fn remove_if_stale(lock: &Path, residents: &[u32]) -> Result<(), FileFailure> {

@@ -3,7 +3,7 @@
 use super::durable::{FileFailure, failing, read_if_exists};
 use super::program::{Patience, ProgramFailure};
 use super::{Failure, Site, blocking};
-use crate::model::{Lsn, Promotion, Timeline};
+use crate::model::{Lsn, Position, Promotion, Timeline};
 use crate::pg::ancestry::Ancestry;
 use crate::pg::control::{ControlData, ControlState};
 use crate::pg::wal::{Geometry, Record, history_file_name};
@@ -15,6 +15,8 @@ use tokio::time::Instant;
 
 /// `pg_controldata` reads one block; `pg_waldump` of one record, a page or two.
 const ONE_READ: Patience = Patience::Total(Duration::from_secs(20));
+/// Not more than one segment of the log is read.
+const ONE_SEGMENT: Duration = Duration::from_secs(20);
 /// Where a page's header holds the position at which the page begins.
 pub(super) const PAGE_ADDRESS: usize = 8;
 
@@ -27,6 +29,9 @@ pub struct EndOfWal {
     pub lsn: Lsn,
     /// A primary that was shut down cleanly: the end of its shutdown checkpoint's record (D4).
     pub clean: bool,
+    /// A record was read that ends there, or a running server has all up to there. Otherwise only `pg_control` says so; after a rewind it names an
+    /// end that is yet to be streamed.
+    pub seen: bool,
 }
 
 /// All of `pg_control`.
@@ -52,7 +57,7 @@ pub async fn end_of_wal(site: &Site, within: Duration) -> Result<EndOfWal, Failu
             let reason = format!("the record of its last checkpoint, at {lsn}, is not in its log, although it was shut down cleanly");
             return Err(Failure::Directory { path: site.settings.data_dir.clone(), reason });
         }
-        return Ok(EndOfWal { timeline: control.timeline, lsn, clean: true });
+        return Ok(EndOfWal { timeline: control.timeline, lsn, clean: true, seen: true });
     }
     let deadline = Instant::now() + within;
     // What a standby must replay to be consistent is there, or it would not have noted it.
@@ -63,16 +68,64 @@ pub async fn end_of_wal(site: &Site, within: Duration) -> Result<EndOfWal, Failu
     };
     let walk = |deadline: Instant| Walk { site, geometry, patience: Patience::Total(deadline.saturating_duration_since(Instant::now())) };
     let mut lsn = walk(deadline).end(timeline, start, None).await?;
+    let mut seen = lsn > start;
     for later in later_timelines(site, timeline).await? {
         let Some(left) = later.left_at(timeline).filter(|left| *left <= lsn) else { continue };
         // Its history may be here without any of its log.
         if let Ok(end) = walk(deadline).end(later.timeline(), left.max(later.began_at()), None).await
             && end > later.began_at()
         {
-            (timeline, lsn) = (later.timeline(), end);
+            (timeline, lsn, seen) = (later.timeline(), end, true);
         }
     }
-    Ok(EndOfWal { timeline, lsn, clean: false })
+    Ok(EndOfWal { timeline, lsn, clean: false, seen })
+}
+
+/// How far the log of a timeline can be read here, beginning at `from` or at the first record after it. `from` itself: not at all.
+///
+/// # Errors
+/// A program fails, or does not come to an end within `within`.
+pub(super) async fn readable_until(
+    site: &Site,
+    geometry: Geometry,
+    timeline: Timeline,
+    from: Lsn,
+    within: Duration,
+) -> Result<Lsn, Failure> {
+    Walk { site, geometry, patience: Patience::Total(within) }.end(timeline, from, None).await
+}
+
+/// What a database lacks that must hold everything up to `least` (D5), in words. None: nothing. `at`: how far a running server says that it is. It may
+/// still replay what it has, so the log is looked at, too; it is read only where the last checkpoint does not prove enough.
+///
+/// # Errors
+/// A program fails, or a history is malformed.
+pub async fn lacks(site: &Site, least: Position, at: Option<Position>) -> Result<Option<String>, Failure> {
+    let control = controldata(site).await?;
+    let timeline = at.map_or(control.timeline, |at| at.timeline.max(control.timeline));
+    let mut lines = later_timelines(site, timeline).await?;
+    lines.insert(0, own_ancestry(site, timeline).await?);
+    // A primary that died young has its history, and no checkpoint on it yet.
+    let goes_on = |line: &&Ancestry| {
+        let any = least.timeline == Timeline(0);
+        any || line.timeline() == least.timeline || line.left_at(least.timeline).is_some_and(|left| left >= least.lsn)
+    };
+    let must = format!("it must go on from {}", least.lsn);
+    let Some(line) = lines.iter().rev().find(goes_on) else {
+        let wanted = least.timeline;
+        return Ok(Some(format!("the database here is on timeline {timeline}, and {must} on timeline {wanted}")));
+    };
+    // Who began a timeline has all before it.
+    let began = line.timeline() == least.timeline && line.began_at() >= least.lsn;
+    let proved = control.checkpoint.max(control.min_recovery).max(at.unwrap_or_default().lsn);
+    if began || proved >= least.lsn {
+        return Ok(None);
+    }
+    let (geometry, timeline) = (control.geometry(), line.before(least.lsn));
+    let segment_begins = Lsn(least.lsn.0.saturating_sub(1) / geometry.segment * geometry.segment);
+    let from = segment_begins.max(line.began(timeline).unwrap_or_default());
+    let ends = readable_until(site, geometry, timeline, from, ONE_SEGMENT).await?.max(proved);
+    Ok((ends < least.lsn).then(|| format!("the log here ends at {ends} or before, and {must}")))
 }
 
 /// The history of this directory's timeline.

@@ -91,9 +91,10 @@ pub(super) enum Stream {
 impl Program {
     pub(super) fn new(name: &'static str, path: PathBuf, patience: Patience) -> Self {
         let mut command = Command::new(&path);
-        // A program of libpq takes settings from PG* variables; what Witch's own environment holds must not leak in.
+        // A program of libpq takes settings from PG* variables; what Witch's own environment holds must not leak in. Its own settings may
+        // hold secrets, which are no program's business.
         for (key, _) in std::env::vars_os() {
-            if key.to_string_lossy().starts_with("PG") {
+            if ["PG", "WITCH_"].iter().any(|prefix| key.to_string_lossy().starts_with(prefix)) {
                 command.env_remove(key);
             }
         }

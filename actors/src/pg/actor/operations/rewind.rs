@@ -1,18 +1,21 @@
 //! Brings a diverged directory back onto the primary's history with `pg_rewind`.
 
 use super::configuration::{set_standby_signal, write_configuration, write_configuration_that_keeps_log};
-use super::connection::{Connection, DATABASE, Whom};
+use super::connection::{Connection, SqlFailure, Whom};
 use super::directory::control_head;
 use super::lock::OperationLock;
 use super::lock_files::remove_stale_locks;
 use super::marker::{self, Unfinished};
 use super::program::Patience;
-use super::{Failure, Progress, Site};
-use crate::model::{Endpoint, SystemIdentifier, Timeline};
+use super::{Failure, Progress, Site, rights};
+use crate::model::{Endpoint, Lsn, SystemIdentifier, Timeline};
 use crate::pg::Upstream;
 use crate::pg::ancestry::Ancestry;
+use crate::pg::pins::{self, Role};
+use crate::pg::quoting::{conninfo_value, literal};
 use crate::pg::wal::history_file_name;
 use std::time::Duration;
+use tokio_postgres::error::SqlState;
 
 /// How long the primary may take for a question.
 const QUESTION: Duration = Duration::from_secs(5);
@@ -22,10 +25,11 @@ const CHECKPOINT: Duration = Duration::from_secs(300);
 const REWIND: Patience = Patience::Silence(Duration::from_secs(1800));
 
 const STATUS: &str = "
-    SELECT s.in_recovery, (SELECT system_identifier FROM pg_control_system()) AS identity,
-           (SELECT timeline_id FROM pg_control_checkpoint()) AS checkpoint_timeline,
-           CASE WHEN NOT s.in_recovery THEN pg_walfile_name(pg_current_wal_lsn()) END AS file
-      FROM (SELECT pg_is_in_recovery() AS in_recovery OFFSET 0) s";
+    SELECT s.in_recovery, (SELECT c.system_identifier FROM pg_catalog.pg_control_system() AS c) AS identity,
+           (SELECT c.timeline_id FROM pg_catalog.pg_control_checkpoint() AS c) AS checkpoint_timeline,
+           CASE WHEN NOT s.in_recovery THEN pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()) END AS file,
+           CASE WHEN NOT s.in_recovery THEN pg_catalog.pg_current_wal_lsn() END AS written
+      FROM (SELECT pg_catalog.pg_is_in_recovery() AS in_recovery OFFSET 0) AS s";
 
 /// Makes the primary write a checkpoint on its new timeline: before that, `pg_rewind` wrongly says that no rewind is required.
 ///
@@ -35,7 +39,7 @@ pub async fn checkpoint_remote(site: &Site, upstream: &Upstream, within: Duratio
     let mut primary = Primary::ask(site, &upstream.database, QUESTION.min(within)).await?;
     primary.must_be(upstream)?;
     if primary.checkpoint_timeline != primary.timeline {
-        primary.connection.ask("write a checkpoint", "CHECKPOINT", within).await?;
+        primary.checkpoint(site, within).await?;
         let now = Primary::ask(site, &upstream.database, QUESTION.min(within)).await?;
         now.must_be(upstream)?;
         if now.checkpoint_timeline != now.timeline {
@@ -73,7 +77,7 @@ pub async fn rewind(site: &Site, upstream: &Upstream, progress: &(dyn Fn(Progres
     set_standby_signal(site, false).await?;
     write_configuration_that_keeps_log(site).await?;
     marker::set(site, Unfinished::Rewind, &lock).await?;
-    let source = format!("{} dbname={DATABASE}", site.settings.conninfo(&upstream.database));
+    let source = Primary::ask(site, &upstream.database, QUESTION).await?.source(site);
     let pg_rewind = site.installation.run("pg_rewind", REWIND).holding(lock.share());
     let pg_rewind = pg_rewind.arg("--target-pgdata").arg(site.data_dir()).arg("--source-server").arg(source).arg("--progress");
     let mut has_changed_files = false;
@@ -99,19 +103,25 @@ pub async fn rewind(site: &Site, upstream: &Upstream, progress: &(dyn Fn(Progres
 }
 
 /// A primary that was asked who it is.
+///
+/// It is asked as the replication role, which a stranger on its port could do little with. That role needs rights which a database of older
+/// origin may not have granted yet, and its share of connections; where it is refused, the superuser asks.
 #[derive(Debug)]
 pub(super) struct Primary {
     pub(super) connection: Connection,
+    role: Role,
     endpoint: Endpoint,
     identity: SystemIdentifier,
     timeline: Timeline,
     checkpoint_timeline: Timeline,
+    /// How far it had written when it was asked. A standby has at most what is flushed, so never more than this.
+    pub(super) written: Lsn,
 }
 
 impl Primary {
     pub(super) async fn ask(site: &Site, endpoint: &Endpoint, within: Duration) -> Result<Self, Failure> {
         let what = "say who it is";
-        let mut connection = Connection::open(site, Whom::Remote(endpoint), within).await?;
+        let (mut connection, role) = Self::connect(site, endpoint, within).await?;
         let row = connection.ask_one(what, STATUS, within).await?;
         let Some(file) = connection.optional::<String>(what, &row, "file")? else {
             return Err(not_ready(endpoint, "it is in recovery and accepts no writes"));
@@ -121,7 +131,56 @@ impl Primary {
         // The identity is shown as a signed number.
         let identity = connection.column::<i64>(what, &row, "identity")?.cast_unsigned();
         let checkpoint_timeline = Timeline(connection.column(what, &row, "checkpoint_timeline")?);
-        Ok(Self { connection, endpoint: endpoint.clone(), identity: SystemIdentifier(identity), timeline, checkpoint_timeline })
+        let written = connection.column(what, &row, "written")?;
+        Ok(Self {
+            connection,
+            role,
+            endpoint: endpoint.clone(),
+            identity: SystemIdentifier(identity),
+            timeline,
+            checkpoint_timeline,
+            written,
+        })
+    }
+
+    async fn connect(site: &Site, endpoint: &Endpoint, within: Duration) -> Result<(Connection, Role), SqlFailure> {
+        let refused = match Connection::open_as(site, Whom::Remote(endpoint), Role::Replication, within).await {
+            Ok(mut connection) => match rights::lacking(site, &mut connection, within).await? {
+                lacking if lacking.is_empty() => return Ok((connection, Role::Replication)),
+                _ => None,
+            },
+            Err(failure) if failure.state().is_some() => Some(failure),
+            Err(failure) => return Err(failure),
+        };
+        match Connection::open(site, Whom::Remote(endpoint), within).await {
+            Ok(connection) => Ok((connection, Role::Superuser)),
+            // What the replication role was refused is what keeps this node from streaming, too.
+            Err(failure) => Err(refused.unwrap_or(failure)),
+        }
+    }
+
+    /// Makes it write a checkpoint. Before version 15 that is for superusers only.
+    async fn checkpoint(&mut self, site: &Site, within: Duration) -> Result<(), SqlFailure> {
+        let what = "write a checkpoint";
+        match self.connection.ask(what, "CHECKPOINT", within).await {
+            Err(failure) if failure.state() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                let mut connection = Connection::open(site, Whom::Remote(&self.endpoint), QUESTION.min(within)).await?;
+                connection.ask(what, "CHECKPOINT", within).await.map(drop)
+            }
+            other => other.map(drop),
+        }
+    }
+
+    /// How `pg_rewind` reaches it: in the database that was entered, and with the rights that were found.
+    fn source(&self, site: &Site) -> String {
+        let major = site.installation.major();
+        let role = if self.role == Role::Replication || site.settings.user == site.settings.replication_user {
+            self.role
+        } else {
+            Role::Ungranted
+        };
+        let database = conninfo_value(self.connection.database());
+        format!("{} dbname={database} {}", site.settings.conninfo(&self.endpoint, major), pins::conninfo(role, major))
     }
 
     /// The history of its timeline.
@@ -131,7 +190,9 @@ impl Primary {
             return Ok(Ancestry::first(timeline));
         }
         let what = "show its timeline's history";
-        let sql = format!("SELECT pg_read_file('pg_wal/{}') AS history", history_file_name(timeline));
+        // Its last column may hold anything, in any encoding.
+        let file = literal(&format!("pg_wal/{}", history_file_name(timeline)));
+        let sql = format!("SELECT pg_catalog.encode(pg_catalog.pg_read_binary_file({file}), 'escape') AS history");
         let row = self.connection.ask_one(what, &sql, within).await?;
         let text: String = self.connection.column(what, &row, "history")?;
         Ok(Ancestry::parse(timeline, &text)?)

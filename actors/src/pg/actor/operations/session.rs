@@ -2,7 +2,7 @@
 
 use super::connection::{Connection, SqlFailure, Whom};
 use super::slots::{self, Slot};
-use super::{Failure, Site};
+use super::{Failure, Site, databases, rights};
 use crate::model::{Endpoint, Lsn, NodeId, Position, Promotion, Timeline};
 use crate::pg::Settings;
 use crate::pg::quoting::literal;
@@ -41,6 +41,8 @@ pub struct Receiver {
     pub upstream: Option<Endpoint>,
     /// On which timeline.
     pub timeline: Timeline,
+    /// Its process: another connection is another process.
+    pub pid: u32,
 }
 
 /// Everything that is reported, as one row. The subquery asks first whether the server is in recovery, since half of the functions fail
@@ -51,30 +53,43 @@ pub struct Receiver {
 /// checkpoint. The files tell it: of those that hold the place of that byte, the highest timeline's was written last.
 const OBSERVE: &str = "
     SELECT r.in_recovery,
-           CASE WHEN NOT r.in_recovery THEN pg_current_wal_lsn() END AS written,
-           CASE WHEN NOT r.in_recovery THEN pg_walfile_name(pg_current_wal_lsn()) END AS file,
-           CASE WHEN r.in_recovery THEN pg_last_wal_receive_lsn() END AS received,
-           CASE WHEN r.in_recovery THEN pg_last_wal_replay_lsn() END AS replayed,
+           CASE WHEN NOT r.in_recovery THEN pg_catalog.pg_current_wal_lsn() END AS written,
+           CASE WHEN NOT r.in_recovery THEN pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()) END AS file,
+           CASE WHEN r.in_recovery THEN pg_catalog.pg_last_wal_receive_lsn() END AS received,
+           CASE WHEN r.in_recovery THEN pg_catalog.pg_last_wal_replay_lsn() END AS replayed,
            CASE WHEN r.in_recovery AND w.pid IS NULL THEN (
-               SELECT max(('x' || substr(name, 1, 8))::bit(32)::bigint)
-                 FROM pg_ls_waldir(),
-                      (SELECT pg_size_bytes(current_setting('wal_segment_size'))::numeric AS segment_size,
-                              greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/1'::pg_lsn AS last_byte) AS l
-                WHERE name ~ '^[0-9A-F]{24}$'
-                  AND lower(substr(name, 9)) = lpad(to_hex(div(last_byte, 4294967296)::bigint), 8, '0')
-                                            || lpad(to_hex(div(mod(last_byte, 4294967296), segment_size)::bigint), 8, '0')
+               SELECT pg_catalog.max(('x' OPERATOR(pg_catalog.||) pg_catalog.substr(f.name, 1, 8))::pg_catalog.bit(32)::pg_catalog.int8)
+                 FROM pg_catalog.pg_ls_waldir() AS f CROSS JOIN
+                      (SELECT pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size'))::pg_catalog.numeric AS segment_size,
+                              greatest(pg_catalog.pg_last_wal_receive_lsn(), pg_catalog.pg_last_wal_replay_lsn())
+                                  OPERATOR(pg_catalog.-) '0/1'::pg_catalog.pg_lsn AS last_byte) AS l CROSS JOIN
+                      (SELECT '4294967296'::pg_catalog.numeric AS bytes) AS part
+                WHERE f.name OPERATOR(pg_catalog.~) '^[0-9A-F]{24}$'
+                  AND pg_catalog.lower(pg_catalog.substr(f.name, 9)) OPERATOR(pg_catalog.=) pg_catalog.concat(
+                      pg_catalog.lpad(pg_catalog.to_hex(pg_catalog.div(l.last_byte, part.bytes)::pg_catalog.int8), 8, '0'),
+                      pg_catalog.lpad(pg_catalog.to_hex(
+                          pg_catalog.div(pg_catalog.mod(l.last_byte, part.bytes), l.segment_size)::pg_catalog.int8), 8, '0'))
            ) END AS file_timeline,
-           (SELECT timeline_id FROM pg_control_checkpoint()) AS checkpoint_timeline,
-           (SELECT min_recovery_end_timeline FROM pg_control_recovery()) AS recovery_timeline,
+           (SELECT c.timeline_id FROM pg_catalog.pg_control_checkpoint() AS c) AS checkpoint_timeline,
+           (SELECT c.min_recovery_end_timeline FROM pg_catalog.pg_control_recovery() AS c) AS recovery_timeline,
            CASE WHEN w.pid IS NOT NULL
-                THEN w.status = 'streaming' AND w.last_msg_send_time IS DISTINCT FROM w.last_msg_receipt_time END AS streaming,
-           w.sender_host, w.sender_port, w.received_tli
-      FROM (SELECT pg_is_in_recovery() AS in_recovery OFFSET 0) r LEFT JOIN pg_stat_wal_receiver w ON true";
+                THEN w.status OPERATOR(pg_catalog.=) 'streaming' AND coalesce(
+                         w.last_msg_send_time OPERATOR(pg_catalog.<>) w.last_msg_receipt_time,
+                         NOT (w.last_msg_send_time IS NULL AND w.last_msg_receipt_time IS NULL)) END AS streaming,
+           w.sender_host, w.sender_port, w.received_tli, w.pid AS receiver
+      FROM (SELECT pg_catalog.pg_is_in_recovery() AS in_recovery OFFSET 0) AS r LEFT JOIN pg_catalog.pg_stat_wal_receiver AS w ON true";
 
 const SLOTS: &str = "
-    SELECT slot_name, active, restart_lsn, wal_status IS NOT DISTINCT FROM 'lost' AS lost,
-           CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END AS replayed
-      FROM (SELECT) one LEFT JOIN pg_replication_slots ON slot_name ~ '^witch_[0-9]+$' AND slot_type = 'physical'";
+    SELECT s.slot_name, s.active, s.restart_lsn, coalesce(s.wal_status OPERATOR(pg_catalog.=) 'lost', false) AS lost,
+           s.xmin IS NOT NULL OR s.catalog_xmin IS NOT NULL AS holds_rows,
+           CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() END AS replayed
+      FROM (SELECT) AS one LEFT JOIN pg_catalog.pg_replication_slots AS s
+           ON s.slot_name OPERATOR(pg_catalog.~) '^witch_[0-9]+$' AND s.slot_type OPERATOR(pg_catalog.=) 'physical'";
+
+const PROMOTE: &str = "SELECT pg_catalog.pg_promote(false)";
+const IN_RECOVERY: &str = "SELECT pg_catalog.pg_is_in_recovery() AS in_recovery";
+const WRITTEN_FILE: &str = "SELECT pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()) AS file";
+const RELOAD: &str = "SELECT pg_catalog.pg_reload_conf()";
 
 /// How often a promotion is looked at.
 const PROMOTION_STEP: Duration = Duration::from_millis(5);
@@ -125,7 +140,8 @@ impl Session {
             let host: Option<String> = at.optional(what, &row, "sender_host")?;
             let port: Option<u16> = at.optional(what, &row, "sender_port")?;
             let upstream = host.zip(port).map(|(host, port)| Endpoint { host, port });
-            Ok(Receiver { streaming: streaming == "t", upstream, timeline: Timeline(receiver_timeline.unwrap_or_default()) })
+            let pid = at.column(what, &row, "receiver")?;
+            Ok(Receiver { streaming: streaming == "t", upstream, pid, timeline: Timeline(receiver_timeline.unwrap_or_default()) })
         });
         Ok(Observation { in_recovery, position, replayed, receiver: receiver.transpose()? })
     }
@@ -154,12 +170,12 @@ impl Session {
         let what = "accept writes";
         let deadline = Instant::now() + within;
         let left = || deadline.saturating_duration_since(Instant::now());
-        match self.connection.ask(what, "SELECT pg_promote(false)", within).await {
+        match self.connection.ask(what, PROMOTE, within).await {
             Err(failure) if failure.state() != Some(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => return Err(failure.into()),
             _ => {}
         }
         loop {
-            let row = self.connection.ask_one(what, "SELECT pg_is_in_recovery() AS in_recovery", left()).await?;
+            let row = self.connection.ask_one(what, IN_RECOVERY, left()).await?;
             if self.connection.column::<String>(what, &row, "in_recovery")? == "f" {
                 break;
             }
@@ -169,7 +185,7 @@ impl Session {
             sleep(PROMOTION_STEP).await;
         }
         // What was asked for has happened; that its answer comes a little late is no reason to hide it.
-        let row = self.connection.ask_one(what, "SELECT pg_walfile_name(pg_current_wal_lsn()) AS file", within).await?;
+        let row = self.connection.ask_one(what, WRITTEN_FILE, within).await?;
         let timeline = self.timeline_of_file(what, &row)?;
         super::promotion(site, timeline).await
     }
@@ -179,15 +195,44 @@ impl Session {
     /// # Errors
     /// As with every query.
     pub async fn reload(&mut self, within: Duration) -> Result<(), SqlFailure> {
-        self.connection.ask("reload its configuration", "SELECT pg_reload_conf()", within).await.map(drop)
+        self.connection.ask("reload its configuration", RELOAD, within).await.map(drop)
     }
 
-    /// Sees to it that every other data node has its slot here, and nobody who is none; on a standby, moves the slots to what it has
-    /// replayed, so that they do not keep the log for ever. `data_nodes` may contain this node.
+    /// The database that it is connected to.
+    #[must_use]
+    pub fn database(&self) -> &str {
+        self.connection.database()
+    }
+
+    /// Notes what other databases there are, for the day on which the usual one is gone.
+    ///
+    /// # Errors
+    /// As with every query; or the note cannot be written.
+    pub async fn note_databases(&mut self, site: &Site, within: Duration) -> Result<(), Failure> {
+        databases::note(site, &mut self.connection, within).await
+    }
+
+    /// Grants on a primary what the replication role lacks, for a database that was adopted before Witch granted it, or when another
+    /// database than the usual one is entered. Answers how many rights.
     ///
     /// # Errors
     /// As with every query.
-    pub async fn ensure_slots(&mut self, own: NodeId, data_nodes: &BTreeSet<NodeId>, within: Duration) -> Result<(), SqlFailure> {
+    pub async fn ensure_rights(&mut self, site: &Site, within: Duration) -> Result<usize, SqlFailure> {
+        rights::ensure(site, &mut self.connection, within).await
+    }
+
+    /// Sees to it that every other data node has its slot here, and nobody who is none; on a standby, moves the slots to what it has
+    /// replayed, so that they do not keep the log for ever. `data_nodes` may contain this node. Answers which failover slots of a standby
+    /// are its own.
+    ///
+    /// # Errors
+    /// As with every query.
+    pub async fn ensure_slots(
+        &mut self,
+        own: NodeId,
+        data_nodes: &BTreeSet<NodeId>,
+        within: Duration,
+    ) -> Result<Option<String>, SqlFailure> {
         let what = "keep the replication slots in order";
         let mut slots = BTreeMap::new();
         let mut replayed = None;
@@ -195,13 +240,19 @@ impl Session {
             replayed = self.connection.optional(what, &row, "replayed")?;
             let Some(name) = self.connection.optional::<String>(what, &row, "slot_name")? else { continue };
             let is = |column| self.connection.column::<String>(what, &row, column).map(|text| text == "t");
-            let slot = Slot { active: is("active")?, lost: is("lost")?, restart: self.connection.optional(what, &row, "restart_lsn")? };
+            let slot = Slot {
+                active: is("active")?,
+                lost: is("lost")?,
+                holds_rows: is("holds_rows")?,
+                restart: self.connection.optional(what, &row, "restart_lsn")?,
+            };
             slots.insert(name, slot);
         }
         for statement in slots::plan(own, data_nodes, &slots, replayed) {
             self.connection.ask(what, &statement, within).await?;
         }
-        Ok(())
+        let row = self.connection.ask_one(what, slots::CLASHING, within).await?;
+        self.connection.optional(what, &row, "names")
     }
 
     /// Ends the connections of standbys called `witch_<n>` that are no data nodes of this cluster. Answers how many.
@@ -211,8 +262,9 @@ impl Session {
     pub async fn terminate_foreign_walsenders(&mut self, data_nodes: &BTreeSet<NodeId>, within: Duration) -> Result<u64, SqlFailure> {
         let known: Vec<String> = data_nodes.iter().map(|node| literal(&Settings::slot_of(*node))).collect();
         let sql = format!(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_replication
-              WHERE application_name ~ '^witch_[0-9]+$' AND NOT application_name = ANY (ARRAY[{}]::text[])",
+            "SELECT pg_catalog.pg_terminate_backend(r.pid) FROM pg_catalog.pg_stat_replication AS r
+              WHERE r.application_name OPERATOR(pg_catalog.~) '^witch_[0-9]+$'
+                AND NOT r.application_name OPERATOR(pg_catalog.=) ANY (ARRAY[{}]::pg_catalog.text[])",
             known.join(", ")
         );
         let ended = self.connection.ask("end the connections of strangers", &sql, within).await?;

@@ -26,7 +26,7 @@ pub(super) async fn release(site: &Site, lock: &OperationLock) -> Result<(), Fai
     remove_stale_locks(site).await?;
     let mode = releasing_mode(site.installation.major());
     let mut postgres = site.installation.run("postgres", Patience::Total(PATIENCE)).holding(lock.share());
-    postgres = postgres.args(mode).args(server_arguments(site));
+    postgres = postgres.args(mode).args(server_arguments(site).await);
     for setting in SMALL {
         postgres = postgres.args(["-c", setting]);
     }

@@ -195,3 +195,25 @@ fn another_clusters_database_is_never_touched() {
         assert!(trouble.contains("7001") && trouble.contains("9999"), "{trouble}");
     }
 }
+
+/// The receiver of a server whose programs were replaced cannot start again, whatever it is aimed at; the ladder has nothing to mend there.
+#[test]
+fn a_standby_whose_programs_were_replaced_is_started_anew_once_it_does_not_stream() {
+    let mut bench = Bench::new(World::running_standby());
+    bench.order(follow(), 5_000).transcript();
+    bench.world.upkeep = Upkeep::Restart;
+    assert_eq!(bench.pass(30_000).transcript(), nothing(), "as long as it streams it is left alone");
+    bench.world.outdated = true;
+    assert_eq!(bench.pass(8_000).transcript(), ["stop fast", "compare histories", "start as a standby"]);
+    assert!(bench.last().database.streaming);
+}
+
+#[test]
+fn a_configuration_that_somebody_changed_is_written_again_where_the_server_is_what_it_shall_be() {
+    let mut bench = Bench::new(World::running_standby());
+    bench.world.upkeep = Upkeep::Configure;
+    assert_eq!(bench.order(Order::StandAlone, 5_000).transcript(), nothing(), "whom it follows is not known");
+    bench.order(follow(), 5_000);
+    assert!(bench.transcript().ends_with(&["write configuration".into()]));
+    assert!(bench.last().database.streaming);
+}

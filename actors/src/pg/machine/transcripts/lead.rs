@@ -51,6 +51,21 @@ fn nothing_cannot_lead() {
 }
 
 #[test]
+fn an_older_copy_leads_nobody_and_says_so() {
+    for world in [World::stopped_primary(), World::running_standby()] {
+        let mut bench = Bench::new(World { older: true, ..world });
+        bench.order(lead(), 5_000);
+        assert!(!bench.world.is_writable());
+        let conditions = bench.last().database.conditions.clone();
+        assert_eq!(conditions.iter().map(|condition| condition.id.as_str()).collect::<Vec<_>>(), ["older-copy"]);
+        assert!(bench.last().database.trouble.is_some());
+        bench.world.older = false;
+        bench.pass(60_000);
+        assert_eq!((bench.server(), bench.last().database.conditions.len()), (Server::Primary, 0), "the newer one was put back");
+    }
+}
+
+#[test]
 fn a_crash_is_reported_at_once_and_restarted_in_place_at_once() {
     let mut bench = Bench::new(World::running_primary());
     bench.order(lead(), 5_000).transcript();
@@ -97,4 +112,13 @@ fn a_long_start_is_overdue_and_goes_on() {
     assert!(bench.last().database.overdue);
     bench.pass(30_000);
     assert_eq!((bench.server(), bench.last().database.overdue), (Server::Primary, false));
+}
+
+#[test]
+fn a_primarys_configuration_that_somebody_changed_is_written_again_once() {
+    let mut bench = Bench::new(World::running_primary());
+    bench.order(lead(), 5_000).transcript();
+    bench.world.upkeep = Upkeep::Configure;
+    assert_eq!(bench.pass(30_000).transcript(), ["write configuration"]);
+    assert_eq!(bench.server(), Server::Primary);
 }

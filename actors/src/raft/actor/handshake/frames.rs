@@ -38,8 +38,6 @@ pub(super) enum Answer {
         /// `Terms` as bytes, because the proof is over the very bytes.
         #[serde(with = "serde_bytes")]
         terms: Vec<u8>,
-        #[serde(with = "serde_bytes")]
-        proof: Vec<u8>,
     },
     Refused(Refused),
 }
@@ -54,10 +52,20 @@ pub(super) enum Claim {
     Refused(Refused),
 }
 
-/// The answer to `Proof`.
+/// The answer to `Welcome`: the dialer's last word.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Settled {
+    Linked,
+    Refused(Refused),
+}
+
+/// The answer to the dialer's `Proof`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Verdict {
-    Welcome,
+    Welcome {
+        #[serde(with = "serde_bytes")]
+        proof: Vec<u8>,
+    },
     Refused(Refused),
 }
 
@@ -73,7 +81,7 @@ pub(super) fn encode<T: Serialize>(frame: &T) -> Bytes {
 }
 
 pub(super) fn decode<T: DeserializeOwned>(frame: &[u8]) -> Result<T, Failure> {
-    rmp_serde::from_slice(frame).map_err(|error| Failure::Foreign { detail: error.to_string() })
+    rmp_serde::from_slice(frame).map_err(|error| Failure::foreign(&error.to_string()))
 }
 
 pub(super) async fn send<S: AsyncRead + AsyncWrite + Unpin>(link: &mut Link<S>, frame: Bytes) -> Result<(), Failure> {
@@ -88,7 +96,7 @@ pub(super) async fn receive_bytes<S: AsyncRead + AsyncWrite + Unpin>(link: &mut 
     match link.next().await {
         Some(Ok(frame)) => Ok(frame.freeze()),
         // What is too long for a frame is no frame of ours.
-        Some(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Err(Failure::Foreign { detail: error.to_string() }),
+        Some(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Err(Failure::foreign(&error.to_string())),
         Some(Err(error)) => Err(error.into()),
         None => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the other side closed it").into()),
     }

@@ -2,6 +2,7 @@
 
 use super::{Versions, frames::Refused};
 use crate::model::NodeId;
+use crate::printable::printable;
 use std::io;
 use std::net::IpAddr;
 
@@ -74,6 +75,9 @@ pub enum Refusal {
     },
 }
 
+/// Every code of a refusal.
+const CODES: [&str; 8] = ["cluster", "token", "itself", "same_node", "other_node", "twin", "stranger", "version"];
+
 /// Where a node is: where its connection comes from, and the port that it listens on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address {
@@ -90,7 +94,7 @@ impl std::fmt::Display for Address {
 }
 
 impl Refusal {
-    /// Short, for machines and for telling reasons apart.
+    /// Short, for machines and for telling reasons apart: one of [`CODES`].
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
@@ -115,7 +119,7 @@ impl Refusal {
 pub enum Failure {
     /// We refused.
     #[error("refused: {0}")]
-    Refusal(#[from] Refusal),
+    Refusal(Refusal),
     /// The other side refused. Its words are shortened and stripped of what a terminal would obey.
     #[error("it refused us: {text}")]
     Refused {
@@ -125,25 +129,31 @@ pub enum Failure {
         text: String,
     },
     /// Nothing came.
-    #[error("waited {seconds} s for {what}: the other side is frozen, overloaded or no witch")]
+    #[error("the handshake took longer than {seconds} s, and still waited for {what}: the other side is frozen, overloaded or no witch")]
     Silent {
         /// What was waited for.
         what: &'static str,
-        /// How long.
+        /// How long all of it may take.
         seconds: u64,
     },
-    /// It speaks something else.
+    /// It speaks something else. What is odd may be in its own words, which are treated like those of `Refused`.
     #[error("the other side does not speak witch's peer protocol ({detail}): is the port right?")]
     Foreign {
         /// What is odd.
         detail: String,
     },
-    /// There is no connection.
+    /// There is no connection, or no address to dial.
     #[error("it cannot be reached")]
-    Unreachable(#[source] io::Error),
+    Unreachable(#[source] super::super::links::Undialled),
     /// The connection broke, or the host has no randomness.
     #[error("the connection broke during the handshake")]
     Broken(#[from] io::Error),
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refusal(refusal)
+    }
 }
 
 impl From<Refused> for Failure {
@@ -153,12 +163,19 @@ impl From<Refused> for Failure {
 }
 
 impl Failure {
+    /// What is odd about it may be told in its own words.
+    pub(super) fn foreign(detail: &str) -> Self {
+        Self::Foreign { detail: printable(detail, 200) }
+    }
+
     /// Short, for telling reasons apart.
     #[must_use]
     pub fn code(&self) -> String {
         match self {
             Self::Refusal(refusal) => refusal.code().to_owned(),
-            Self::Refused { code, .. } => format!("refused_{code}"),
+            // The code is the other side's choice: one that we do not know is like any other that we do not know.
+            Self::Refused { code, .. } if CODES.contains(&code.as_str()) => format!("refused_{code}"),
+            Self::Refused { .. } => "refused".to_owned(),
             Self::Silent { .. } => "silent".to_owned(),
             Self::Foreign { .. } => "foreign".to_owned(),
             Self::Unreachable(_) => "unreachable".to_owned(),
@@ -171,9 +188,4 @@ impl Failure {
     pub const fn is_lasting(&self) -> bool {
         matches!(self, Self::Refusal(_) | Self::Refused { .. } | Self::Foreign { .. })
     }
-}
-
-/// Words from outside never reach a log as they are.
-fn printable(text: &str, max: usize) -> String {
-    text.chars().take(max).map(|character| if character.is_control() { '?' } else { character }).collect()
 }

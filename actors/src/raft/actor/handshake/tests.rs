@@ -90,8 +90,9 @@ async fn nobody_is_admitted_who_did_not_prove_the_token() {
         let Local { cluster, node, boot, endpoint, .. } = local(2, 22);
         let hello = Hello { versions: VERSIONS, cluster, node, boot, endpoint, nonce: Nonce::draw().unwrap() };
         frames::send(&mut link, frames::encode(&hello)).await.unwrap();
-        // The acceptor's own proof, sent back to it.
-        let Answer::Challenge { proof, .. } = frames::receive(&mut link).await.unwrap() else { panic!("no challenge") };
+        let Answer::Challenge { terms } = frames::receive(&mut link).await.unwrap() else { panic!("no challenge") };
+        // The proof of one who has the words of both and no token.
+        let proof = Transcript { hello: &frames::encode(&hello), terms: &terms }.prove(&Token::default(), Side::Dialer);
         frames::send(&mut link, frames::encode(&Claim::Proof { proof })).await.unwrap();
         let Verdict::Refused(refused) = frames::receive(&mut link).await.unwrap() else { panic!("welcome") };
         refused.code
@@ -117,7 +118,7 @@ async fn versions_without_overlap_are_named() {
     };
     let (accepted, heard) = tokio::join!(accept(there, &acceptor, |_| Ok(())), dialling);
     for words in [words(accepted.map(|_| ())), heard] {
-        assert!(words.contains("the versions 3-3 of the peer protocol and the dialer 7-9"), "{words}");
+        assert!(words.contains("the versions 4-4 of the peer protocol and the dialer 7-9"), "{words}");
     }
 }
 
@@ -163,15 +164,111 @@ async fn what_is_no_witch_is_told_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_step_has_a_deadline() {
+async fn the_whole_handshake_has_one_deadline() {
     for bytes in [b"".as_slice(), b"WITCH", b"WITCH\0\0\x01", b"WITCH\0\0\x01\x00\x00\x00\x09abc"] {
         let silent = accept_bytes(bytes).await;
-        assert!(silent.starts_with("waited 5 s for its "), "{silent}");
+        assert!(silent.starts_with("the handshake took longer than 2 s, and still waited for its "), "{silent}");
     }
     let (here, there) = duplex(64 << 10);
     let dialled = dial(there, &local(1, 11), NodeId(2), |_| Ok(())).await;
-    assert!(words(dialled.map(|_| ())).starts_with("waited 5 s for its challenge"));
+    assert!(words(dialled.map(|_| ())).contains("still waited for its challenge"));
     drop(here);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_byte_now_and_then_buys_no_time() {
+    let (mut here, there) = duplex(64 << 10);
+    let dripping = async {
+        for byte in MAGIC.iter().chain(&[0, 0, 1, 0]).chain(&[7; 256]) {
+            if here.write_all(&[*byte]).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    };
+    let since = Instant::now();
+    let acceptor = local(1, 11);
+    let accepting = accept(there, &acceptor, |_| Ok(()));
+    tokio::select! {
+        accepted = accepting => assert!(words(accepted.map(|_| ())).contains("longer than 2 s")),
+        () = dripping => panic!("it was listened to until it had nothing more to say"),
+    }
+    assert!(since.elapsed() < Duration::from_millis(2100), "{:?}", since.elapsed());
+}
+
+/// What an acceptor says to somebody who only claims to be a node: nothing that depends on the token.
+#[tokio::test]
+async fn who_only_connects_gets_no_proof_to_guess_the_token_by() {
+    let (mut here, there) = duplex(64 << 10);
+    let acceptor = local(1, 11);
+    let collecting = async {
+        here.write_all(&MAGIC).await.unwrap();
+        let mut link = framed(here);
+        let Local { cluster, node, boot, endpoint, .. } = local(2, 22);
+        let hello = Hello { versions: VERSIONS, cluster, node, boot, endpoint, nonce: Nonce::draw().unwrap() };
+        let said = frames::encode(&hello);
+        frames::send(&mut link, said.clone()).await.unwrap();
+        let challenge = frames::receive_bytes(&mut link).await.unwrap();
+        let Answer::Challenge { terms } = frames::decode(&challenge).unwrap() else { panic!("no challenge") };
+        let transcript = Transcript { hello: &said, terms: &terms };
+        for side in [Side::Acceptor, Side::Dialer] {
+            let proof = transcript.prove(&acceptor.token, side);
+            assert!(!challenge.windows(proof.len()).any(|part| part == proof), "the challenge holds a proof");
+        }
+        frames::send(&mut link, frames::encode(&Claim::Proof { proof: vec![0; 32] })).await.unwrap();
+        let Verdict::Refused(refused) = frames::receive(&mut link).await.unwrap() else { panic!("welcome") };
+        refused.code
+    };
+    let (_, code) = tokio::join!(accept(there, &acceptor, |_| Ok(())), collecting);
+    assert_eq!(code, "token");
+}
+
+/// An impostor at a peer's address, who takes every proof for good.
+#[tokio::test]
+async fn who_cannot_prove_the_token_is_not_admitted_by_the_dialer() {
+    let (here, there) = duplex(64 << 10);
+    let dialer = local(2, 22);
+    let impostor = async {
+        let mut here = here;
+        here.read_exact(&mut [0; 8]).await.unwrap();
+        let mut link = framed(here);
+        let _: Hello = frames::receive(&mut link).await.unwrap();
+        let Local { cluster, node, boot, .. } = local(1, 11);
+        let terms = frames::encode(&Terms { version: VERSIONS.max, cluster, node, boot, nonce: Nonce::draw().unwrap() });
+        frames::send(&mut link, frames::encode(&Answer::Challenge { terms: terms.to_vec() })).await.unwrap();
+        let Claim::Proof { proof } = frames::receive(&mut link).await.unwrap() else { panic!("no proof") };
+        // The dialer's own proof, sent back to it.
+        frames::send(&mut link, frames::encode(&Verdict::Welcome { proof })).await.unwrap();
+        let Settled::Refused(refused) = frames::receive(&mut link).await.unwrap() else { panic!("linked") };
+        refused.code
+    };
+    let dialling = dial(there, &dialer, NodeId(1), |_| -> Result<(), Refusal> { panic!("admitted without a proof") });
+    let (dialled, code) = tokio::join!(dialling, impostor);
+    assert!(words(dialled.map(|_| ())).contains("do not have the same token"));
+    assert_eq!(code, "token");
+}
+
+#[tokio::test]
+async fn what_a_stranger_says_in_its_hello_is_short_and_plain_in_the_log() {
+    let hello = |cluster: String| {
+        let Local { node, boot, endpoint, .. } = local(2, 22);
+        Hello { versions: VERSIONS, cluster, node, boot, endpoint, nonce: Nonce::draw().unwrap() }
+    };
+    let framed = |frame: &[u8]| [&MAGIC[..], &u32::try_from(frame.len()).unwrap().to_be_bytes(), frame].concat();
+    let long = accept_bytes(&framed(&frames::encode(&hello("\u{1b}".repeat(60_000))))).await;
+    assert!(long.contains("the cluster's name has 60000 bytes") && long.len() < 300, "{long}");
+    let odd = accept_bytes(&framed(&frames::encode(&hello("a\nb\u{202e}\u{2028}c".into())))).await;
+    assert!(!odd.chars().any(crate::printable::is_obeyed), "{odd:?}");
+    // An enum's variant of one's own naming, which serde quotes.
+    #[derive(serde::Serialize)]
+    enum Answer {
+        #[serde(rename = "x\n2026-01-01 00:00:00 ERROR forged\u{202e}")]
+        Forged,
+    }
+    let (mut here, there) = duplex(64 << 10);
+    here.write_all(&framed(&rmp_serde::to_vec_named(&Answer::Forged).unwrap())[8..]).await.unwrap();
+    let forged = words(dial(there, &local(1, 11), NodeId(2), |_| Ok(())).await.map(|_| ()));
+    assert!(forged.contains("forged") && !forged.chars().any(crate::printable::is_obeyed), "{forged:?}");
 }
 
 #[tokio::test]
@@ -186,6 +283,8 @@ async fn a_dialer_tells_a_foreign_server_from_a_witch() {
 #[test]
 fn words_from_outside_cannot_write_lines_of_their_own() {
     let refused = frames::Refused { code: "x\n".repeat(50), text: format!("\x1b[31mred\nline{}", "y".repeat(2000)) };
-    let Failure::Refused { code, text } = Failure::from(refused) else { panic!("another failure") };
+    let failure = Failure::from(refused);
+    assert_eq!(failure.code(), "refused", "a code of its own making is no reason of its own to be logged");
+    let Failure::Refused { code, text } = failure else { panic!("another failure") };
     assert!(code.len() == 32 && text.len() == 600 && text.starts_with("?[31mred?line"), "{code} {text}");
 }

@@ -2,6 +2,8 @@
 
 use super::super::handshake::{Address, Failure, Link, accept};
 use super::allowance::Allowance;
+use super::complaints::About;
+use super::half_open::ShownOut;
 use super::seats::{Direction, Sitter};
 use super::{Hub, Peer, Seated, socket, wire};
 use crate::raft::{Input, PeerMessage};
@@ -10,25 +12,26 @@ use futures::StreamExt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 
-pub(super) async fn serve(hub: Arc<Hub>, stream: TcpStream, remote: SocketAddr, permit: OwnedSemaphorePermit) {
-    let shaken = shake(&hub, stream, remote).await;
-    drop(permit);
+pub(super) async fn serve(hub: Arc<Hub>, stream: TcpStream, remote: SocketAddr, (number, shown_out): (u64, ShownOut)) {
+    let shaken = tokio::select! {
+        biased;
+        shaken = shake(&hub, stream, remote) => Some(shaken),
+        _ = shown_out => None,
+    };
+    hub.book().half_open.leave(number);
+    let from = remote.ip().to_canonical();
     match shaken {
-        Ok((mut link, mut seated)) => {
+        Some(Ok((mut link, mut seated))) => {
             let end = hear(&hub, &mut link, &mut seated).await;
             if let Some(fault) = end {
-                hub.complain(
-                    &format!("node {} from {}", seated.node, remote.ip()),
-                    "foreign",
-                    true,
-                    &format!("its link is closed: {fault}"),
-                );
+                let peer = format!("node {} from {from}", seated.node);
+                hub.complain(About::Peer(&peer), "foreign", true, &format!("its link is closed: {fault}"));
             }
         }
         // Whoever it was, all that is known of it is where it came from.
-        Err(failure) => hub.complain_of(&remote.ip().to_string(), &failure),
+        Some(Err(failure)) => hub.complain_of(About::Stranger(&from.to_string()), &failure),
+        None => {}
     }
 }
 

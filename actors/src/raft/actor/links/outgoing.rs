@@ -1,6 +1,8 @@
 //! The connection that we dial, and send on.
 
 use super::super::handshake::{Address, Failure, Link, dial};
+use super::addresses::Addresses;
+use super::complaints::About;
 use super::lanes::Outlet;
 use super::seats::{Direction, Evicted, Sitter};
 use super::{Hub, Seated, socket, wire};
@@ -9,13 +11,13 @@ use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-const CONNECT_MAX: Duration = Duration::from_secs(1);
 /// A peer that takes in nothing for so long is frozen or gone.
 const WRITE_MAX: Duration = Duration::from_secs(5);
 /// So many frames are written before we look whether the link still stands.
@@ -28,11 +30,15 @@ pub(super) async fn keep(hub: Arc<Hub>, node: NodeId, logged: Endpoint) {
     let mut turn = 0;
     let mut chance = SmallRng::from_os_rng();
     let mut back_off = BACK_OFF_MIN;
+    let mut known: BTreeMap<Endpoint, Addresses> = BTreeMap::new();
     loop {
         let places = hub.places(node, &logged);
         let endpoint = &places[turn % places.len()];
         let peer = format!("node {node} at {endpoint}");
-        match connect(&hub, node, endpoint).await {
+        known.retain(|place, _| places.contains(place));
+        let look_up = || Addresses::new(&endpoint.host, endpoint.port, Arc::clone(&hub.resolver));
+        let addresses = known.entry(endpoint.clone()).or_insert_with(look_up);
+        match connect(&hub, node, addresses, endpoint.port).await {
             Ok((mut link, mut seated)) => {
                 tracing::info!(target: "links", peer, "linked");
                 let since = Instant::now();
@@ -43,10 +49,10 @@ pub(super) async fn keep(hub: Arc<Hub>, node: NodeId, logged: Endpoint) {
                     back_off = BACK_OFF_MIN;
                     hub.book().complaints.forget(&peer);
                 }
-                hub.complain(&peer, "lost", false, &format!("the link is lost: {end}"));
+                hub.complain(About::Peer(&peer), "lost", false, &format!("the link is lost: {end}"));
             }
             Err(failure) => {
-                hub.complain_of(&peer, &failure);
+                hub.complain_of(About::Peer(&peer), &failure);
                 turn += 1;
             }
         }
@@ -56,12 +62,13 @@ pub(super) async fn keep(hub: Arc<Hub>, node: NodeId, logged: Endpoint) {
     }
 }
 
-async fn connect(hub: &Arc<Hub>, node: NodeId, endpoint: &Endpoint) -> Result<(Link<TcpStream>, Seated), Failure> {
-    let connecting = TcpStream::connect((endpoint.host.as_str(), endpoint.port));
-    let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} ms", CONNECT_MAX.as_millis()));
-    let stream = timeout(CONNECT_MAX, connecting).await.unwrap_or_else(|_| Err(late())).map_err(Failure::Unreachable)?;
+async fn connect(hub: &Arc<Hub>, node: NodeId, addresses: &mut Addresses, port: u16) -> Result<(Link<TcpStream>, Seated), Failure> {
+    let stale = addresses.look_up().await.map_err(Failure::Unreachable)?;
+    // Where it is to be found is where it may come from.
+    hub.book().whereabouts.insert((node, Direction::Outgoing), addresses.known().collect());
+    let stream = addresses.connect(stale).await.map_err(Failure::Unreachable)?;
     socket::prepare(&stream)?;
-    let address = Address { ip: stream.peer_addr()?.ip().to_canonical(), port: endpoint.port };
+    let address = Address { ip: stream.peer_addr()?.ip().to_canonical(), port };
     let admit = |peer: &super::Peer| hub.seat(peer, Direction::Outgoing, Sitter { boot: peer.boot, address });
     let (mut link, seated) = dial(stream, &hub.local, node, admit).await?;
     link.codec_mut().set_max_frame_length(wire::FRAME_MAX);

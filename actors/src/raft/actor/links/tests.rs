@@ -232,6 +232,31 @@ async fn links_follow_the_membership() {
     drop(path);
 }
 
+/// A first name server that is down: each lookup takes longer than a connection may.
+#[tokio::test]
+async fn a_name_that_is_slow_to_look_up_is_linked_all_the_same() {
+    let ((l1, p1), (l2, p2)) = (listen().await, listen().await);
+    let slow: Resolver = Arc::new(|host, port| {
+        assert_eq!(host, "db2", "addresses are not looked up");
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(2500)).await;
+            Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))])
+        })
+    });
+    let (tell, mut heard) = unbounded_channel();
+    let routes = Routes { machine: Arc::new(move |input| drop(tell.send(input))), report: Arc::new(|_, _| {}) };
+    let mut peer = member(2, p2);
+    peer.witch.host = "db2".into();
+    let links = Links::resolving(local(1, 11, p1), &[peer], routes, slow);
+    let mut two = Node::start(local(2, 22, p2), l2, &[member(1, p1)]);
+    let linked = timeout(PATIENCE, async { while !matches!(heard.recv().await, Some(Input::Linked { .. })) {} });
+    linked.await.expect("it is linked");
+    assert!(links.send(NodeId(2), &note(3)));
+    assert_eq!(two.note(1).await, 3);
+    links.close();
+    drop(l1);
+}
+
 #[tokio::test]
 async fn reports_go_to_the_probes() {
     let ((l1, p1), (l2, p2)) = (listen().await, listen().await);

@@ -71,33 +71,65 @@ async fn frames_that_are_no_message_close_their_link_and_the_next_one_works() {
     assert_eq!(one.note(2).await, 9);
 }
 
+/// Strangers who send the magic, hold on, and come back when they are shown out. Ends with its handle.
+fn crowd(port: u16, from: Vec<[u8; 4]>) -> tokio::task::JoinSet<()> {
+    from.into_iter()
+        .map(|from| async move {
+            loop {
+                let socket = tokio::net::TcpSocket::new_v4().unwrap();
+                socket.bind(SocketAddr::from((from, 0))).unwrap();
+                let Ok(mut stream) = socket.connect(SocketAddr::from(([127, 0, 0, 1], port))).await else { continue };
+                let _ = stream.write_all(&MAGIC).await;
+                let _ = stream.read(&mut [0; 8]).await;
+                // As fast as a crowd on a network could, and not as fast as this test's own processor.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .collect()
+}
+
+/// Two nodes link while a crowd holds on to both of them and renews.
+async fn link_among(crowds: [Vec<[u8; 4]>; 2]) {
+    let ((l1, p1), (l2, p2)) = (listen().await, listen().await);
+    let mut one = Node::start(local(1, 11, p1), l1, &[member(2, p2)]);
+    let crowds = crowds.map(|from| (crowd(p1, from.clone()), crowd(p2, from)));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let since = tokio::time::Instant::now();
+    let mut two = Node::start(local(2, 22, p2), l2, &[member(1, p1)]);
+    two.linked(1).await;
+    one.linked(2).await;
+    // Within a second where nothing else runs, and far below what the back-off of refused peers would come to.
+    assert!(since.elapsed() < Duration::from_secs(4), "{:?}", since.elapsed());
+    assert!(one.links.hub.book().half_open.len() <= half_open::PEERS_MAX + half_open::STRANGERS_MAX);
+    drop(crowds);
+}
+
 #[tokio::test]
-async fn strangers_who_say_nothing_do_not_keep_members_out_for_long() {
+async fn peers_link_while_strangers_hold_on_and_renew() {
+    let elsewhere: Vec<_> = (0..200).map(|n| [127, 0, 7, n]).collect();
+    link_among([elsewhere, vec![]]).await;
+}
+
+#[tokio::test]
+async fn peers_link_while_strangers_hold_on_at_their_own_address_and_at_one_other() {
+    link_among([vec![[127, 0, 0, 1]; 100], vec![[127, 0, 7, 7]; 100]]).await;
+}
+
+#[tokio::test]
+async fn a_stranger_who_holds_on_is_shown_out_when_the_handshake_is_over() {
     let (listener, port) = listen().await;
-    let mut one = Node::start(local(1, 11, port), listener, &[member(2, 1)]);
-    let mut silent = Vec::new();
-    for _ in 0..HALF_OPEN_MAX {
-        silent.push(connect(port).await);
-    }
-    let full = timeout(PATIENCE, async {
-        while one.links.hub.half_open.available_permits() > 0 {
+    let one = Node::start(local(1, 11, port), listener, &[member(2, 1)]);
+    let mut held = connect(port).await;
+    let since = tokio::time::Instant::now();
+    held.write_all(&MAGIC).await.unwrap();
+    let end = timeout(PATIENCE, held.read(&mut [0; 8])).await.expect("it is shown out");
+    assert!(matches!(end, Ok(0) | Err(_)) && since.elapsed() > Duration::from_millis(1500), "{:?}", since.elapsed());
+    let empty = timeout(PATIENCE, async {
+        while one.links.hub.book().half_open.len() > 0 {
             tokio::task::yield_now().await;
         }
     });
-    full.await.expect("all of them are in");
-    let mut late = connect(port).await;
-    let refused = timeout(PATIENCE, late.read(&mut [0; 8])).await.expect("one more is turned away at once");
-    assert!(matches!(refused, Ok(0) | Err(_)));
-    drop(silent);
-    let freed = timeout(PATIENCE, async {
-        while one.links.hub.half_open.available_permits() < HALF_OPEN_MAX {
-            tokio::task::yield_now().await;
-        }
-    });
-    freed.await.expect("their places are free again");
-    let mut link = good_link(port).await;
-    link.send(wire::encode(&note(3)).unwrap()).await.unwrap();
-    assert_eq!(one.note(2).await, 3);
+    empty.await.expect("its place is free again");
 }
 
 fn append(length: usize) -> PeerMessage {

@@ -1,0 +1,178 @@
+//! What is to be said of the surroundings of the server: its programs, its files, what was left behind. Taken in the course of a look.
+
+use super::configuration::has_lapsed;
+use super::sockets::sockets;
+use super::user_files::{self, UserFiles};
+use super::{Installation, NotInstalled, Site};
+use crate::model::Condition;
+use crate::pg::Upkeep;
+use crate::pg::conditions::{leftovers, ownership, programs};
+use crate::pg::owned;
+use crate::pg::said::alike;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// It is taken so often, and at once after something was mended.
+const EVERY: Duration = Duration::from_secs(1);
+/// What was mended is shown for so long.
+const SHOWN: Duration = Duration::from_secs(600);
+/// So much of it is shown: a tool may rewrite a file every minute.
+const SHOWN_MAX: usize = 8;
+/// A few segments are on their way to the archive at any time.
+const UNARCHIVED_MAX: usize = 2;
+
+/// What is kept from one to the next.
+#[derive(Debug, Default)]
+pub(in crate::pg::actor) struct Survey {
+    taken: Option<(Instant, Option<u32>)>,
+    conditions: Vec<Condition>,
+    upkeep: Option<Upkeep>,
+    mended: Vec<(Instant, String)>,
+    /// What is installed, as it was asked last.
+    installed: Option<Installation>,
+    /// What was seen when the slots were looked after.
+    slots: Vec<Condition>,
+}
+
+/// With which programs a server was started.
+struct Started {
+    version: String,
+    stamp: String,
+}
+
+impl Survey {
+    /// Notes down with which programs a server was started: the daemon that asks later may be another one.
+    pub(in crate::pg::actor) async fn note(site: &Site, pid: u32) -> std::io::Result<()> {
+        let text = format!("{pid}\n{}\n{}\n", site.installation.version(), site.installation.stamp());
+        tokio::fs::write(note_of(site), text).await
+    }
+
+    /// Something of the user's was taken back.
+    pub(in crate::pg::actor) fn mended(&mut self, what: Vec<String>) {
+        self.taken = None;
+        let now = Instant::now();
+        self.mended.retain(|(_, before)| !what.contains(before));
+        self.mended.extend(what.into_iter().map(|what| (now, what)));
+        let surplus = self.mended.len().saturating_sub(SHOWN_MAX);
+        self.mended.drain(..surplus);
+    }
+
+    /// What the look after the slots has to say.
+    pub(in crate::pg::actor) fn slots(&mut self, conditions: Vec<Condition>) {
+        self.taken = None;
+        self.slots = conditions;
+    }
+
+    /// Takes it. `running`: the server's process. It waits for the disk.
+    pub(in crate::pg::actor) async fn take(&mut self, site: &Site, running: Option<u32>) -> (Vec<Condition>, Upkeep) {
+        let fresh = self.taken.is_some_and(|(at, of)| at.elapsed() < EVERY && of == running);
+        if !fresh || self.upkeep == Some(Upkeep::Configure) {
+            let (programs, outdated) = self.programs(site, running).await;
+            // What cannot be read is complained of by whoever needs it.
+            let files = user_files::read(site).unwrap_or_default();
+            let lapsed = running.is_some() && has_lapsed(site, &files).unwrap_or(false);
+            self.conditions = programs;
+            self.conditions.extend(ownership(site, &files));
+            self.conditions.extend(left_behind(site, &files, running));
+            self.upkeep = Some(match (lapsed, outdated) {
+                (true, _) => Upkeep::Configure,
+                (false, true) => Upkeep::Restart,
+                (false, false) => Upkeep::Nothing,
+            });
+            self.taken = Some((Instant::now(), running));
+        }
+        self.mended.retain(|(at, _)| at.elapsed() < SHOWN);
+        let mended = self.mended.iter().map(|(_, what)| ownership::REWRITTEN.seen(what));
+        let slots = self.slots.iter().filter(|_| running.is_some()).cloned();
+        (self.conditions.iter().cloned().chain(mended).chain(slots).collect(), self.upkeep.unwrap_or(Upkeep::Nothing))
+    }
+
+    /// What is installed, compared with what runs. True: a restart would bring up another program.
+    async fn programs(&mut self, site: &Site, running: Option<u32>) -> (Vec<Condition>, bool) {
+        let known = self.installed.as_ref().unwrap_or(&site.installation);
+        let installed = match known.now().await {
+            Ok(installed) => installed,
+            Err(missing @ NotInstalled::Incomplete { .. }) => return (vec![programs::MISSING.seen(missing)], false),
+            Err(other) => return (vec![programs::UNUSABLE.seen(other)], false),
+        };
+        self.installed = Some(installed.clone());
+        let version = fs::read_to_string(site.data_dir().join("PG_VERSION")).ok().and_then(|text| text.trim().parse().ok());
+        if let Err(other) = installed.clone().of_major(version.unwrap_or(site.installation.major())) {
+            return (vec![programs::UNUSABLE.seen(other)], false);
+        }
+        let Some(pid) = running else { return (Vec::new(), false) };
+        let seen = match started(site, pid) {
+            Some(started) if started.stamp == installed.stamp() => return (Vec::new(), false),
+            Some(started) if started.version != installed.version() => {
+                format!("pending restart: {} installed, {} runs", installed.version(), started.version)
+            }
+            Some(started) => format!("pending restart: {} was installed anew while it ran", started.version),
+            None if is_deleted(pid) => format!("pending restart: {} installed, and what runs is gone from the disk", installed.version()),
+            None => return (Vec::new(), false),
+        };
+        (vec![programs::PENDING_RESTART.seen(seen)], true)
+    }
+}
+
+fn note_of(site: &Site) -> PathBuf {
+    site.state_dir().join("postgres.programs")
+}
+
+/// None: it was started by a daemon that did not note it down.
+fn started(site: &Site, pid: u32) -> Option<Started> {
+    let text = fs::read_to_string(note_of(site)).ok()?;
+    let mut lines = text.lines();
+    let is_it = lines.next()?.parse() == Ok(pid);
+    let started = Started { version: lines.next()?.to_owned(), stamp: lines.next()?.to_owned() };
+    is_it.then_some(started)
+}
+
+fn is_deleted(pid: u32) -> bool {
+    fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|path| path.to_string_lossy().ends_with(" (deleted)"))
+}
+
+/// What the user's files say and does not hold.
+fn ownership(site: &Site, files: &UserFiles) -> Vec<Condition> {
+    let settings = &site.settings;
+    let overridden = owned::overridden(&files.said, |owned| settings.value_of(owned, None, &files.said, site.installation.major()));
+    let mut conditions = Vec::new();
+    if !overridden.is_empty() {
+        conditions.push(ownership::OVERRIDDEN.seen(overridden.join("; ")));
+    }
+    for folder in sockets(site, &files.said).unusable {
+        conditions.push(ownership::SOCKET_FOLDER.seen(folder));
+    }
+    conditions
+}
+
+/// What a restore, another manager or a change of role left.
+fn left_behind(site: &Site, files: &UserFiles, running: Option<u32>) -> Vec<Condition> {
+    let said = |name: &str| site.settings.wanted(name, &files.said).map(str::trim).filter(|value| !value.is_empty());
+    let is = |name: &str, value: &str| said(name).is_some_and(|found| alike(found, value));
+    let mut conditions = Vec::new();
+    if is("default_transaction_read_only", "on") {
+        conditions.push(leftovers::READ_ONLY.seen("default_transaction_read_only = on for the whole server"));
+    }
+    if is("fsync", "off") {
+        conditions.push(leftovers::UNSAFE.seen("fsync = off"));
+    }
+    if let Some(command) = said("recovery_end_command") {
+        conditions.push(leftovers::RECOVERY_END.seen(format!("recovery_end_command = '{command}'")));
+    }
+    if site.settings.synchronizes_slots(&files.said) && is("hot_standby_feedback", "off") {
+        conditions.push(leftovers::SLOT_SYNC.seen("sync_replication_slots = on and hot_standby_feedback = off"));
+    }
+    let standby = site.data_dir().join("standby.signal").exists();
+    let unarchived = if running.is_some() && standby && is("archive_mode", "on") { unarchived(site) } else { 0 };
+    if unarchived > UNARCHIVED_MAX {
+        conditions.push(leftovers::UNARCHIVED.seen(format!("{unarchived} files of a standby wait for the archive")));
+    }
+    conditions
+}
+
+fn unarchived(site: &Site) -> usize {
+    let entries = fs::read_dir(site.data_dir().join("pg_wal/archive_status")).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(".ready")).count()
+}
