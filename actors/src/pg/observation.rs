@@ -3,6 +3,7 @@
 use super::budget::Budget;
 use super::classify::LastWords;
 use crate::model::{Condition, Directory, Endpoint, Lsn, Position, Promotion, Timeline};
+use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 

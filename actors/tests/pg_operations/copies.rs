@@ -116,7 +116,7 @@ fn a_copy_that_parted_before_a_promotion_is_not_rewound_to_it() {
         alone.stop().await;
         set_standby_signal(&nodes[1].site, true).await.unwrap();
         let second = nodes[1].start().await;
-        let promotion = second.session().await.promote(&nodes[1].site, LONG).await.unwrap();
+        let promotion = second.promote().await;
         assert_eq!(promotion.timeline, Timeline(2));
         first.psql("INSERT INTO t SELECT generate_series(1, 100000)").await;
         first.stop().await;

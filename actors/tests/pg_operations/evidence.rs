@@ -22,7 +22,7 @@ fn a_database_whose_checksums_are_unlike_the_primarys_is_not_rewound() {
         first.session().await.ensure_slots(NodeId(1), &[NodeId(2)].into(), LONG).await.unwrap();
         let second = two.start().await;
         second.streams_on(Timeline(1)).await;
-        let promotion = second.session().await.promote(&two.site, LONG).await.unwrap();
+        let promotion = second.promote().await;
         first.psql("CREATE TABLE only_here AS SELECT 1 AS n").await;
         first.stop().await;
         let pg_checksums = one.site.installation.program("pg_checksums");
@@ -141,7 +141,7 @@ fn what_only_a_copy_mends_is_proved() {
         fs::rename(one.site.data_dir().join("pg_wal").join(&needed), one.folder.join("aside")).unwrap();
         assert!(!log_goes_on(&two.site, end, &one.endpoint(), LONG).await.unwrap());
         let now = first.session().await.observe(LONG).await.unwrap().position;
-        let all = EndOfWal { timeline: now.timeline, lsn: now.lsn, clean: false };
+        let all = EndOfWal { timeline: now.timeline, lsn: now.lsn, clean: false, seen: true };
         assert!(log_goes_on(&two.site, all, &one.endpoint(), LONG).await.unwrap(), "who has everything needs nothing");
 
         for file in fs::read_dir(two.site.data_dir().join("pg_wal")).unwrap().flatten().filter(|file| file.path().is_file()) {

@@ -184,7 +184,7 @@ fn witchs_sessions_take_nothing_from_what_users_make_or_set() {
         session.ensure_slots(NodeId(2), &both, LONG).await.unwrap();
         session.ensure_rights(&two.site, LONG).await.unwrap();
         second.has_received(&first).await;
-        let promotion = second.session().await.promote(&two.site, LONG).await.unwrap();
+        let promotion = second.promote().await;
         quietly(&first, "CREATE TABLE public.of_the_first AS SELECT 1 AS n").await;
         quietly(&second, "CREATE TABLE public.of_the_second AS SELECT 1 AS n").await;
         first.crash().await;

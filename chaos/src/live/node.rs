@@ -233,7 +233,7 @@ impl Node {
     pub fn client(&self, program: &str) -> Command {
         let mut command = Command::new(self.programs.postgres_bin.join(program));
         command.env("PGHOST", &self.host).env("PGPORT", self.database_port.to_string()).env("PGDATABASE", "postgres");
-        command.env("PGUSER", USER).env("PGPASSWORD", PASSWORD);
+        command.env("PGUSER", cluster::USER).env("PGPASSWORD", cluster::PASSWORD);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }

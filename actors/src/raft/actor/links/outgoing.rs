@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,17 +30,14 @@ pub(super) async fn keep(hub: Arc<Hub>, node: NodeId, logged: Endpoint) {
     let mut turn = 0;
     let mut chance = SmallRng::from_os_rng();
     let mut back_off = BACK_OFF_MIN;
-    // What was found of each place.
-    let mut known: Vec<(Endpoint, Addresses)> = Vec::new();
+    let mut known: BTreeMap<Endpoint, Addresses> = BTreeMap::new();
     loop {
         let places = hub.places(node, &logged);
-        known.retain(|(place, _)| places.contains(place));
         let endpoint = &places[turn % places.len()];
         let peer = format!("node {node} at {endpoint}");
-        if !known.iter().any(|(place, _)| place == endpoint) {
-            known.push((endpoint.clone(), Addresses::new(&endpoint.host, endpoint.port, Arc::clone(&hub.resolver))));
-        }
-        let Some((_, addresses)) = known.iter_mut().find(|(place, _)| place == endpoint) else { continue };
+        known.retain(|place, _| places.contains(place));
+        let look_up = || Addresses::new(&endpoint.host, endpoint.port, Arc::clone(&hub.resolver));
+        let addresses = known.entry(endpoint.clone()).or_insert_with(look_up);
         match connect(&hub, node, addresses, endpoint.port).await {
             Ok((mut link, mut seated)) => {
                 tracing::info!(target: "links", peer, "linked");
