@@ -25,7 +25,7 @@ pub static PAUSED: Row = Row {
     sign: "pg_is_wal_replay_paused() says true",
     meaning: "somebody paused the replay, and a promotion would first have to catch up, so others are appointed before this node",
     bars: Bar::LastChoice,
-    way_out: "SELECT pg_wal_replay_resume()",
+    way_out: "let it go on: SELECT pg_catalog.pg_wal_replay_resume()",
 };
 /// Somebody wants it late.
 pub static DELAYED: Row = Row {

@@ -38,33 +38,33 @@ pub struct Replay {
 const SENDERS: &str = "
     SELECT r.pid, r.application_name AS name, pg_catalog.host(r.client_addr) AS client, r.flush_lsn AS flushed, r.replay_lsn AS replayed,
            EXISTS (SELECT FROM pg_catalog.pg_replication_slots AS s
-                    WHERE s.active_pid OPERATOR(pg_catalog.=) r.pid AND s.slot_type OPERATOR(pg_catalog.=) 'logical'::text) AS logical
+                    WHERE s.active_pid OPERATOR(pg_catalog.=) r.pid AND s.slot_type OPERATOR(pg_catalog.=) 'logical'::pg_catalog.text) AS logical
       FROM pg_catalog.pg_stat_replication AS r";
 
 /// The process that replays shows what it waits for. While a conflict lasts it sleeps for up to a second between two looks.
 const REPLAY: &str = "
     SELECT pg_catalog.pg_is_wal_replay_paused() AS paused, a.pid AS startup, a.wait_event_type, a.wait_event,
-           pg_catalog.current_setting('recovery_min_apply_delay'::text) AS delay,
-           pg_catalog.current_setting('max_connections'::text) AS max_connections,
-           pg_catalog.current_setting('max_worker_processes'::text) AS max_worker_processes,
-           pg_catalog.current_setting('max_wal_senders'::text) AS max_wal_senders,
-           pg_catalog.current_setting('max_prepared_transactions'::text) AS max_prepared_transactions,
-           pg_catalog.current_setting('max_locks_per_transaction'::text) AS max_locks_per_transaction
-      FROM (SELECT) AS one LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.backend_type OPERATOR(pg_catalog.=) 'startup'::text";
+           pg_catalog.current_setting('recovery_min_apply_delay'::pg_catalog.text) AS delay,
+           pg_catalog.current_setting('max_connections'::pg_catalog.text) AS max_connections,
+           pg_catalog.current_setting('max_worker_processes'::pg_catalog.text) AS max_worker_processes,
+           pg_catalog.current_setting('max_wal_senders'::pg_catalog.text) AS max_wal_senders,
+           pg_catalog.current_setting('max_prepared_transactions'::pg_catalog.text) AS max_prepared_transactions,
+           pg_catalog.current_setting('max_locks_per_transaction'::pg_catalog.text) AS max_locks_per_transaction
+      FROM (SELECT) AS one LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.backend_type OPERATOR(pg_catalog.=) 'startup'::pg_catalog.text";
 
 /// Ends whoever holds the replay up: of a conflict over a snapshot nobody outside of the replay knows how old the snapshot may be, so every reader
 /// that has one goes; of one over a lock, those who hold that lock; of one over a page, whoever is in a transaction.
 const END_READERS: &str = "
     SELECT b.pid, b.usename AS role, b.application_name AS name, pg_catalog.pg_terminate_backend(b.pid)
       FROM pg_catalog.pg_stat_activity AS a, pg_catalog.pg_stat_activity AS b
-     WHERE a.backend_type OPERATOR(pg_catalog.=) 'startup'::text AND b.backend_type OPERATOR(pg_catalog.=) 'client backend'::text
+     WHERE a.backend_type OPERATOR(pg_catalog.=) 'startup'::pg_catalog.text AND b.backend_type OPERATOR(pg_catalog.=) 'client backend'::pg_catalog.text
        AND b.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
-       AND CASE WHEN a.wait_event_type OPERATOR(pg_catalog.=) 'Lock'::text
+       AND CASE WHEN a.wait_event_type OPERATOR(pg_catalog.=) 'Lock'::pg_catalog.text
                 THEN EXISTS (SELECT FROM pg_catalog.pg_locks AS w, pg_catalog.pg_locks AS h
                               WHERE w.pid OPERATOR(pg_catalog.=) a.pid AND NOT w.granted AND h.granted AND h.pid OPERATOR(pg_catalog.=) b.pid
                                 AND h.database OPERATOR(pg_catalog.=) w.database AND h.relation OPERATOR(pg_catalog.=) w.relation)
-                WHEN a.wait_event_type OPERATOR(pg_catalog.=) 'BufferPin'::text THEN b.xact_start IS NOT NULL
-                ELSE a.wait_event OPERATOR(pg_catalog.~~) 'RecoveryConflict%'::text AND b.backend_xmin IS NOT NULL END";
+                WHEN a.wait_event_type OPERATOR(pg_catalog.=) 'BufferPin'::pg_catalog.text THEN b.xact_start IS NOT NULL
+                ELSE a.wait_event OPERATOR(pg_catalog.~~) 'RecoveryConflict%'::pg_catalog.text AND b.backend_xmin IS NOT NULL END";
 
 impl Session {
     /// How far the log is on the disk of a primary.
