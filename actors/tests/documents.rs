@@ -68,6 +68,7 @@ fn troubles() -> String {
         let bars = match row.bars {
             Bar::Nothing => "nothing",
             Bar::Streaming => "streaming, comparing, cloning",
+            Bar::AmongEquals => "being appointed before another candidate that is as far",
             Bar::LastChoice => "being appointed while another candidate is left",
             Bar::Promotion => "being appointed",
         };

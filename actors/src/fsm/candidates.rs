@@ -21,6 +21,8 @@ pub(super) struct Candidate {
     pub(super) streaming: bool,
     /// Nothing is known that would delay its promotion.
     pub(super) prompt: bool,
+    /// Nothing is known that speaks for another one which is as far.
+    pub(super) fit: bool,
 }
 
 fn refuse<T>(rule: &str, reason: String) -> Result<T, Refusal> {
@@ -82,8 +84,9 @@ fn judge_report(facts: &Facts, state: &ClusterState, called: &str, report: &Repo
         let limit = state.settings.max_replication_lag;
         return refuse("candidate-is-close", format!("{called} is {lag} bytes behind, more than max_replication_lag = {limit} allows"));
     }
-    let prompt = !database.conditions.iter().any(|condition| condition.bars == Bar::LastChoice);
-    Ok(Candidate { node: report.node, position, priority: report.tags.failover_priority, streaming: database.streaming, prompt })
+    let (node, priority, streaming) = (report.node, report.tags.failover_priority, database.streaming);
+    let [prompt, fit] = [Bar::LastChoice, Bar::AmongEquals].map(|bars| database.conditions.iter().all(|condition| condition.bars != bars));
+    Ok(Candidate { node, position, priority, streaming, prompt, fit })
 }
 
 /// How far the primary of the present epoch, or the last one that wrote, is known to have written: as it reported; as its release and the history
@@ -118,13 +121,13 @@ pub(super) fn is_ours(state: &ClusterState, database: &Database) -> bool {
 }
 
 /// Everybody but `not` who may be appointed. On the latest timeline, for who is on it has what was acknowledged on it: whoever has all that a released
-/// primary wrote; then whoever's promotion nothing is known to delay (decision 7); then the best known position wins, then the priority, then the
-/// lowest node id.
+/// primary wrote; then whoever's promotion nothing is known to delay (decision 7); then the best known position wins, then whoever is fit, then
+/// the priority, then the lowest node id.
 pub(super) fn best(facts: &Facts, state: &ClusterState, not: Option<NodeId>) -> Option<Candidate> {
     all(facts, state, not).max_by_key(|candidate| {
         let Position { timeline, lsn } = candidate.position;
         let complete = final_lsn(state).is_some_and(|end| lsn >= end);
-        (timeline, complete, candidate.prompt, lsn, candidate.priority, Reverse(candidate.node))
+        (timeline, complete, candidate.prompt, lsn, candidate.fit, candidate.priority, Reverse(candidate.node))
     })
 }
 

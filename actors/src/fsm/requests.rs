@@ -4,7 +4,7 @@ use super::candidates::{best, judge, name};
 use super::facts::Facts;
 use super::{Refusal, Request};
 use crate::machine::Timestamp;
-use crate::model::{ClusterState, Command, NodeId, RequestId, Server};
+use crate::model::{Bar, ClusterState, Command, NodeId, RequestId, Server};
 use crate::raft::Gate;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -117,6 +117,11 @@ fn check_switchover(facts: &Facts, state: &ClusterState, to: Option<NodeId>) -> 
     let target = judge(facts, state, to)?;
     if !target.streaming {
         return refuse("switchover-to-a-streaming-standby", format!("{} does not stream from the primary right now", name(state, to)));
+    }
+    // What a failover puts up with is no reason to stop a primary that is well.
+    let conditions = facts.fresh(to).and_then(|report| report.database.as_ref()).map(|database| database.conditions.as_slice());
+    if let Some(condition) = conditions.unwrap_or_default().iter().find(|condition| condition.bars >= Bar::AmongEquals) {
+        return refuse("switchover-to-a-fit-standby", format!("{} is not fit to take over now: {}", name(state, to), condition.text));
     }
     Ok(to)
 }

@@ -22,6 +22,8 @@ pub enum Bar {
     Nothing,
     /// The node can neither stream nor be compared, rewound or cloned until the condition is gone.
     Streaming,
+    /// Of candidates that are as far as it is, the node is appointed last.
+    AmongEquals,
     /// The node is appointed only when no other candidate is left.
     LastChoice,
     /// The node is not appointed.

@@ -5,8 +5,8 @@
 //! while writes are still accepted, and what is left once `pg_control` says "shut down" is killed (`pg-stop-rest`).
 //!
 //! Nothing is lost by that. The target's sender is waited for (D4). Another receiver goes on from where it is with the next primary: its slot, or
-//! `wal_keep_size`, has what it lacks. A segment whose archive command was ended stays marked as not archived, and this node archives it when it is
-//! the primary again; the successor takes it for archived, as after every failover, so the log names it.
+//! `wal_keep_size`, has what it lacks. An archiver that gets on is given time to bring the last segments away: the successor takes them for
+//! archived, and the archive would have a hole. One that hangs has that hole already; the condition `archive-gap` names it.
 
 use super::operations::{Failure, Sender, Session};
 use super::{Shop, launch};
@@ -16,8 +16,10 @@ use crate::pg::control::ControlHead;
 use crate::pg::{Leftover, Settings};
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::PoisonError;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, sleep};
 
 /// One question over the session.
@@ -30,6 +32,10 @@ const TARGET_MAX: Duration = Duration::from_secs(4);
 const GO_MAX: Duration = Duration::from_millis(500);
 /// Between two looks.
 const STEP: Duration = Duration::from_millis(20);
+/// An archive command that takes longer than this hangs, for all that is known. It is a part of the outage.
+const ARCHIVE_STEP: Duration = Duration::from_secs(2);
+/// How long an archiver that gets on is waited for once the server has shut down.
+const ARCHIVE_MAX: Duration = Duration::from_secs(5);
 /// What a target may have left to replay: the part of it that was not replayed when it is appointed is a part of the outage.
 const REPLAY_MAX: u64 = 16 << 20;
 
@@ -96,7 +102,9 @@ impl Shop {
                 let postmaster = fs::read_to_string(launch::pid_file(&site)).ok().and_then(|pid| pid.trim().parse::<u32>().ok());
                 let left: Vec<(u32, String)> =
                     residents.into_iter().filter(|pid| Some(*pid) != postmaster).map(|pid| (pid, title(pid))).collect();
+                let archives = is_recent(&site.data_dir().join("global/pg_control"), ARCHIVE_MAX) && gets_on(&site.data_dir());
                 let awaits = |(pid, title): &(u32, String)| match &awaited {
+                    _ if title.contains("archiver") => archives,
                     Some(awaited) => awaited.contains(pid),
                     // Nobody looked who kept up: whoever is sent the log may be the one that needs it.
                     None => title.contains("walsender"),
@@ -107,10 +115,45 @@ impl Shop {
     }
 }
 
+/// Whether the archiver of that database is not stuck: it has archived something a moment ago, or what waits for it waits only since then.
+fn gets_on(data_dir: &Path) -> bool {
+    let files = fs::read_dir(data_dir.join("pg_wal/archive_status")).into_iter().flatten().flatten().map(|file| file.path());
+    let (ready, done): (Vec<_>, Vec<_>) = files.partition(|file| file.extension().is_some_and(|kind| kind == "ready"));
+    ready.iter().all(|file| is_recent(file, ARCHIVE_STEP)) || done.iter().any(|file| is_recent(file, ARCHIVE_STEP))
+}
+
+/// Whether the file was changed or renamed within that time. The clock of files is that of the host; where it jumps, a moment more or less is waited.
+fn is_recent(file: &Path, within: Duration) -> bool {
+    let Ok(file) = fs::symlink_metadata(file) else { return false };
+    let changed = UNIX_EPOCH + Duration::from_secs(file.ctime().unsigned_abs()) + Duration::from_nanos(file.ctime_nsec().unsigned_abs());
+    SystemTime::now().duration_since(changed).unwrap_or_default() < within
+}
+
 /// A process of a server says in its command line what it does.
 fn title(pid: u32) -> String {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let line = String::from_utf8_lossy(&line).replace('\0', " ");
     let title = line.trim().strip_prefix("postgres: ").unwrap_or(line.trim());
     if title.is_empty() { format!("process {pid}") } else { title.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archiver_that_gets_on_is_told_from_one_that_hangs() {
+        let data_dir = tempfile::tempdir().unwrap();
+        let status = data_dir.path().join("pg_wal/archive_status");
+        fs::create_dir_all(&status).unwrap();
+        assert!(gets_on(data_dir.path()), "nothing waits");
+        fs::write(status.join("000000010000000000000001.ready"), "").unwrap();
+        assert!(gets_on(data_dir.path()), "it has just been handed that");
+        std::thread::sleep(ARCHIVE_STEP + Duration::from_millis(50));
+        assert!(!gets_on(data_dir.path()));
+        fs::write(status.join("000000010000000000000002.ready"), "").unwrap();
+        assert!(!gets_on(data_dir.path()), "a younger one does not hide the one that waits");
+        fs::write(status.join("000000010000000000000000.done"), "").unwrap();
+        assert!(gets_on(data_dir.path()), "there are many, and it brings one after the other away");
+    }
 }

@@ -18,7 +18,7 @@ pub static MISSING: Row = Row {
     id: "programs-missing",
     sign: "`/usr/lib/postgresql/15/bin has no postgres, pg_rewind`",
     meaning: "the running server goes on, but once it ends it cannot be started, rewound or cloned here",
-    bars: Bar::LastChoice,
+    bars: Bar::AmongEquals,
     way_out: "install the packages of the server's version, or name the right folder in postgres.bin_dir and restart witch",
 };
 
@@ -27,7 +27,7 @@ pub static UNUSABLE: Row = Row {
     id: "programs-unusable",
     sign: "`the programs in ... are of version 17.2, and the database is of version 15`",
     meaning: "the running server goes on, but nothing is started, rewound or cloned with programs of another version",
-    bars: Bar::LastChoice,
+    bars: Bar::AmongEquals,
     way_out: "install the packages of the database's version, or name their folder in postgres.bin_dir and restart witch",
 };
 

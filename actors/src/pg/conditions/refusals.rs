@@ -8,7 +8,7 @@ pub static OWN_LOGIN_REFUSED: Row = Row {
     id: "own-login-refused",
     sign: "this node's server answers a login of `database.user` with SQLSTATE 28xxx, 3D000, 42501, 55000 or 0A000",
     meaning: "Witch cannot log in to this node's own database, so it could not look after it as a primary",
-    bars: Bar::Promotion,
+    bars: Bar::AmongEquals,
     way_out: "set the role's password to the one in witch.toml (ALTER ROLE ... PASSWORD) or change witch.toml on every node, and see that the role has \
               LOGIN, SUPERUSER and an unexpired VALID UNTIL, that its settings do no harm, and that pg_hba.conf lets it in",
 };

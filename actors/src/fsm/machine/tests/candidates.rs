@@ -32,9 +32,15 @@ fn a_condition_bars_a_promotion_or_leaves_it_as_the_last_choice() {
             Tags { failover_priority: 900, ..Tags::default() },
         )
     };
-    for (bars, lsn, appointed) in
-        [(Bar::Promotion, 120, 2), (Bar::LastChoice, 100, 2), (Bar::LastChoice, 120, 2), (Bar::Streaming, 100, 3), (Bar::Nothing, 100, 3)]
-    {
+    for (bars, lsn, appointed) in [
+        (Bar::Promotion, 120, 2),
+        (Bar::LastChoice, 100, 2),
+        (Bar::LastChoice, 120, 2),
+        (Bar::AmongEquals, 100, 2),
+        (Bar::AmongEquals, 120, 3),
+        (Bar::Streaming, 100, 3),
+        (Bar::Nothing, 100, 3),
+    ] {
         assert_eq!(with(bars, lsn).appointed(), [(NodeId(appointed), "fail-over-after-lease".into())], "{bars:?}");
     }
 }

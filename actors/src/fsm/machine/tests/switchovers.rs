@@ -92,6 +92,9 @@ fn a_switchover_to_a_node_that_cannot_take_over_is_refused_with_the_rule() {
     assert_eq!(refusal(&mut bench, Some(3)).as_deref(), Some("candidate-answers"));
     bench.observe(3, Health::Green, Database { streaming: false, ..database(Server::Standby, 100) }, 1);
     assert_eq!(refusal(&mut bench, Some(3)).as_deref(), Some("switchover-to-a-streaming-standby"));
+    let conditions = alloc::vec![pg::conditions::replay::STANDS_STILL.seen("it is frozen")];
+    bench.observe(3, Health::Green, Database { conditions, ..database(Server::Standby, 100) }, 1);
+    assert_eq!(refusal(&mut bench, Some(3)).as_deref(), Some("switchover-to-a-fit-standby"));
     bench.observe(3, Health::Green, database(Server::Standby, 100), 1);
     assert_eq!(refusal(&mut bench, Some(3)), None);
     let proposals = bench.proposals();

@@ -28,12 +28,13 @@ enum What {
     Entry,
 }
 
-const RIGHTS: [Right; 8] = [
+const RIGHTS: [Right; 9] = [
     Right { what: What::Entry, since: 13 },
     function("pg_catalog.pg_ls_dir(pg_catalog.text, pg_catalog.bool, pg_catalog.bool)"),
     function("pg_catalog.pg_stat_file(pg_catalog.text, pg_catalog.bool)"),
     function("pg_catalog.pg_read_binary_file(pg_catalog.text)"),
     function("pg_catalog.pg_read_binary_file(pg_catalog.text, pg_catalog.int8, pg_catalog.int8, pg_catalog.bool)"),
+    function("pg_catalog.pg_ls_waldir()"),
     // The size of databases that it may not enter.
     Right { what: What::Role("pg_read_all_stats"), since: 13 },
     Right { what: What::Role("pg_checkpoint"), since: 15 },
