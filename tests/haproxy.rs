@@ -178,7 +178,7 @@ fn haproxy_takes_the_readmes_blocks_behind_debians_file_without_a_warning() -> R
 /// sessions stay.
 /// Method: HAProxy with Debian's defaults, whose limit for idle sessions is shortened, and the README's blocks; one session to each port that says
 /// nothing for three times that limit; a program that writes all the time while four switchovers are made. A standby had to refuse none of its writes
-/// in 28 switchovers; with the checks that the README had before (`inter 1s fall 2`) it refused 15 in 12.
+/// in 20 switchovers; with the checks that the README had before (`inter 1s fall 2`) it refused 15 in 12.
 #[tokio::test]
 async fn the_readmes_blocks_lead_writers_to_the_primary_and_readers_to_standbys() -> Result<()> {
     let Some(program) = haproxy()? else { return Ok(()) };

@@ -27,8 +27,14 @@ pub(crate) async fn a_standby_whose_primary_refuses_the_login_streams_on() {
         trouble && has_condition(report, "own-login-refused", &["\"witch\"", "28P01", "ALTER ROLE"])
     })
     .await;
+    let config = Config::new().host("127.0.0.1").port(one.port()).user("witch").password("changed").dbname("postgres").clone();
+    let (client, connection) = config.connect(NoTls).await.expect("the new password is right");
+    tokio::spawn(connection);
+    // The primary is asked as this role, and as the superuser only where this one is refused.
+    client.batch_execute("ALTER ROLE replicator PASSWORD 'changed'").await.expect("it is changed");
     two.until("the primary's refusal is known before it matters", |report| {
-        has_condition(report, "primary-login-refused", &["\"witch\"", "28P01", "ALTER ROLE"])
+        let refused = |id| has_condition(report, id, &["\"replicator\"", "28P01", "ALTER ROLE"]);
+        refused("primary-login-refused") && refused("replication-refused")
     })
     .await;
     // Three refused comparisons were enough.
@@ -37,10 +43,7 @@ pub(crate) async fn a_standby_whose_primary_refuses_the_login_streams_on() {
     })
     .await;
     assert_eq!((two.postmaster(), directory_of(&two)), (postmaster, directory));
-    let config = Config::new().host("127.0.0.1").port(one.port()).user("witch").password("changed").dbname("postgres").clone();
-    let (client, connection) = config.connect(NoTls).await.expect("the new password is right");
-    tokio::spawn(connection);
-    client.batch_execute("ALTER ROLE witch PASSWORD 'secret'").await.expect("it is changed back");
+    client.batch_execute("ALTER ROLE witch PASSWORD 'secret'; ALTER ROLE replicator PASSWORD 'another'").await.expect("it is changed back");
     two.until("it is as before", |report| {
         report.database.streaming && report.database.conditions.is_empty() && report.database.trouble.is_none()
     })

@@ -37,13 +37,19 @@ impl Client {
     /// If there is no guard at the end of the time, or one that we cannot talk to.
     pub async fn spawn_or_connect(options: Options, within: Duration) -> Result<(Self, mpsc::Receiver<Event>), Error> {
         let deadline = Instant::now() + within;
-        let found = Self::reach(&options, deadline, within).await?;
-        if found.0.is_as_wanted(&options.arguments) || !found.0.goes_idle(deadline).await {
-            return found.0.admitted(&options.arguments).map(|client| (client, found.1));
+        loop {
+            let found = match Self::reach(&options, deadline, within).await {
+                // It was about to end when it let us in.
+                Err(Error::Lost) if Instant::now() < deadline => {
+                    sleep(TRY_EVERY).await;
+                    continue;
+                }
+                found => found?,
+            };
+            if found.0.is_as_wanted(&options.arguments) || !found.0.goes_idle(deadline).await {
+                return found.0.admitted(&options.arguments).map(|client| (client, found.1));
+            }
         }
-        drop(found);
-        let (client, events) = Self::reach(&options, deadline, within).await?;
-        client.admitted(&options.arguments).map(|client| (client, events))
     }
 
     /// Whether a new guard would be no other one.
@@ -59,7 +65,8 @@ impl Client {
             Ok(status) => status.server.is_none() && status.lease.is_none_or(|lease| lease.end <= boottime()),
             Err(_) => false,
         };
-        idle && self.quit(left()).await.is_ok()
+        // It answers, or is gone before it can.
+        idle && matches!(self.quit(left()).await, Ok(()) | Err(Error::Lost))
     }
 
     fn admitted(self, arguments: &Arguments) -> Result<Self, Error> {

@@ -11,15 +11,16 @@
 use super::operations::{Failure, Sender, Session};
 use super::{Shop, launch};
 use crate::guard;
-use crate::model::{Lsn, NodeId};
+use crate::model::{Lsn, NodeId, WallClock};
 use crate::pg::control::ControlHead;
 use crate::pg::{Leftover, Settings};
+use crate::tree::clock::wall;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::PoisonError;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// One question over the session.
@@ -102,7 +103,8 @@ impl Shop {
                 let postmaster = fs::read_to_string(launch::pid_file(&site)).ok().and_then(|pid| pid.trim().parse::<u32>().ok());
                 let left: Vec<(u32, String)> =
                     residents.into_iter().filter(|pid| Some(*pid) != postmaster).map(|pid| (pid, title(pid))).collect();
-                let archives = is_recent(&site.data_dir().join("global/pg_control"), ARCHIVE_MAX) && gets_on(&site.data_dir());
+                let archives =
+                    is_recent(&site.data_dir().join("global/pg_control"), wall(), ARCHIVE_MAX) && gets_on(&site.data_dir(), wall());
                 let awaits = |(pid, title): &(u32, String)| match &awaited {
                     _ if title.contains("archiver") => archives,
                     Some(awaited) => awaited.contains(pid),
@@ -116,17 +118,17 @@ impl Shop {
 }
 
 /// Whether the archiver of that database is not stuck: it has archived something a moment ago, or what waits for it waits only since then.
-fn gets_on(data_dir: &Path) -> bool {
+fn gets_on(data_dir: &Path, now: WallClock) -> bool {
     let files = fs::read_dir(data_dir.join("pg_wal/archive_status")).into_iter().flatten().flatten().map(|file| file.path());
     let (ready, done): (Vec<_>, Vec<_>) = files.partition(|file| file.extension().is_some_and(|kind| kind == "ready"));
-    ready.iter().all(|file| is_recent(file, ARCHIVE_STEP)) || done.iter().any(|file| is_recent(file, ARCHIVE_STEP))
+    ready.iter().all(|file| is_recent(file, now, ARCHIVE_STEP)) || done.iter().any(|file| is_recent(file, now, ARCHIVE_STEP))
 }
 
-/// Whether the file was changed or renamed within that time. The clock of files is that of the host; where it jumps, a moment more or less is waited.
-fn is_recent(file: &Path, within: Duration) -> bool {
+/// Whether the file was changed or renamed within that time. Files know the time of day only; where that is set, a moment more or less is waited.
+fn is_recent(file: &Path, now: WallClock, within: Duration) -> bool {
     let Ok(file) = fs::symlink_metadata(file) else { return false };
-    let changed = UNIX_EPOCH + Duration::from_secs(file.ctime().unsigned_abs()) + Duration::from_nanos(file.ctime_nsec().unsigned_abs());
-    SystemTime::now().duration_since(changed).unwrap_or_default() < within
+    let changed = Duration::from_secs(file.ctime().unsigned_abs()) + Duration::from_nanos(file.ctime_nsec().unsigned_abs());
+    Duration::from_millis(now.0).saturating_sub(changed) < within
 }
 
 /// A process of a server says in its command line what it does.
@@ -146,14 +148,15 @@ mod tests {
         let data_dir = tempfile::tempdir().unwrap();
         let status = data_dir.path().join("pg_wal/archive_status");
         fs::create_dir_all(&status).unwrap();
-        assert!(gets_on(data_dir.path()), "nothing waits");
+        assert!(gets_on(data_dir.path(), wall()), "nothing waits");
         fs::write(status.join("000000010000000000000001.ready"), "").unwrap();
-        assert!(gets_on(data_dir.path()), "it has just been handed that");
-        std::thread::sleep(ARCHIVE_STEP + Duration::from_millis(50));
-        assert!(!gets_on(data_dir.path()));
-        fs::write(status.join("000000010000000000000002.ready"), "").unwrap();
-        assert!(!gets_on(data_dir.path()), "a younger one does not hide the one that waits");
+        assert!(gets_on(data_dir.path(), wall()), "it has just been handed that");
+        let later = WallClock(wall().0 + u64::try_from(ARCHIVE_STEP.as_millis()).unwrap() + 1000);
+        assert!(!gets_on(data_dir.path(), later));
         fs::write(status.join("000000010000000000000000.done"), "").unwrap();
-        assert!(gets_on(data_dir.path()), "there are many, and it brings one after the other away");
+        assert!(
+            gets_on(data_dir.path(), wall()) && !gets_on(data_dir.path(), WallClock(later.0 + 60_000)),
+            "it brought one away, and then none"
+        );
     }
 }

@@ -159,18 +159,18 @@ mod tests {
     fn a_log_that_is_too_long_is_put_aside_and_the_server_writes_on() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("postgres.log");
-        assert_eq!(rotate_at(&path, 100).unwrap(), [""; 0], "there is none");
+        assert_eq!(rotate_at(&path, 400).unwrap(), [""; 0], "there is none");
         let mut server = OpenOptions::new().create(true).append(true).open(&path).unwrap();
         let mut log = ServerLog::from_its_end(path.clone());
-        server.write_all(&[b'x'; 99]).unwrap();
-        rotate_at(&path, 100).unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().len(), 99, "not yet");
+        server.write_all(&[b'x'; 399]).unwrap();
+        rotate_at(&path, 400).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 399, "not yet");
         server.write_all(b"yz\n").unwrap();
         assert!(!log.hint());
-        rotate_at(&path, 100).unwrap();
+        rotate_at(&path, 400).unwrap();
         writeln!(server, "{REMOVED}").unwrap();
         let aside = std::fs::read(folder.path().join("postgres.log.1")).unwrap();
-        assert!(aside.len() == 102 && aside.ends_with(b"xyz\n"), "all of it is kept");
+        assert!(aside.len() == 402 && aside.ends_with(b"xyz\n"), "all of it is kept");
         assert!(std::fs::read_to_string(&path).unwrap().starts_with("FATAL:"), "no hole where the old text was");
         assert!(log.hint(), "it is read on from its new beginning");
     }
