@@ -207,6 +207,7 @@ impl World {
             .and_then(|(_, state)| state.leaseholder())
             .is_some_and(|(holder, _)| super::network::index(holder) == node);
         if leads {
+            self.judge.two_histories = self.judge.newest.as_ref().map(|(_, state)| state.epoch);
             let kept: std::collections::BTreeSet<u64> = copy.log.iter().map(|record| record.number).collect();
             let before = self.commits.len();
             self.commits.retain(|commit| kept.contains(&commit.number));

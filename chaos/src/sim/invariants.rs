@@ -86,6 +86,8 @@ pub(super) struct Judge {
     pub(super) votes: Votes,
     /// Questions to a guard that hand a lease on: the guard's node, the number, the epoch.
     handed: BTreeMap<(usize, u64), Epoch>,
+    /// The epoch whose primary was put back to an older copy: a position of it names two histories.
+    pub(super) two_histories: Option<Epoch>,
     /// Up to where the one that was appointed by failover in that epoch has everything that was acknowledged.
     pub(super) bounds: BTreeMap<(Epoch, usize), u64>,
     /// The epochs in which a failover was decided.
@@ -365,6 +367,11 @@ impl World {
                 last.end
             );
             return self.violate(if switched { "D4" } else { "D1" }, text);
+        }
+        // Its standbys have the one, and it wrote the other: whichever goes on, the other is lost.
+        if self.judge.two_histories.is_some_and(|two| before <= two && two < epoch) {
+            self.tally.add("commits of a primary that was put back and is lost", lost.len() as u64);
+            return;
         }
         if let Some(early) = lost.iter().find(|commit| commit.end <= bound) {
             let text = format!(
