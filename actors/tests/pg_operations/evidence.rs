@@ -68,7 +68,16 @@ fn nothing_is_cleared_for_a_copy_that_would_be_refused() {
         two.site.settings.replication_password = Some(actors::pg::Secret::new("another".into()));
         // Only one node at a time gives up what it has.
         let mut holder = tokio::process::Command::new("psql");
-        holder.env("PGPASSFILE", one.site.settings.passfile()).args(["-XAtq", "-h", "127.0.0.1", "-U", "witch", "-d", "postgres", "-p"]);
+        holder.env("PGPASSWORD", one.site.settings.password.as_ref().unwrap().reveal()).args([
+            "-XAtq",
+            "-h",
+            "127.0.0.1",
+            "-U",
+            "witch",
+            "-d",
+            "postgres",
+            "-p",
+        ]);
         holder.arg(one.site.settings.port.to_string());
         holder.args(["-c", "SELECT pg_advisory_lock(6298693524154182767)", "-c", "SELECT pg_sleep(600)"]).kill_on_drop(true);
         let holder = holder.spawn().unwrap();

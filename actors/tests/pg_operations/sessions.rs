@@ -80,7 +80,7 @@ async fn plant(server: &Server) {
     quietly(server, NOTE).await;
     let functions = list(|name| if let Name::Function(name) = name { Some(name) } else { None });
     assert!(
-        functions.contains("'pg_promote'") && functions.contains("'div'") && functions.contains("'has_function_privilege'"),
+        functions.contains("'pg_reload_conf'") && functions.contains("'div'") && functions.contains("'has_function_privilege'"),
         "{functions}"
     );
     quietly(server, &FUNCTIONS.replace("{names}", &functions)).await;
