@@ -71,6 +71,10 @@ impl Machine {
         if proposal.term != Some(replica.term()) || proposal.basis != state.epoch {
             return Err("it was decided in another term or upon another epoch".to_string());
         }
+        // It may be a promotion or a release, which tells how much a successor must hold (D5).
+        if replica.applied() < replica.raw.raft.raft_log.last_index() {
+            return Err("an entry of the log is not committed yet, and may tell how far the primary came".to_string());
+        }
         match replica.gate(now, self.lease().wait()) {
             Gate::Released | Gate::Lapsed => Ok(()),
             Gate::Closed => {
