@@ -2,7 +2,7 @@
 
 use super::operations::{
     DATABASE, EndOfWal, Receiver, Session, Site, SqlFailure, clones, control_head, controldata, end_of_wal, inspect_directory,
-    is_without_database, lineage, not_in_force, relate,
+    is_without_database, lineage, newest_promotion, not_in_force, relate,
 };
 use super::server_log::ServerLog;
 use super::tether::Unanswered;
@@ -368,16 +368,18 @@ impl Known {
         }
     }
 
-    /// What a server that was promoted is, when it lets nobody in: all its connections may be taken. The checkpoint that follows a promotion names
-    /// the new timeline.
+    /// What a server that was promoted is, when it lets nobody in: all its connections may be taken. It was a standby and is in production, so it is on
+    /// the newest timeline of which there is a history, for that one it has written itself. `pg_control` names it with the next checkpoint, which may
+    /// be minutes later.
     async fn sight_on_disk(&mut self, site: &Site, life: Life, on_disk: &OnDisk) -> Option<Sight> {
         on_disk.control.filter(|head| head.state == ControlState::InProduction && !on_disk.standby_signal)?;
         let control = controldata(site).await.ok().filter(|control| control.state == ControlState::InProduction)?;
-        let position = Position { timeline: control.timeline, lsn: control.checkpoint };
+        let began = newest_promotion(site, control.timeline).await.ok()?;
+        let is_new = self.recovered_on.is_none_or(|(of, before)| of != life || began.timeline > before);
+        let began = Some(began).filter(|_| is_new)?;
+        let position = Position { timeline: began.timeline, lsn: began.lsn.max(control.checkpoint) };
         let lineage = timeout(SIGHT_MAX, self.lineage(site, life, position)).await.ok().filter(|lineage| !lineage.is_empty())?;
-        // Until that checkpoint `pg_control` names the timeline before, which this server does not write.
-        let promoted = lineage.last().is_some_and(|last| self.recovered_on.is_none_or(|(of, before)| of != life || last.timeline > before));
-        promoted.then_some(Sight { in_recovery: false, position, replayed: None, hold: None, stream: None, lineage })
+        Some(Sight { in_recovery: false, position, replayed: None, hold: None, stream: None, lineage })
     }
 
     /// Where its timeline comes from: that changes only with the timeline, once its first record is there. Empty: it cannot be read just now.

@@ -179,6 +179,15 @@ pub async fn promotion(site: &Site, timeline: Timeline) -> Result<Promotion, Fai
     Ok(Promotion { timeline, lsn: own_ancestry(site, timeline).await?.began_at(), mark: None })
 }
 
+/// The newest timeline of this directory, from that one on, and where it began.
+///
+/// # Errors
+/// A history is missing or malformed.
+pub async fn newest_promotion(site: &Site, from: Timeline) -> Result<Promotion, Failure> {
+    let newest = later_timelines(site, from).await?.pop();
+    promotion(site, newest.map_or(from, |line| line.timeline())).await
+}
+
 /// The histories in this directory of timelines after that one, in their order.
 async fn later_timelines(site: &Site, timeline: Timeline) -> Result<Vec<Ancestry>, Failure> {
     let folder = site.data_dir().join("pg_wal");
