@@ -3,7 +3,7 @@
 use super::world::World;
 use crate::machine::{Machine as _, Timestamp};
 use crate::model::{Command, Epoch, NodeId, Proposal, RequestId, Term, WallClock};
-use crate::raft::{Effect, Input, Machine, Order, PeerMessage};
+use crate::raft::{Effect, Gate, Input, Machine, Order, PeerMessage};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -125,6 +125,32 @@ fn an_idle_cluster_writes_nothing() {
     let after: Vec<_> = world.hosts.values().map(|host| host.stored.clone()).collect();
     assert_eq!(before, after);
     assert!(world.lease_holder().is_some(), "although leases are renewed");
+}
+
+/// S5, D5: it may be the promotion or the release of the primary before, by which a successor is measured.
+#[test]
+fn nobody_is_appointed_while_an_entry_of_the_log_is_not_applied() {
+    let mut world = World::founded(25, 3);
+    world.run_until(5, "somebody holds a lease", |world| world.lease_holder().is_some());
+    let holder = world.lease_holder().expect("just seen");
+    for node in world.nodes() {
+        world.host_mut(node.0).holder.passive = true;
+    }
+    world.crash(holder);
+    let may_appoint = |world: &World| {
+        let leads = |node: NodeId| world.host(node.0).holder.led.ready && world.host(node.0).holder.led.gate != Gate::Closed;
+        world.leader().is_some_and(leads)
+    };
+    world.run_until(10, "somebody may appoint", may_appoint);
+    let leader = world.leader().expect("just seen");
+    let other = world.nodes().into_iter().find(|node| ![holder, leader].contains(node)).expect("there are three");
+    world.host_mut(other.0).disk_delay = (600_000, 600_000);
+    let (order, appointments) = (pause(&world, leader, 5), world.appointments.len());
+    world.order(leader, order);
+    world.host_mut(leader.0).holder.passive = false;
+    world.run(Duration::from_millis(400));
+    assert!(world.host(leader.0).notes.iter().any(|note| note.contains("is not committed yet")), "{}", world.describe());
+    world.run_until(10, "a successor is appointed", |world| world.appointments.len() > appointments);
 }
 
 #[test]
