@@ -2,6 +2,7 @@
 //!
 //! The restart policy is pure; the rest is the only place besides the `actor.rs` files that knows the actor framework.
 
+pub mod neighbourhood;
 pub mod restart;
 
 #[cfg(feature = "shell")]

@@ -191,6 +191,11 @@ impl World {
         true
     }
 
+    fn is_leaseholder(&self, node: usize) -> bool {
+        let holder = self.judge.newest.as_ref().and_then(|(_, state)| state.leaseholder());
+        holder.is_some_and(|(holder, _)| super::network::index(holder) == node)
+    }
+
     fn put_back(&mut self, node: usize, down: u64) -> bool {
         let same = |copy: &Data, data: &Data| copy.identifier == data.identifier;
         let host = &self.hosts[node];
@@ -200,13 +205,7 @@ impl World {
         }
         copy.durable = copy.log.len();
         // What a primary wrote in its own epoch nobody knows but its standbys (D5): the operator has thrown it away.
-        let leads = self
-            .judge
-            .newest
-            .as_ref()
-            .and_then(|(_, state)| state.leaseholder())
-            .is_some_and(|(holder, _)| super::network::index(holder) == node);
-        if leads {
+        if self.is_leaseholder(node) {
             self.judge.two_histories = self.judge.newest.as_ref().map(|(_, state)| state.epoch);
             let kept: std::collections::BTreeSet<u64> = copy.log.iter().map(|record| record.number).collect();
             let before = self.commits.len();
@@ -226,14 +225,8 @@ impl World {
 
     /// Whoever leads has no signal file, and nobody starts it by hand.
     fn write_unsigned(&mut self, node: usize, records: u64, down: u64) -> bool {
-        let leads = self
-            .judge
-            .newest
-            .as_ref()
-            .and_then(|(_, state)| state.leaseholder())
-            .is_some_and(|(holder, _)| super::network::index(holder) == node);
         let sound = self.hosts[node].data.as_ref().is_some_and(|data| !data.unfinished && !data.foreign && data.standby_signal);
-        if leads || !sound || !self.power_off(node, Some(down)) {
+        if self.is_leaseholder(node) || !sound || !self.power_off(node, Some(down)) {
             return false;
         }
         let now = self.now;

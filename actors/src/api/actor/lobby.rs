@@ -4,8 +4,9 @@
 //! waited longest, never the newest. Some places are kept for connections whose request is complete, and one address has a few only; those of
 //! this host's own loopback have more, since a proxy beside the daemon speaks for many.
 
+use crate::tree::neighbourhood::neighbourhood;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
@@ -114,14 +115,6 @@ impl Book {
         let full = self.guests.len() >= places || waiting().count() >= places - places / KEPT;
         // Without anybody who waits, whoever is answered longest: a client that takes nothing in must not hold the last place.
         full.then(|| longest(&mut waiting()).or_else(|| longest(&mut self.guests.iter()))).flatten()
-    }
-}
-
-/// Whoever has one address of IPv6 has the 2^64 beside it, too.
-fn neighbourhood(from: IpAddr) -> IpAddr {
-    match from.to_canonical() {
-        IpAddr::V6(address) if !address.is_loopback() => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-        address => address,
     }
 }
 

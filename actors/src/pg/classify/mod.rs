@@ -10,7 +10,7 @@ mod words;
 
 pub use line::{Line, Severity, is_trusted};
 pub use states::STATES;
-pub use words::WORDS;
+pub use words::all_words;
 
 use alloc::string::String;
 use serde::{Deserialize, Serialize};
@@ -85,7 +85,7 @@ pub fn state(code: &str) -> &'static Row {
 /// What that message means. None: nobody knows.
 #[must_use]
 pub fn words(by: From, message: &str) -> Option<&'static Row> {
-    WORDS.iter().copied().find(|row| says(row, by, message))
+    all_words().find(|row| says(row, by, message))
 }
 
 fn says(row: &Row, by: From, message: &str) -> bool {

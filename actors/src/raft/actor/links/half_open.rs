@@ -3,8 +3,9 @@
 //! A peer is through within milliseconds, so the one who has been here longest is the one who goes, never the newest. Addresses at which a
 //! peer is known to be have places of their own; everybody else has a few for each address, and all of them together have the rest.
 
+use crate::tree::neighbourhood::neighbourhood;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use tokio::sync::oneshot;
 
 /// From the addresses of peers.
@@ -74,14 +75,6 @@ impl HalfOpen {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.guests.len()
-    }
-}
-
-/// Whoever has one address of IPv6 has the 2^64 beside it, too.
-fn neighbourhood(from: IpAddr) -> IpAddr {
-    match from.to_canonical() {
-        IpAddr::V6(address) if !address.is_loopback() => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-        address => address,
     }
 }
 
