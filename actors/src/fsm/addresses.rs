@@ -24,6 +24,10 @@ pub(super) fn description(file: &[Member], me: NodeId, state: &ClusterState, own
     if own.is_some_and(|database| database.conditions.iter().any(|condition| condition.id == PORT_NOT_IN_FORCE.id)) {
         here.database = known.database.clone();
     }
+    // It would be refused each time it is told.
+    if state.members.values().any(|other| other.node != me && other.name == here.name) {
+        here.name.clone_from(&known.name);
+    }
     let agrees = agree(&here, known);
     (!agrees).then_some(Command::Describe { node: me, name: here.name, witch: here.witch, database: here.database })
 }

@@ -19,7 +19,8 @@ pub static NOT_TOLD_YET: Row = Row {
     sign: "`witch.toml` of a node gives it another address, port or name than the cluster uses",
     meaning: "its address was changed, and no leader has taken that into the log yet, so the others may look for it at the old one",
     bars: Bar::Nothing,
-    way_out: "wait a second; if it stays, see that a majority of the nodes reach each other, at the addresses in their files or at those of before",
+    way_out: "wait a second; if it stays, see that no other node has its name, and that a majority of the nodes reach each other, at the addresses in their files or \
+              at those of before",
 };
 
 /// A server that was started with the port of before.

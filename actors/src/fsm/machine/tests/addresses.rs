@@ -90,3 +90,18 @@ fn standbys_follow_a_primary_to_its_new_address() {
     });
     assert_eq!(follows, Some(moved(1).database));
 }
+
+#[test]
+fn a_name_that_another_member_has_is_not_told_again_and_again() {
+    let twin = |own: Member| Member { name: member(3).name, ..own };
+    let mut bench = with_file(2, [member(1), twin(member(2)), member(3)]);
+    bench.report(database(Server::Standby, 100));
+    assert_eq!(described(&bench), []);
+    assert_eq!(conditions(&bench), ["address-not-told-yet"], "the status has it");
+    let mut bench = with_file(2, [member(1), twin(moved(2)), member(3)]);
+    bench.report(database(Server::Standby, 100));
+    bench.commit(None, describe(Member { name: member(2).name, ..moved(2) }));
+    bench.effects.clear();
+    bench.pass(5000);
+    assert_eq!(described(&bench), [], "its address is told all the same, and then no more");
+}
