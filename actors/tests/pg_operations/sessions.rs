@@ -4,8 +4,8 @@ use crate::servers::{LONG, Node, Server, as_postgres, upstream};
 use crate::statements::statements;
 use actors::model::{Endpoint, NodeId, Position, Timeline};
 use actors::pg::actor::operations::{
-    Answer, Whom, adopt, basebackup, checkpoint_remote, end_of_wal, follow, initdb, preserve_diverged, probe_fresh, relate, rewind,
-    upstream_ancestry,
+    Answer, Whom, adopt, basebackup, checkpoint_remote, end_of_wal, follow, initdb, introduce, preserve_diverged, probe_fresh, relate,
+    rewind, upstream_ancestry,
 };
 use actors::pg::ancestry::Relation;
 use actors::pg::sql::{Name, names};
@@ -292,8 +292,11 @@ fn who_answers_on_a_members_port_learns_no_password() {
             let mut local = node.site.clone();
             local.settings.port = endpoint.port;
             assert!(matches!(probe_fresh(&local, Whom::Local, LONG).await, Answer::Miss(_)));
+            let refused = introduce(&node.site, &endpoint, LONG).await.unwrap_err().to_string();
+            assert!(refused.contains("scram-sha-256"), "{refused}");
             let heard = String::from_utf8_lossy(&heard.lock().unwrap()).into_owned();
-            assert_eq!(heard.matches("application_name").count(), 3, "a start-up packet each: {heard:?}");
+            assert_eq!(heard.matches("application_name").count(), 4, "a start-up packet each: {heard:?}");
+            assert_eq!(heard.matches("-c idle_session_timeout=0").count(), 4, "each with its pins: {heard:?}");
             assert!(!heard.contains("secret") && !heard.contains("an\"other") && !heard.contains("md5"), "{heard:?}");
             assert!(!heard.contains("p\0\0\0"), "no message with a password: {heard:?}");
         }

@@ -8,6 +8,8 @@ use super::wary::Wary;
 use crate::model::Endpoint;
 use crate::pg::Secret;
 use crate::pg::pins::{self, Role};
+use bytes::BytesMut;
+use postgres_protocol::message::frontend::startup_message;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -88,6 +90,16 @@ async fn enter(site: &Site, role: Role, way: &Way) -> Result<Begun, NotBegun> {
         }
     }
     Err(refused)
+}
+
+/// Writes the start-up packet of the replication role, for what the driver cannot say.
+///
+/// # Errors
+/// A name that no packet can carry.
+pub(super) fn start_up(site: &Site, wish: (&str, &str), packet: &mut BytesMut) -> io::Result<()> {
+    let options = pins::options(Role::Ungranted, site.installation.major());
+    let user = site.settings.replication_user.as_str();
+    startup_message([("user", user), wish, ("application_name", "witch"), ("options", &options)], packet)
 }
 
 async fn begin_in(site: &Site, role: Role, way: &Way, database: &str) -> Result<Begun, NotBegun> {

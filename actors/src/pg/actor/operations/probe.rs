@@ -3,10 +3,10 @@
 use super::Site;
 use super::connection::{Connection, SqlFailure, Whom};
 use super::databases::DATABASE;
+use super::own_session::start_up;
 use crate::model::Endpoint;
 use bytes::BytesMut;
 use postgres_protocol::message::backend::{ErrorResponseBody, Header, Message};
-use postgres_protocol::message::frontend::startup_message;
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -62,8 +62,7 @@ const ANSWER_MAX: usize = 16 * 1024;
 async fn knock(site: &Site, endpoint: &Endpoint) -> io::Result<Answer> {
     let mut stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?;
     let mut bytes = BytesMut::new();
-    let parameters = [("user", site.settings.replication_user.as_str()), ("database", DATABASE), ("application_name", "witch")];
-    startup_message(parameters, &mut bytes)?;
+    start_up(site, ("database", DATABASE), &mut bytes)?;
     stream.write_all(&bytes).await?;
     bytes.clear();
     loop {

@@ -6,6 +6,7 @@
 
 use super::Site;
 use super::connection::SqlFailure;
+use super::own_session::start_up;
 use crate::model::{Endpoint, SystemIdentifier};
 use bytes::BytesMut;
 use futures::FutureExt;
@@ -63,8 +64,7 @@ impl Talk {
         let stream = TcpStream::connect((to.host.as_str(), to.port)).await?;
         let mut talk = Self { stream, heard: BytesMut::new() };
         let settings = &site.settings;
-        let parameters = [("user", settings.replication_user.as_str()), ("replication", "true"), ("application_name", "witch")];
-        talk.say(|out| frontend::startup_message(parameters, out)).await?;
+        talk.say(|out| start_up(site, ("replication", "true"), out)).await?;
         talk.log_in(settings.replication_password.as_ref().map(|password| password.reveal().as_bytes())).await?;
         talk.say(|out| frontend::query("IDENTIFY_SYSTEM", out)).await?;
         let mut identifier = None;
