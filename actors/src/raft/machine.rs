@@ -322,6 +322,7 @@ impl crate::machine::Machine for Machine {
         }
         self.tick(now, counted);
         self.drain(now);
+        self.hear_put_off(now);
         self.grant_due();
         self.tell(now);
         mem::take(&mut self.out)

@@ -30,12 +30,25 @@ impl Machine {
             return;
         }
         if !replica.may_grant((request.node, request.epoch)) {
+            replica.put_off(origin, request);
             return;
         }
         if let Some(tenure) = &mut replica.tenure {
             // A grant that is older than the lease which it would grant is of no use to anybody.
             let context = tenure.grants.note(now, origin, request, ttl);
             replica.raw.read_index(context);
+        }
+    }
+
+    /// Hears what was put off as if it came now.
+    pub(super) fn hear_put_off(&mut self, now: Timestamp) {
+        let Stage::Running(replica) = &mut self.stage else { return };
+        if replica.has_unapplied() {
+            return;
+        }
+        if let Some((origin, request)) = replica.tenure.as_mut().and_then(|tenure| tenure.put_off.take()) {
+            self.request_lease(now, origin, request);
+            self.drain(now);
         }
     }
 
@@ -72,7 +85,7 @@ impl Machine {
             return Err("it was decided in another term or upon another epoch".to_string());
         }
         // It may be a promotion or a release, which tells how much a successor must hold (D5).
-        if replica.applied() < replica.raw.raft.raft_log.last_index() {
+        if replica.has_unapplied() {
             return Err("an entry of the log is not committed yet, and may tell how far the primary came".to_string());
         }
         match replica.gate(now, self.lease().wait()) {

@@ -3,7 +3,7 @@
 use super::replica::Replica;
 use super::{Machine, Stage};
 use crate::machine::Timestamp;
-use crate::model::{LeaseTiming, NodeId};
+use crate::model::{LeaseRequest, LeaseTiming, NodeId};
 use crate::raft::grant::Grants;
 use crate::raft::testimony::Testimonies;
 use crate::raft::{Effect, Gate, Leadership, PeerMessage};
@@ -20,6 +20,8 @@ pub(super) struct Tenure {
     pub(super) testimonies: Testimonies,
     /// The index of an appointment that is proposed and not applied yet.
     pub(super) appointing: Option<u64>,
+    /// The last request that came while the log held an entry which is not applied.
+    pub(super) put_off: Option<(NodeId, LeaseRequest)>,
     pub(super) leaving: Option<Leaving>,
 }
 
@@ -54,6 +56,20 @@ impl Replica {
             Some(_) => Gate::Closed,
         }
     }
+
+    /// Whether the log holds an entry that is not applied.
+    pub(super) fn has_unapplied(&self) -> bool {
+        self.applied() < self.raw.raft.raft_log.last_index()
+    }
+
+    /// A follower may apply an appointment before the leader's own disk has it, and the appointed node asks at once. To let it ask again
+    /// would cost an outage a tenth of a second.
+    pub(super) fn put_off(&mut self, origin: NodeId, request: LeaseRequest) {
+        let early = self.has_unapplied();
+        if let Some(tenure) = self.tenure.as_mut().filter(|_| early) {
+            tenure.put_off = Some((origin, request));
+        }
+    }
 }
 
 impl Machine {
@@ -77,6 +93,7 @@ impl Machine {
                     grants: Grants::new(term),
                     testimonies: Testimonies::new(now, replica.raft_id().0, self.memory.before(term)),
                     appointing: None,
+                    put_off: None,
                     leaving: None,
                 });
                 self.note(false, format!("this node leads in term {term}"));

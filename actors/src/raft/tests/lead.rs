@@ -123,6 +123,32 @@ fn a_gate_opens_by_itself_when_w_is_over() {
     });
 }
 
+/// Its followers may know of an appointment before its own disk does.
+#[test]
+fn a_leader_with_a_slow_disk_grants_the_first_request_of_whom_it_appointed() {
+    let mut others = 0;
+    for seed in 0..20 {
+        let mut world = World::founded(390 + seed, 3);
+        world.run_until(5, "somebody holds a lease", |world| world.lease_holder().is_some());
+        world.run(Duration::from_secs(1));
+        let leader = world.leader().expect("there is one");
+        world.host_mut(leader.0).disk_delay = (60_000, 60_000);
+        let holder = world.lease_holder().expect("just seen");
+        let appointments = world.appointments.len();
+        world.host_mut(holder.0).holder.stopping = true;
+        world.run_until(2, "a successor is appointed", |world| world.appointments.len() > appointments);
+        let took = world.run_until(3, "the successor has its lease", |world| world.lease_holder().is_some());
+        let successor = world.lease_holder().expect("just seen");
+        // Who led the old epoch may be appointed again, and has nothing to ask for.
+        let at_once = world.host(successor.0).lease.is_some_and(|(epoch, _)| epoch == Epoch(2));
+        if successor != leader && successor != holder && at_once {
+            others += 1;
+            assert!(took < Duration::from_millis(200), "seed {seed}: {took:?}");
+        }
+    }
+    assert!(others > 3, "{others}");
+}
+
 /// The file of every node says 3 s; the cluster was born with 6 s, and only that counts.
 #[test]
 fn a_leader_waits_by_the_clusters_t_whatever_its_file_says() {
