@@ -45,6 +45,8 @@ pub struct Database {
     /// What keeps it from doing what it was told, in words. Empty if nothing does.
     pub trouble: Option<String>,
     /// What else is not as it should be, the most severe first.
+    // Older daemons tell none.
+    #[serde(default)]
     pub conditions: Vec<Condition>,
     /// The server has died so often within the last ten minutes.
     pub deaths: u32,

@@ -9,7 +9,7 @@ use core::time::Duration;
 
 /// A server that has shut down gets so long to end by itself: for an archive command that works to bring the last segment away, and for the
 /// receivers of others to take the end of the log. It is a part of the outage of every switchover at which somebody hangs.
-const REST_MAX: Duration = Duration::from_millis(150);
+const REST_MAX: Duration = Duration::from_millis(100);
 
 /// What is known of one run of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use super::world::*;
 use crate::model::{Database, LeaseStatus, NodeId, Server, Status};
+use serde_json::Value;
 
 async fn codes(world: &World) -> [u16; 3] {
     [world.get("/health").await.code, world.get("/primary").await.code, world.get("/replica").await.code]
@@ -114,6 +115,16 @@ async fn node_is_the_status_exactly() {
     world.publish(status.clone());
     let answered: Status = serde_json::from_slice(&world.get("/node").await.body).expect("a status");
     assert_eq!(answered, status);
+}
+
+/// Between an update of the package and the daemon's restart, `witch status` is newer than who answers it.
+#[test]
+fn a_status_of_a_daemon_that_knows_no_conditions_is_read() {
+    let status = primary();
+    let mut told = serde_json::to_value(&status).expect("a status");
+    let database = told.get_mut("database").and_then(Value::as_object_mut).expect("it has one");
+    assert!(database.remove("conditions").is_some());
+    assert_eq!(serde_json::from_value::<Status>(told).expect("a status"), status);
 }
 
 #[tokio::test]
