@@ -6,6 +6,7 @@
 
 pub mod operations;
 
+mod archiver;
 mod aside;
 mod kill;
 mod launch;
@@ -26,6 +27,7 @@ use crate::model::NodeId;
 use crate::tree::{Address, Hands};
 use aside::Aside;
 use look::Known;
+use make_way::Prepared;
 use operations::{Site, SqlFailure, Survey, try_login};
 use refusals::Refusals;
 use server_log::ServerLog;
@@ -79,8 +81,7 @@ struct Shop {
     refusals: Arc<Refusals>,
     /// The server whose process is known to be noted as Witch's own.
     noted: AtomicU32,
-    /// The processes that send to the standbys which kept up when the last stop began. None: nobody looked.
-    awaited: Mutex<Option<BTreeSet<u32>>>,
+    prepared: Mutex<Prepared>,
     /// Held while something that was discarded is removed.
     removing: Arc<tokio::sync::Mutex<()>>,
 }
@@ -110,7 +111,7 @@ impl PgHands {
             disk: Aside::default(),
             refusals: Arc::default(),
             noted: AtomicU32::default(),
-            awaited: Mutex::default(),
+            prepared: Mutex::default(),
             removing: Arc::default(),
         };
         Self { shop: Arc::new(shop), work: None, look: None, rotated: None }

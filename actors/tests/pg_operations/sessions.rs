@@ -171,6 +171,8 @@ fn witchs_sessions_take_nothing_from_what_users_make_or_set() {
         session.note_databases(&one.site, LONG).await.unwrap();
         session.checkpoint(LONG).await.unwrap();
         session.reload(LONG).await.unwrap();
+        assert_eq!(session.switch_segment(LONG).await.unwrap(), None, "nobody archives anything");
+        assert!(session.senders(LONG).await.unwrap().is_empty());
         assert!(!session.observe(LONG).await.unwrap().in_recovery);
         session.terminate_foreign_walsenders(&both, LONG).await.unwrap();
         assert_eq!(probe_fresh(&one.site, Whom::Local, LONG).await, Answer::Ok);

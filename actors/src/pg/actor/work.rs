@@ -1,7 +1,8 @@
 //! The operations of the machine, composed of the operations on PostgreSQL.
 
+use super::archiver::try_archiver;
 use super::launch::{NotStarted, Start, start};
-use super::make_way::make_way;
+use super::make_way::{Prepared, make_way};
 use super::operations::{
     EndOfWal, Failure, Progress, Session, adopt, basebackup, checkpoint_remote, copy_is_possible, discard_previous, end_of_wal, follow,
     initdb, installed, installed_for, lacks, log_goes_on, note_marks, preserve_diverged, relate, remove_discarded, rewind, spend_clone,
@@ -175,7 +176,10 @@ async fn configure(shop: &Shop, upstream: Option<&Upstream>) -> Result<(), Why> 
 
 /// A failure here delays no stop, but for one: a target that could not take over.
 async fn prepare_stop(shop: &Shop) -> Result<(), Why> {
+    *shop.prepared() = Prepared::default();
     let mut session = session(shop).await.map_err(Why::NoCheckpoint)?;
+    // First, because what is written while it is tried is a part of the checkpoint, and who receives has to be looked at last.
+    shop.prepared().archiver = Some(try_archiver(shop, &mut session).await.map_err(Why::NoCheckpoint)?);
     session.checkpoint(CHECKPOINT_MAX).await.map_err(|failure| Why::NoCheckpoint(failure.into()))?;
     match make_way(shop, &mut session).await.map_err(Why::NoCheckpoint)? {
         Some(hindrance) => Err(Why::TargetNotReady(hindrance)),

@@ -66,6 +66,13 @@ const END_READERS: &str = "
                 WHEN a.wait_event_type OPERATOR(pg_catalog.=) 'BufferPin'::pg_catalog.text THEN b.xact_start IS NOT NULL
                 ELSE a.wait_event OPERATOR(pg_catalog.~~) 'RecoveryConflict%'::pg_catalog.text AND b.backend_xmin IS NOT NULL END";
 
+/// Without a command or a library for it nothing is archived, whatever `archive_mode` says; before 15 there is no library.
+const SWITCH: &str = "
+    SELECT CASE WHEN pg_catalog.current_setting('archive_mode'::pg_catalog.text) OPERATOR(pg_catalog.<>) 'off'::pg_catalog.text
+                 AND pg_catalog.concat(pg_catalog.current_setting('archive_command'::pg_catalog.text, true),
+                                       pg_catalog.current_setting('archive_library'::pg_catalog.text, true)) OPERATOR(pg_catalog.<>) ''::pg_catalog.text
+                THEN pg_catalog.pg_walfile_name(pg_catalog.pg_switch_wal()) END AS segment";
+
 impl Session {
     /// How far the log is on the disk of a primary.
     ///
@@ -75,6 +82,16 @@ impl Session {
         let what = "say how far its log is";
         let row = self.connection.ask_one(what, "SELECT pg_catalog.pg_current_wal_flush_lsn() AS flushed", within).await?;
         self.connection.column(what, &row, "flushed")
+    }
+
+    /// Ends the segment of the log that is being written, and names it. None: nobody archives it.
+    ///
+    /// # Errors
+    /// As with every query.
+    pub async fn switch_segment(&mut self, within: Duration) -> Result<Option<String>, SqlFailure> {
+        let what = "hand a segment to its archiver";
+        let row = self.connection.ask_one(what, SWITCH, within).await?;
+        Ok(row.get("segment").map(str::to_owned))
     }
 
     /// To whom the server sends its log.
