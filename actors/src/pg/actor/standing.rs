@@ -67,8 +67,11 @@ impl Known {
         }
         let mut floor = self.floor.filter(|floor| floor.life == life).unwrap_or(Floor { life, tries: 0, looked: false, end: None });
         let received = says.received.is_some();
+        floor.looked |= floor.tries >= TRIES_MAX;
         if !received && !floor.looked {
+            // A look that takes too long is given up in the middle, and counts.
             floor.tries += 1;
+            self.floor = Some(floor);
             match end_of_wal(site, END_MAX).await {
                 // What only `pg_control` names may be yet to be streamed; and who lets sessions in has replayed that.
                 Ok(end) => {
