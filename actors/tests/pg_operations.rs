@@ -13,6 +13,8 @@ mod copies;
 mod evidence;
 #[path = "pg_operations/founding.rs"]
 mod founding;
+#[path = "pg_operations/log_end.rs"]
+mod log_end;
 #[path = "common/ports.rs"]
 mod ports;
 #[path = "pg_operations/refusing.rs"]

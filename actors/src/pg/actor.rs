@@ -12,9 +12,11 @@ mod kill;
 mod launch;
 mod look;
 mod make_way;
+mod processes;
 mod promotion;
 mod refusals;
 mod server_log;
+mod standing;
 mod tether;
 mod work;
 

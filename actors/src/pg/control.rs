@@ -105,6 +105,8 @@ pub struct ControlData {
     pub min_recovery: Lsn,
     /// The timeline of that position; zero for a primary.
     pub min_recovery_timeline: Timeline,
+    /// The directory is a copy that was taken from a running server, and it lacks the log from while that was taken.
+    pub copying: bool,
     /// Blocks have checksums.
     pub data_checksums: bool,
     /// Hint bits are logged.
@@ -148,6 +150,8 @@ impl ControlData {
             timeline: Timeline(field("Latest checkpoint's TimeLineID").read(|text| text.parse().ok())?),
             min_recovery: field("Minimum recovery ending location").read(|text| text.parse().ok())?,
             min_recovery_timeline: Timeline(field("Min recovery ending loc's timeline").read(|text| text.parse().ok())?),
+            copying: field("Backup start location").read(|text| text.parse().ok().map(|lsn: Lsn| lsn > Lsn(0)))?
+                || field("End-of-backup record required").read(|text| Some(text == "yes"))?,
             data_checksums: field("Data page checksum version").read(|text| text.parse::<u32>().ok())? != 0,
             wal_log_hints: field("wal_log_hints setting").read(|text| Some(text == "on"))?,
             wal_segment_size: field("Bytes per WAL segment").read(|text| text.parse().ok())?,
@@ -191,6 +195,9 @@ Latest checkpoint's TimeLineID:       2
 Time of latest checkpoint:            Sun Nov 22 01:00:00 2026
 Minimum recovery ending location:     0/3000100
 Min recovery ending loc's timeline:   2
+Backup start location:                0/0
+Backup end location:                  0/0
+End-of-backup record required:        no
 wal_log_hints setting:                on
 max_connections setting:              100
 max_worker_processes setting:         8

@@ -29,6 +29,7 @@ pub mod quoting;
 pub mod said;
 mod server;
 pub mod sql;
+pub mod standing;
 mod timing;
 mod trouble;
 pub mod wal;

@@ -109,9 +109,11 @@ pub enum Process {
 #[serde(transparent)]
 pub struct Life(pub u32);
 
-/// The server's own account.
+/// The server's account of itself, or, where it gives none, its files'.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sight {
+    /// It lets sessions in, and says all this itself. If not, its files and its processes say it.
+    pub open: bool,
     /// It accepts no writes.
     pub in_recovery: bool,
     /// What it has written, or received, or replayed if that is more (D1).

@@ -42,6 +42,8 @@ pub(super) struct Run {
     pub(super) unaimable: bool,
     /// How far it had replayed when that moved last, and when that was.
     pub(super) replayed: Option<(Lsn, Timestamp)>,
+    /// When it was looked at last how far that is: while nobody looks, as while the host is paused, nothing stands still.
+    pub(super) replay_seen: Timestamp,
     /// Since when it lacks room.
     pub(super) cramped: Option<Timestamp>,
 }
@@ -75,6 +77,7 @@ impl Run {
             misses: 0,
             unaimable: false,
             replayed: None,
+            replay_seen: now,
             cramped: None,
         }
     }
@@ -94,6 +97,7 @@ impl Run {
     /// Keeps the account of how its replay goes on.
     pub(super) fn replays(&mut self, now: Timestamp, sight: Option<&Sight>) {
         let Some(sight) = sight else { return };
+        self.replay_seen = now;
         let moved = |lsn: &Lsn| self.replayed.is_none_or(|(before, _)| before != *lsn);
         // Whoever replays what it gets from its own log or from an archive is on its way.
         if sight.replayed > self.replayed.map(|(before, _)| before) {
@@ -185,8 +189,15 @@ mod tests {
 
     fn seen(standby_signal: bool, phase: Phase, in_recovery: Option<bool>) -> Observation {
         let position = Position { timeline: Timeline(1), lsn: Lsn(1) };
-        let sight =
-            in_recovery.map(|in_recovery| Sight { in_recovery, position, replayed: None, hold: None, stream: None, lineage: Vec::new() });
+        let sight = in_recovery.map(|in_recovery| Sight {
+            open: true,
+            in_recovery,
+            position,
+            replayed: None,
+            hold: None,
+            stream: None,
+            lineage: Vec::new(),
+        });
         Observation {
             directory: Directory::Database { system_identifier: SystemIdentifier(7), timeline: Timeline(1) },
             control: Some(Control { timeline: Timeline(1), phase }),

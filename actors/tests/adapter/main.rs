@@ -12,6 +12,7 @@ mod ports;
 mod refusals;
 #[path = "../common/shared_memory.rs"]
 mod shared_memory;
+mod standing;
 
 use actors::guard::{Arguments, run};
 use actors::machine::Timestamp;
@@ -30,6 +31,10 @@ use node::{Node, signal, until};
 use refusals::{
     a_standby_that_dies_of_its_settings_keeps_its_database, a_standby_whose_primary_refuses_the_login_streams_on,
     what_strangers_put_into_the_log_costs_a_standby_nothing,
+};
+use standing::{
+    a_restarted_standby_tells_all_that_is_on_its_disk, a_standby_that_is_not_open_is_promoted,
+    a_standby_that_is_not_open_is_told_whom_to_follow, a_standby_whose_sessions_are_all_taken_is_told_whom_to_follow_and_can_be_promoted,
 };
 use std::fs;
 use std::net::TcpListener;
@@ -63,6 +68,10 @@ tests! {
     a_standby_whose_primary_refuses_the_login_streams_on,
     a_standby_that_dies_of_its_settings_keeps_its_database,
     what_strangers_put_into_the_log_costs_a_standby_nothing,
+    a_restarted_standby_tells_all_that_is_on_its_disk,
+    a_standby_that_is_not_open_is_told_whom_to_follow,
+    a_standby_that_is_not_open_is_promoted,
+    a_standby_whose_sessions_are_all_taken_is_told_whom_to_follow_and_can_be_promoted,
 }
 
 /// Found, lead, crash and restart in place; a second node clones and follows; the first is fenced, the second promoted; the first, which had

@@ -91,7 +91,7 @@ impl Node {
         let surroundings = Surroundings {
             site: site.clone(),
             tether: tether.clone(),
-            data_nodes: Arc::new(|| [NodeId(1), NodeId(2)].into()),
+            data_nodes: Arc::new(|| [NodeId(1), NodeId(2), NodeId(3)].into()),
             successor: Arc::new(|| None),
             report: Arc::new(move |report| *told.lock().expect("nobody panics with it") = Some(report)),
         };

@@ -274,6 +274,7 @@ impl Host {
                 let in_recovery = !matches!(server.nature, Nature::Primary);
                 let from = server.follows.clone().filter(|_| server.streams && in_recovery);
                 Sight {
+                    open: true,
                     in_recovery,
                     position,
                     replayed: in_recovery.then_some(self.lsn),

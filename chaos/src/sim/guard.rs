@@ -1,5 +1,6 @@
 //! The guard's process: the real policy over modelled server processes and a modelled control file.
 
+use super::dice::Dice;
 use super::event::{Chore, Event, GuardEvent, ServerEvent};
 use super::postgres::{Nature, Server};
 use super::wiring::timing;
@@ -10,6 +11,9 @@ use actors::guard::wire::{Answer, Exit, ExitCause, ExitStatus, Identity, Launch,
 use actors::machine::{Machine, Timestamp};
 use actors::model::Epoch;
 use actors::pg::{self, Life};
+
+/// The stream of the dice that say how far a standby has replayed when it lets sessions in.
+const REPLAYS: u64 = 0x5E11;
 
 /// One life of a guard.
 #[derive(Debug)]
@@ -163,6 +167,10 @@ impl World {
         let nature = launch.as_primary.map_or(Nature::Standby, Nature::Primary);
         // The arguments tell whom to follow, and the epoch of its promotion.
         let follows = launch.args.first().and_then(|upstream| upstream.parse().ok());
+        // A dice of its own, which changes nothing of the story.
+        let mut dice = Dice::new(now ^ u64::from(pid), REPLAYS);
+        let records = host.data.as_ref().map_or(0, |data| data.log.len());
+        let replayed = records.saturating_sub(usize::try_from(dice.below(40)).expect("a small number"));
         let compared = launch.args.get(1).and_then(|epoch| epoch.parse().ok()).map(Epoch);
         host.server = Some(Server {
             pid,
@@ -175,6 +183,9 @@ impl World {
             vetted: None,
             diverged: false,
             awaits: false,
+            received: false,
+            replayed: (replayed, 0),
+            on_disk: None,
             stopping: false,
             dying: false,
             killed: false,
@@ -182,6 +193,10 @@ impl World {
         host.exposed = false;
         host.server_wakes_at = 0;
         let up = begins + self.dice.between(start);
+        // It lets sessions in before it has replayed all that is there.
+        if let Some(server) = &mut self.hosts[node].server {
+            server.replayed.1 = now + up + dice.one_of(&[0, 50_000, 3_000_000]);
+        }
         self.tell_story(|| format!("node {}: the guard starts server {pid} as {nature:?}", node + 1));
         self.schedule(now + begins, Event::Server(node, pid, ServerEvent::Begins));
         self.schedule(now + up, Event::Server(node, pid, ServerEvent::Up));

@@ -125,7 +125,10 @@ impl World {
             promotion.is_none_or(|began| data.history.iter().any(|own| (own.timeline, own.lsn) == (began.timeline, began.lsn)))
         };
         let whole = |node: &usize| {
-            let data = self.hosts[*node].data.as_ref().filter(|data| Some(data.identifier) == state.system_identifier && !data.unfinished);
+            let data = self.hosts[*node]
+                .data
+                .as_ref()
+                .filter(|data| Some(data.identifier) == state.system_identifier && !data.unfinished && data.is_consistent());
             let close = |data: &super::postgres::Data| data.end().0 + state.settings.max_replication_lag >= written;
             let may = |data| close(data) && !self.setting.tags[*node].nofailover;
             let returns = |data: &super::postgres::Data| old == Some(*node) && state.is_prefix(data.position());

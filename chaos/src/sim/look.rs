@@ -1,18 +1,23 @@
 //! What the adapter's hands see: the directory, the processes, and the server's own account.
 
 use super::daemon::members;
+use super::dice::Dice;
 use super::event::{Event, Mail};
 use super::postgres::Nature;
 use super::tether::Purpose;
 use super::world::World;
 use actors::guard::wire::{Request, Status};
-use actors::model::Directory;
+use actors::model::{Directory, Position};
 use actors::pg::conditions::copies::ANOTHER_HISTORY;
+use actors::pg::conditions::replay::NOT_CONSISTENT;
+use actors::pg::standing::standby_is_at;
 use actors::pg::{self, Answer, Budget, Control, Life, Observation, Phase, Process, Sight, Stream, Upkeep};
 use std::time::Duration;
 
 /// The guard answers within this time, or is not counted on.
 const GUARD_MAX: u64 = 500_000;
+/// The stream of the dice that say when a log cannot be read.
+const LOOKS: u64 = 0x100C;
 /// Without an answer for so long nobody guards what runs.
 const UNGUARDED_MAX: u64 = 5_000_000;
 
@@ -60,6 +65,7 @@ impl World {
         let takes = self.dice.between((500, 4_000));
         let now = self.now;
         self.vet(node, process);
+        let told = self.standing(node);
         let host = &self.hosts[node];
         let Some(daemon) = host.daemon.as_ref().filter(|daemon| daemon.look == Some(number)) else { return };
         let life = daemon.life;
@@ -67,18 +73,20 @@ impl World {
         let running = matches!(process, Process::Running { .. });
         let server = host.server.as_ref().filter(|_| running);
         let answers = server.filter(|server| server.up && !hangs && !server.stopping);
+        let open = host.data.as_ref().is_some_and(super::postgres::Data::is_consistent);
         let data = host.data.as_ref();
         let position = data.map(super::postgres::Data::position).unwrap_or_default();
-        let sight = answers.map(|server| {
+        let sight = answers.zip(told).map(|(server, told)| {
             let in_recovery = !matches!(server.nature, Nature::Primary(_));
             let from = server
                 .follows
-                .filter(|_| server.streams && server.vetted != Some(false))
+                .filter(|_| open && server.streams && server.vetted != Some(false))
                 .map(|upstream| members(self.setting.nodes)[upstream].database.clone());
             Sight {
+                open,
                 in_recovery,
-                position,
-                replayed: in_recovery.then_some(position.lsn),
+                position: told,
+                replayed: in_recovery.then(|| data.map_or(told.lsn, |data| server.says(now, data).lsn)),
                 hold: None,
                 stream: from.map(|from| Stream { timeline: position.timeline, from: Some(from) }),
                 lineage: data.map(super::postgres::Data::lineage).unwrap_or_default(),
@@ -99,11 +107,13 @@ impl World {
             hint: server.is_some_and(|server| server.diverged && !streams || server.vetted == Some(false)),
             last_words: None,
             clones: Budget::default(),
-            conditions: server
-                .filter(|server| server.vetted == Some(false))
-                .map(|_| ANOTHER_HISTORY.seen(position.lsn))
-                .into_iter()
-                .collect(),
+            conditions: [
+                server.filter(|server| server.vetted == Some(false)).map(|_| ANOTHER_HISTORY.seen(position.lsn)),
+                answers.filter(|_| !open).map(|_| NOT_CONSISTENT.seen(position.lsn)),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
             upkeep: Upkeep::Nothing,
             leftover: None,
             chosen: false,
@@ -111,6 +121,28 @@ impl World {
         let takes = if server.is_some_and(|server| server.up) && hangs { 800_000 } else { takes };
         let observed = pg::Input::Observed { number, observation: Box::new(observation) };
         self.schedule(now + takes, Event::Told(node, life, Mail::Pg(Box::new(observed))));
+    }
+
+    /// How far the hands find the server to be. The log on the disk of one that has just been started cannot always be read at once.
+    fn standing(&mut self, node: usize) -> Option<Position> {
+        let now = self.now;
+        let host = &mut self.hosts[node];
+        let life = host.daemon.as_ref()?.life;
+        let (Some(server), Some(data)) = (host.server.as_mut(), host.data.as_ref()) else { return None };
+        let at = data.position();
+        if matches!(server.nature, Nature::Primary(_)) {
+            return Some(at);
+        }
+        server.on_disk = server.on_disk.filter(|(of, _)| *of == life);
+        if !server.received && server.on_disk.is_none() && !Dice::new(now, LOOKS).one_in(4) {
+            server.on_disk = Some((life, at));
+        }
+        let told = standby_is_at(server.says(now, data), server.received, server.on_disk.map(|(_, at)| at))?;
+        if server.up && (told.timeline, told.lsn) < (at.timeline, at.lsn) {
+            let text = format!("node {} tells that its standby is at {told:?}, and the log on its disk reaches to {at:?}", node + 1);
+            self.violate("D1", text);
+        }
+        Some(told)
     }
 
     /// The hands compare the logs once for each connection of the receiver.
@@ -125,7 +157,8 @@ impl World {
         let serves =
             other.server.as_ref().is_some_and(|server| server.up && !server.stopping && matches!(server.nature, Nature::Primary(_)));
         let (Some(data), Some(source)) = (&host.data, &other.data) else { return };
-        if !serves || other.server_wakes_at > self.now {
+        // Nor is there a session to learn of a connection from before the standby lets anybody in.
+        if !serves || other.server_wakes_at > self.now || !data.is_consistent() {
             return;
         }
         let same = data.is_part_of(source);
@@ -139,9 +172,10 @@ impl World {
         let takes = self.dice.between((500, 5_000));
         let timeout = u64::try_from(timeout.as_micros()).expect("a short time");
         let host = &self.hosts[node];
+        let open = host.data.as_ref().is_some_and(super::postgres::Data::is_consistent);
         let (answer, takes) = match &host.server {
             Some(_) if host.server_wakes_at > self.now => (Answer::Silent, timeout),
-            Some(server) if server.up && !server.stopping && !server.dying => (Answer::Served, takes),
+            Some(server) if server.up && !server.stopping && !server.dying && open => (Answer::Served, takes),
             Some(_) => (Answer::Refused, takes),
             None => (Answer::Silent, takes),
         };

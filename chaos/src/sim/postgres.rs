@@ -39,6 +39,8 @@ pub(super) struct Data {
     /// When that was written, in seconds.
     pub(super) written: i64,
     pub(super) standby_signal: bool,
+    /// Blocks were taken over from a server that had written up to here: without that the database is not consistent, and lets nobody in.
+    pub(super) needs: Option<Record>,
     /// A rewind was broken off: nothing but a clone helps.
     pub(super) unfinished: bool,
     /// Somebody else's, and no initdb of this story made it.
@@ -58,6 +60,7 @@ impl Data {
             state: DbState::ShutDown,
             written: 0,
             standby_signal: false,
+            needs: None,
             unfinished: false,
             foreign: false,
         }
@@ -73,6 +76,13 @@ impl Data {
 
     pub(super) fn position(&self) -> Position {
         Position { timeline: self.timeline(), lsn: self.end() }
+    }
+
+    /// Where that many records end.
+    pub(super) fn position_after(&self, records: usize) -> Position {
+        let lsn = Lsn(records.checked_sub(1).and_then(|last| self.log.get(last)).map_or(0, |record| record.end));
+        let timeline = self.history.iter().rev().find(|promotion| promotion.lsn < lsn || promotion.lsn.0 == 0);
+        Position { timeline: timeline.map(|promotion| promotion.timeline).unwrap_or_default(), lsn }
     }
 
     /// What the adapter can read of it: a timeline's mark lies in its first record, or was noted.
@@ -146,10 +156,21 @@ impl Data {
         self.history.retain(|promotion| promotion.lsn <= end);
     }
 
-    /// Everything here is also there, record by record.
+    fn has(&self, record: Record) -> bool {
+        let at = self.log.partition_point(|own| own.end < record.end);
+        self.log.get(at) == Some(&record)
+    }
+
+    /// It has all that its blocks need.
+    pub(super) fn is_consistent(&self) -> bool {
+        self.needs.is_none_or(|needs| self.has(needs))
+    }
+
+    /// Everything here is also there, record by record, and so is what is needed here and not there yet.
     pub(super) fn is_part_of(&self, other: &Self) -> bool {
         let last = self.log.len().checked_sub(1);
-        self.identifier == other.identifier && last.is_none_or(|last| other.log.get(last) == Some(&self.log[last]))
+        let fits = self.identifier == other.identifier && self.needs.is_none_or(|needs| self.has(needs) || other.has(needs));
+        fits && last.is_none_or(|last| other.log.get(last) == Some(&self.log[last]))
     }
 
     /// What a walsender would think: it knows only the numbers of timelines and where they began.
@@ -193,6 +214,7 @@ impl Data {
         let shared = self.shared_with(other);
         self.log.truncate(shared);
         self.durable = shared;
+        self.needs = other.log.last().copied();
         let end = self.end();
         self.history = other.history.iter().copied().filter(|promotion| promotion.lsn < end || promotion.lsn.0 == 0).collect();
         self.noted.clone_from(&other.noted);
@@ -229,6 +251,12 @@ pub(super) struct Server {
     pub(super) diverged: bool,
     /// A delivery from its upstream is on its way.
     pub(super) awaits: bool,
+    /// It has received something since its start.
+    pub(super) received: bool,
+    /// Of the log on its disk it has replayed so many records, until it has replayed all of them then.
+    pub(super) replayed: (usize, u64),
+    /// Where the log on its disk ended when that life of the daemon looked.
+    pub(super) on_disk: Option<(u64, Position)>,
     /// Told to stop; sessions are closed.
     pub(super) stopping: bool,
     /// Its postmaster is dead: its backends go on until they are gone.
@@ -248,6 +276,12 @@ impl Server {
             Nature::Standby => None,
             Nature::Promoting(epoch) | Nature::Primary(epoch) => Some(epoch),
         }
+    }
+
+    /// How far it says that it is.
+    pub(super) fn says(&self, now: u64, data: &Data) -> Position {
+        let (records, until) = self.replayed;
+        if self.received || now >= until || self.nature != Nature::Standby { data.position() } else { data.position_after(records) }
     }
 
     /// Whether a session could commit something now.

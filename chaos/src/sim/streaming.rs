@@ -38,6 +38,9 @@ impl World {
             }
             ServerEvent::Promoted => {
                 let Nature::Promoting(epoch) = server.nature else { return };
+                if !data.is_consistent() {
+                    return self.server_ended(node, ExitStatus::Code(1), "its log ends before it is consistent");
+                }
                 server.nature = Nature::Primary(epoch);
                 let (timeline, lsn) = (Timeline(data.timeline().0 + 1), data.end());
                 let mark = u32::try_from(number).ok();
@@ -108,7 +111,9 @@ impl World {
         if server.nature != Nature::Standby || server.stopping {
             return;
         }
-        let upstream = server.follows.filter(|upstream| *upstream != node && self.reaches(node, *upstream));
+        // Only where the log on its disk ends does it ask for more.
+        let replays = !server.received && now < server.replayed.1;
+        let upstream = server.follows.filter(|upstream| !replays && *upstream != node && self.reaches(node, *upstream));
         let source = upstream.map(|upstream| &self.hosts[upstream]).filter(|host| {
             let serves = |server: &super::postgres::Server| server.up && matches!(server.nature, Nature::Primary(_));
             let starts = server.streams || host.server.as_ref().is_some_and(|server| !server.stopping);
@@ -127,6 +132,7 @@ impl World {
             self.violate("L2", text);
         }
         if let Some(server) = self.hosts[node].server.as_mut() {
+            server.received |= fits;
             if !server.streams && server.vetted == Some(true) {
                 server.vetted = None;
             }

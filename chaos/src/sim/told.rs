@@ -3,9 +3,9 @@
 use actors::fsm::Input;
 use actors::machine::Timestamp;
 use actors::model::{
-    Boot, ClusterState, Database, Directory, Epoch, Health, LeaseGrant, Lsn, NodeId, Position, Promotion, Report, Server, SystemIdentifier,
+    Bar, Boot, ClusterState, Database, Directory, Epoch, Health, LeaseGrant, Lsn, NodeId, Position, Promotion, Report, Server,
+    SystemIdentifier,
 };
-use actors::pg::conditions::copies::is_disowned;
 use actors::raft::Fact;
 use std::collections::BTreeMap;
 
@@ -124,8 +124,8 @@ impl Told {
         let state = &self.history(state);
         let standby = |node: NodeId| {
             let database = self.database(node).filter(|database| database.server == Server::Standby);
-            let database =
-                database.filter(|database| identifier(database) == state.system_identifier && !is_disowned(&database.conditions))?;
+            let may = |database: &Database| database.conditions.iter().all(|condition| condition.bars != Bar::Promotion);
+            let database = database.filter(|database| identifier(database) == state.system_identifier && may(database))?;
             let position = database.position.filter(|position| state.is_in_line(*position, &database.lineage))?;
             Some((position, &database.lineage))
         };

@@ -5,6 +5,7 @@ use super::operations::{
     is_without_database, lineage, newest_promotion, not_in_force, relate,
 };
 use super::server_log::ServerLog;
+use super::standing::{Closed, Floor};
 use super::tether::Unanswered;
 use super::{Shop, launch};
 use crate::guard;
@@ -55,7 +56,7 @@ pub(super) struct Known {
     geometry: Option<(Life, Geometry)>,
     lineage: Option<(Life, Vec<Promotion>)>,
     /// The timeline on which that run was seen in recovery last.
-    recovered_on: Option<(Life, Timeline)>,
+    pub(super) recovered_on: Option<(Life, Timeline)>,
     /// Why the server could not say how it is, as the log has it already.
     complaint: Option<String>,
     /// What is to be said of the database that the session is in.
@@ -64,6 +65,8 @@ pub(super) struct Known {
     rights: Option<Condition>,
     end: Option<(SystemTime, EndOfWal)>,
     vetting: Option<Vetting>,
+    pub(super) floor: Option<Floor>,
+    pub(super) closed: Option<Closed>,
     /// Whether that run of the server listens where the file says.
     port: Option<(Life, Option<Condition>)>,
 }
@@ -96,10 +99,11 @@ impl Shop {
         let (mut conditions, upkeep) = self.survey(running).await;
         let mut known = self.known.lock().await;
         let sight = match process {
-            Process::Running { life, promoting } => {
-                let sight = known.sight(self.site(), life, self.before()).await;
-                if sight.is_none() && promoting { known.sight_on_disk(self.site(), life, &on_disk).await } else { sight }
-            }
+            Process::Running { life, promoting } => match (known.sight(self.site(), life, self.before()).await, promoting) {
+                (None, true) => known.sight_on_disk(self.site(), life, &on_disk).await,
+                (None, false) if is_standby(&on_disk) && self.refusals.turns_away() => known.closed(self.site(), life).await,
+                (sight, _) => sight,
+            },
             _ => None,
         };
         let end = match process {
@@ -128,6 +132,9 @@ impl Shop {
         conditions.extend(disowned);
         conditions.extend(self.other_margin());
         conditions.extend(known.conditions());
+        if sight.as_ref().is_some_and(|sight| !sight.open) && self.refusals.is_starting() {
+            conditions.extend(known.is_closed());
+        }
         conditions.extend(self.refusals.conditions());
         let leftover = match process {
             Process::Running { .. } => self.leftover(on_disk.control).await,
@@ -298,7 +305,7 @@ impl Known {
         }
     }
 
-    /// None: it does not take connections yet.
+    /// None: it does not take connections yet, or nobody knows yet how far it is.
     async fn ask(&mut self, site: &Site, life: Life, before: u8) -> Result<Option<Sight>, SqlFailure> {
         if self.session.as_ref().is_none_or(|(of, session)| *of != life || session.is_closed()) {
             self.session = None;
@@ -309,24 +316,27 @@ impl Known {
         }
         let Some((_, session)) = self.session.as_mut() else { return Ok(None) };
         let seen = session.observe(SIGHT_MAX).await?;
+        let Some(position) = self.is_at(site, life, &seen).await else { return Ok(None) };
         if seen.in_recovery {
-            self.recovered_on = Some((life, seen.position.timeline));
+            self.recovered_on = Some((life, position.timeline));
         }
+        let Some((_, session)) = self.session.as_mut() else { return Ok(None) };
         let replay = if seen.in_recovery { Some(session.replay(SIGHT_MAX).await?) } else { None };
         let hold = match replay {
             Some(replay) => self.hold(site, life, replay, before).await,
             None => None,
         };
-        let lineage = timeout(SIGHT_MAX, self.lineage(site, life, seen.position)).await.unwrap_or_default();
+        let lineage = timeout(SIGHT_MAX, self.lineage(site, life, position)).await.unwrap_or_default();
         let stream = seen.receiver.filter(|receiver| receiver.streaming);
         if let Some(receiver) = &stream {
-            self.vet(site, life, receiver, seen.position).await;
+            self.vet(site, life, receiver, position).await;
         }
         // What it receives is of no use to it.
         let stream = stream.filter(|_| !matches!(self.vetting, Some(Vetting { found: Found::Another(_), .. })));
         Ok(Some(Sight {
+            open: true,
             in_recovery: seen.in_recovery,
-            position: seen.position,
+            position,
             replayed: seen.replayed,
             hold,
             stream: stream.map(|receiver| Stream { timeline: receiver.timeline, from: receiver.upstream }),
@@ -379,11 +389,11 @@ impl Known {
         let began = Some(began).filter(|_| is_new)?;
         let position = Position { timeline: began.timeline, lsn: began.lsn.max(control.checkpoint) };
         let lineage = timeout(SIGHT_MAX, self.lineage(site, life, position)).await.ok().filter(|lineage| !lineage.is_empty())?;
-        Some(Sight { in_recovery: false, position, replayed: None, hold: None, stream: None, lineage })
+        Some(Sight { open: false, in_recovery: false, position, replayed: None, hold: None, stream: None, lineage })
     }
 
     /// Where its timeline comes from: that changes only with the timeline, once its first record is there. Empty: it cannot be read just now.
-    async fn lineage(&mut self, site: &Site, life: Life, position: Position) -> Vec<Promotion> {
+    pub(super) async fn lineage(&mut self, site: &Site, life: Life, position: Position) -> Vec<Promotion> {
         if let Some((of, known)) = &self.lineage
             && let Some(newest) = known.last()
             && (*of, newest.timeline) == (life, position.timeline)
@@ -447,6 +457,11 @@ impl OnDisk {
             standby_signal: tokio::fs::try_exists(data_dir.join("standby.signal")).await.unwrap_or(false),
         }
     }
+}
+
+/// It was started as a standby, and was not told to be anything else.
+fn is_standby(on_disk: &OnDisk) -> bool {
+    on_disk.standby_signal && on_disk.control.is_some_and(|head| head.state == ControlState::InArchiveRecovery)
 }
 
 /// "Starting up" is what `initdb` leaves behind if it is broken off; it never becomes a primary by itself.

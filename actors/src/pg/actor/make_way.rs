@@ -9,6 +9,7 @@
 
 use super::archiver::LEAST;
 use super::operations::{Failure, Sender, Session};
+use super::processes::title;
 use super::{Shop, launch};
 use crate::guard;
 use crate::model::{Lsn, NodeId, WallClock};
@@ -129,12 +130,4 @@ fn is_recent(file: &Path, now: WallClock, within: Duration) -> bool {
     let Ok(file) = fs::symlink_metadata(file) else { return false };
     let changed = Duration::from_secs(file.ctime().unsigned_abs()) + Duration::from_nanos(file.ctime_nsec().unsigned_abs());
     Duration::from_millis(now.0).saturating_sub(changed) < within
-}
-
-/// A process of a server says in its command line what it does.
-fn title(pid: u32) -> String {
-    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let line = String::from_utf8_lossy(&line).replace('\0', " ");
-    let title = line.trim().strip_prefix("postgres: ").unwrap_or(line.trim());
-    if title.is_empty() { format!("process {pid}") } else { title.to_owned() }
 }

@@ -42,6 +42,7 @@ mod slots;
 mod sockets;
 mod survey;
 mod user_files;
+mod walk;
 mod wary;
 
 pub use account::{clones, spend_clone};
@@ -60,7 +61,7 @@ pub use lineage::{log_goes_on, relate};
 pub use lock_files::remove_stale_locks;
 pub use marker::{Marker, Note, Unfinished, marker};
 pub use marks::{lineage, note_marks};
-pub use position::{EndOfWal, controldata, end_of_wal, lacks, newest_promotion, own_ancestry, promotion};
+pub use position::{EndOfWal, controldata, end_of_closed, end_of_wal, lacks, newest_promotion, own_ancestry, promotion};
 pub use probe::{Answer, probe_fresh, try_login};
 pub use replication::introduce;
 pub use rewind::{can_be_asked, checkpoint_remote, rewind, upstream_ancestry};

@@ -9,7 +9,6 @@ use super::{Known, Shop};
 use crate::model::{Epoch, Position};
 use crate::pg::{Hold, Life, Outcome};
 use crate::tree::clock::boottime;
-use nix::sys::signal::Signal;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -159,10 +158,4 @@ const REQUIRED_FOR: Duration = Duration::from_secs(1);
 fn is_stopped(process: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
-}
-
-/// The receiver of a standby that is to follow nobody is told to end: one that only waits for its next instruction would stay for ever.
-pub(super) async fn end_receiver(site: &Site, receiver: u32) {
-    // One that is gone needs no telling.
-    let _ = super::operations::tell(site, receiver, Signal::SIGTERM).await;
 }

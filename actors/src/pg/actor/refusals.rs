@@ -21,6 +21,10 @@ const PROVE_EVERY: Duration = Duration::from_secs(15);
 const PROOF_MAX: Duration = Duration::from_secs(4);
 /// Every connection is in use.
 const FULL: &str = "53300";
+/// The server is not open yet, or not any more.
+const NOT_NOW: &str = "57P03";
+/// A refusal tells of the server for so long: some health checks.
+const TURNS_AWAY: Duration = Duration::from_secs(5);
 
 /// What is known.
 #[derive(Debug, Default)]
@@ -29,6 +33,8 @@ pub(super) struct Refusals(Mutex<Known>);
 #[derive(Debug, Default)]
 struct Known {
     own: Option<Condition>,
+    /// When the own server turned a login away last, and whether because it is not open yet.
+    turned_away: Option<(Instant, bool)>,
     primary: Option<Condition>,
     replication: Option<Condition>,
     roles: Vec<Condition>,
@@ -45,7 +51,7 @@ impl Refusals {
     pub(super) fn primary_is(&self, upstream: &Endpoint) {
         let mut known = self.known();
         if known.upstream.as_ref() != Some(upstream) {
-            *known = Known { own: known.own.take(), upstream: Some(upstream.clone()), ..Known::default() };
+            *known = Known { own: known.own.take(), turned_away: known.turned_away, upstream: Some(upstream.clone()), ..Known::default() };
         }
     }
 
@@ -57,6 +63,12 @@ impl Refusals {
 
     /// How the own server took a fresh login.
     pub(super) fn own_answered(&self, answer: &Result<(), SqlFailure>) {
+        let refusal = answer.as_ref().err().and_then(SqlFailure::state);
+        match (answer, refusal) {
+            (Ok(()), _) => self.known().turned_away = None,
+            (Err(_), Some(state)) => self.known().turned_away = Some((Instant::now(), state.code() == NOT_NOW)),
+            (Err(_), None) => {}
+        }
         let own = match answer {
             Ok(()) => None,
             Err(refused @ (SqlFailure::Refused { .. } | SqlFailure::Unexpected { .. })) => own_condition(refused),
@@ -64,6 +76,16 @@ impl Refusals {
             Err(_) => return,
         };
         self.known().own = own;
+    }
+
+    /// Whether the own server has just turned a login away: so it lives and gets on, and lets nobody in.
+    pub(super) fn turns_away(&self) -> bool {
+        self.known().turned_away.is_some_and(|(at, _)| at.elapsed() < TURNS_AWAY)
+    }
+
+    /// Whether it did so because it is not open yet.
+    pub(super) fn is_starting(&self) -> bool {
+        self.known().turned_away.is_some_and(|(_, not_now)| not_now)
     }
 
     pub(super) fn conditions(&self) -> Vec<Condition> {
@@ -117,7 +139,8 @@ impl Shop {
             refusals.nobody_is_followed();
         }
         if process == Process::Gone {
-            refusals.known().own = None;
+            let mut known = refusals.known();
+            (known.own, known.turned_away) = (None, None);
         }
         let Some(upstream) = refusals.due() else { return };
         let (site, refusals, has_server) = (self.site().clone(), Arc::clone(refusals), sight.is_some());

@@ -5,10 +5,11 @@ use super::launch::{NotStarted, Start, start};
 use super::make_way::{Prepared, make_way};
 use super::operations::{
     EndOfWal, Failure, Progress, Session, adopt, basebackup, checkpoint_remote, copy_is_possible, discard_previous, end_of_wal, follow,
-    initdb, installed, installed_for, lacks, log_goes_on, note_marks, preserve_diverged, relate, remove_discarded, rewind, spend_clone,
-    write_configuration,
+    initdb, installed, installed_for, lacks, log_goes_on, note_marks, preserve_diverged, relate, reload, remove_discarded, rewind,
+    spend_clone, write_configuration,
 };
-use super::promotion::{clear_replay, end_receiver, promote};
+use super::processes::{end_receiver, receivers};
+use super::promotion::{clear_replay, promote};
 use super::server_log::ServerLog;
 use super::{Input, Shop};
 use crate::guard::{self, wire::StopMode};
@@ -141,35 +142,39 @@ async fn session(shop: &Shop) -> Result<Session, Failure> {
     Ok(Session::open(shop.site(), BRIEF).await?)
 }
 
-/// Whatever the upstream before still sends comes before the comparison or not at all.
+/// No session is needed for it: they may all be taken, and a standby that is not open yet has none. Whatever the upstream before still sends comes before the comparison or not at all.
 async fn aim(shop: &Shop, upstream: &Upstream) -> Result<Outcome, Why> {
     let site = shop.site();
-    let mut session = session(shop).await?;
-    write_configuration(site, None).await?;
-    session.reload(BRIEF).await.map_err(Failure::from)?;
+    let postmaster = shop.postmaster(BRIEF).await.ok_or(Why::NoServer)?;
+    follow(site, postmaster, None).await?;
     let deadline = Instant::now() + UNAIMED_MAX;
     loop {
         // A receiver that ends by itself at this moment is started again until the server has read that there is nobody to follow.
         sleep(RELOAD).await;
-        let Some(receiver) = session.observe(BRIEF).await.map_err(Failure::from)?.receiver else { break };
+        let receivers = receivers(site).await;
+        if receivers.is_empty() {
+            break;
+        }
         if Instant::now() > deadline {
             return Err(Why::StillReceives);
         }
-        end_receiver(site, receiver.pid).await;
+        for receiver in receivers {
+            end_receiver(site, receiver).await;
+        }
     }
     let fork = compare(shop, upstream).await?.fork();
     if fork != Fork::Prefix {
         return Ok(Outcome::Compared(fork));
     }
     shop.with_log(ServerLog::begin_anew).await;
-    follow(site, &mut session, &upstream.database, BRIEF).await?;
+    follow(site, postmaster, Some(&upstream.database)).await?;
     Ok(Outcome::Done)
 }
 
 async fn configure(shop: &Shop, upstream: Option<&Upstream>) -> Result<(), Why> {
     let mended = write_configuration(shop.site(), upstream.map(|upstream| &upstream.database)).await?;
     shop.survey.lock().await.mended(mended);
-    session(shop).await?.reload(BRIEF).await.map_err(Failure::from)?;
+    reload(shop.site(), shop.postmaster(BRIEF).await.ok_or(Why::NoServer)?).await?;
     shop.survey.lock().await.told();
     Ok(())
 }
@@ -252,15 +257,13 @@ impl Compared {
 async fn compare(shop: &Shop, upstream: &Upstream) -> Result<Compared, Failure> {
     shop.refusals.primary_is(&upstream.database);
     let site = shop.site();
-    // A running server says where its log ends; the log of a stopped one is read.
+    // A running server says where its log ends; the log of a stopped one is read, and of one that lets nobody in.
     let (end, runs) = match session(shop).await {
         Ok(mut session) => {
-            let at = session.observe(BRIEF).await?.position;
+            let at = shop.is_at(&session.observe(BRIEF).await?).await?;
             (EndOfWal { timeline: at.timeline, lsn: at.lsn, clean: false, seen: true }, true)
         }
-        // It runs, and lets nobody in.
-        Err(Failure::Sql(refused)) if refused.outlook() == Outlook::Barred => return Err(refused.into()),
-        Err(_) => (end_of_wal(site, READ_LOG_MAX).await?, false),
+        Err(_) => (end_of_wal(site, READ_LOG_MAX).await?, shop.postmaster(BRIEF).await.is_some()),
     };
     let compared = async {
         let relation = relate(site, end, &upstream.database, BRIEF).await?;

@@ -45,5 +45,24 @@ pub static NEEDS_ROOM: Row = Row {
     way_out: "nothing: Witch restarts the standbys with enough room, one after the other",
 };
 
+/// It replays, and lets nobody in yet.
+pub static NOT_OPEN: Row = Row {
+    id: "standby-not-open",
+    sign: "the standby answers logins with SQLSTATE 57P03, and has all the log that it needs to be consistent",
+    meaning: "it still replays what it has, or waits for the end of a transaction of the primary with more than 64 subtransactions; it streams and can be \
+              promoted, and others are appointed before this node",
+    bars: Bar::LastChoice,
+    way_out: "wait for its replay; if that has come to its end, let the long transactions on the primary end",
+};
+/// It lacks log.
+pub static NOT_CONSISTENT: Row = Row {
+    id: "standby-not-consistent",
+    sign: "the standby answers logins with SQLSTATE 57P03, and its log ends before pg_controldata's minimum recovery ending location",
+    meaning: "it was rewound or copied, and the rest of the log that makes it whole has not come yet; promoted like that the server would end itself",
+    bars: Bar::Promotion,
+    way_out: "nothing, if a primary can be reached: it gets the rest from there, or is rewound or cloned; if this copy is all that is left, restore a \
+              backup",
+};
+
 /// The rows of this topic.
-pub static ROWS: &[&Row] = &[&STANDS_STILL, &HELD_BY_READERS, &PAUSED, &DELAYED, &NEEDS_ROOM];
+pub static ROWS: &[&Row] = &[&STANDS_STILL, &HELD_BY_READERS, &PAUSED, &DELAYED, &NEEDS_ROOM, &NOT_OPEN, &NOT_CONSISTENT];

@@ -63,7 +63,7 @@ impl Machine {
                     Run { began_as_standby: begun_here, ..Run::new(life, now) }
                 });
                 run.promoting |= promoting;
-                run.came_up |= observation.sight.is_some();
+                run.came_up |= observation.sight.as_ref().is_some_and(|sight| sight.open);
                 if run.came_up {
                     self.died_of = None;
                 }

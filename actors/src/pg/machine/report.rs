@@ -72,7 +72,7 @@ impl Machine {
                     detail: working.detail.clone(),
                 }),
                 trouble: self.trouble(now),
-                conditions: self.conditions(now, observation),
+                conditions: self.conditions(observation),
                 deaths: u32::try_from(self.deaths.len()).unwrap_or(u32::MAX),
                 overdue: self.starting_since.is_some_and(|since| now.since(since) > self.timing.start_timeout),
             },
@@ -82,20 +82,21 @@ impl Machine {
     }
 
     /// The most severe first, so that whoever shows only one shows that.
-    fn conditions(&self, now: Timestamp, seen: &Observation) -> Vec<Condition> {
+    fn conditions(&self, seen: &Observation) -> Vec<Condition> {
         let mut conditions = seen.conditions.clone();
         conditions.extend(self.older.as_deref().map(|what| OLDER_COPY.seen(what)));
         conditions.extend(self.spent(seen).map(|why| CLONES_SPENT.seen(why)));
-        conditions.extend(self.replay_condition(now, seen));
+        conditions.extend(self.replay_condition(seen));
         conditions.sort_by_key(|condition| Reverse(condition.bars));
         conditions
     }
 
     /// What keeps a standby from replaying what it has.
-    fn replay_condition(&self, now: Timestamp, seen: &Observation) -> Option<Condition> {
+    fn replay_condition(&self, seen: &Observation) -> Option<Condition> {
         let sight = seen.sight.as_ref().filter(|sight| sight.in_recovery)?;
         let behind = sight.position.lsn.ahead_of(sight.replayed?);
-        let stands = self.run.as_ref()?.replayed.map(|(_, since)| now.since(since)).filter(|stands| *stands >= REPLAY_STANDS);
+        let run = self.run.as_ref()?;
+        let stands = run.replayed.map(|(_, since)| run.replay_seen.since(since)).filter(|stands| *stands >= REPLAY_STANDS);
         let row = match (sight.hold, stands) {
             (Some(Hold::Room { .. }), _) => &replay::NEEDS_ROOM,
             (Some(Hold::Stopped), _) => return Some(replay::STANDS_STILL.seen("the process that replays is stopped")),

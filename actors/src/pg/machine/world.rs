@@ -79,6 +79,8 @@ pub(super) struct World {
     pub(super) obstinate: bool,
     /// The end of the log cannot be read.
     pub(super) unreadable: bool,
+    /// The server lets nobody in.
+    pub(super) closed: bool,
     /// The server does not answer.
     pub(super) frozen: bool,
     /// How long a start takes.
@@ -130,6 +132,7 @@ impl World {
             outdated: false,
             obstinate: false,
             unreadable: false,
+            closed: false,
             frozen: false,
             start: 300,
             slots_take: 10,
@@ -181,8 +184,9 @@ impl World {
         let up = self.server.as_ref().filter(|server| now >= server.up_at && !self.frozen);
         let follows = up.and_then(|server| server.follows.clone());
         let hint = follows.is_some() && (self.fork == Fork::Diverged || self.wal_removed);
-        let stream =
-            follows.filter(|_| self.upstream_up && !self.outdated && !hint).map(|from| Stream { timeline: Timeline(2), from: Some(from) });
+        let stream = follows
+            .filter(|_| !self.closed && self.upstream_up && !self.outdated && !hint)
+            .map(|from| Stream { timeline: Timeline(2), from: Some(from) });
         let in_recovery = !self.is_writable();
         let lineage = if in_recovery { Vec::new() } else { vec![Promotion { timeline: Timeline(1), lsn: Lsn(0), mark: None }] };
         Observation {
@@ -196,6 +200,7 @@ impl World {
                 None => self.stranger.map_or(Process::Gone, |pid| Process::Stranger { pid }),
             },
             sight: up.map(|_| Sight {
+                open: !self.closed,
                 in_recovery,
                 position,
                 replayed: self.replayed,
@@ -443,7 +448,7 @@ impl Bench {
                     self.after(3, Input::Observed { number, observation });
                 }
                 Effect::Probe { number, timeout } => {
-                    let up = self.world.server.as_ref().is_some_and(|server| self.now >= server.up_at);
+                    let up = self.world.server.as_ref().is_some_and(|server| self.now >= server.up_at && !self.world.closed);
                     let silent = u64::try_from(timeout.as_millis()).expect("a short time");
                     match (up, self.world.frozen) {
                         (true, false) => self.after(1, Input::Probed { number, answer: Answer::Served }),

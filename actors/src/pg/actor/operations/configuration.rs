@@ -2,8 +2,9 @@
 
 use super::directory::name_of;
 use super::durable::{FileFailure, failing, read_bytes_if_exists, remove_if_exists, replace, sync_folder};
+use super::signals::reload;
 use super::user_files::{self, UserFiles};
-use super::{Failure, Session, Site, blocking, sockets};
+use super::{Failure, Site, blocking, sockets};
 use crate::model::Endpoint;
 use crate::pg::owned::{self, Applies, OWNED};
 use crate::pg::quoting::conf_value;
@@ -12,7 +13,6 @@ use nix::unistd::Uid;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// The lines of `pg_hba.conf` that a database had when it was adopted.
 pub(super) const ADOPTED_HBA: &str = "pg_hba.adopted.conf";
@@ -53,13 +53,13 @@ pub async fn set_standby_signal(site: &Site, standby: bool) -> Result<(), Failur
     Ok(blocking(move || signal(&data_dir, standby)).await?)
 }
 
-/// Points a running standby at another upstream: its receiver connects anew, the server stays.
+/// Points the running standby with that postmaster at another upstream, or at nobody: its receiver connects anew, the server stays.
 ///
 /// # Errors
-/// A file cannot be written, or the server does not take the reload.
-pub async fn follow(site: &Site, session: &mut Session, upstream: &Endpoint, within: Duration) -> Result<(), Failure> {
-    write_configuration(site, Some(upstream)).await?;
-    Ok(session.reload(within).await?)
+/// A file cannot be written, or the server is gone.
+pub async fn follow(site: &Site, postmaster: u32, upstream: Option<&Endpoint>) -> Result<(), Failure> {
+    write_configuration(site, upstream).await?;
+    reload(site, postmaster).await
 }
 
 /// The arguments of `postgres`: the data directory, and the settings that only a start can change.

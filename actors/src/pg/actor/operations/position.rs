@@ -1,24 +1,22 @@
 //! Where a stopped database's log ends, and how its history relates to the primary's.
 
-use super::durable::{FileFailure, failing, read_if_exists};
+use super::durable::read_if_exists;
 use super::program::{Patience, ProgramFailure};
+use super::walk::Walk;
 use super::{Failure, Site, blocking};
 use crate::model::{Lsn, Position, Promotion, Timeline};
 use crate::pg::ancestry::Ancestry;
 use crate::pg::control::{ControlData, ControlState};
-use crate::pg::wal::{Geometry, Record, history_file_name};
-use std::fs::File;
-use std::io::{ErrorKind, Read};
-use std::path::Path;
+use crate::pg::wal::{Geometry, history_file_name};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// `pg_controldata` reads one block; `pg_waldump` of one record, a page or two.
-const ONE_READ: Patience = Patience::Total(Duration::from_secs(20));
+/// `pg_controldata` reads one block.
+const ONE_READ: Patience = Patience::Total(ONE_RECORD);
+/// `pg_waldump` of one record reads a page or two.
+const ONE_RECORD: Duration = Duration::from_secs(20);
 /// Not more than one segment of the log is read.
 const ONE_SEGMENT: Duration = Duration::from_secs(20);
-/// Where a page's header holds the position at which the page begins.
-pub(super) const PAGE_ADDRESS: usize = 8;
 
 /// Where the log of a stopped server ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,10 +44,11 @@ pub async fn controldata(site: &Site) -> Result<ControlData, Failure> {
     Ok(ControlData::parse(&text)?)
 }
 
-/// Where the log of the stopped server ends. After anything but a clean shutdown of a primary the log is read through, at most `within`.
+/// Where the log ends of a server that is stopped, or of a standby that has not received anything yet. After anything but a clean shutdown of a primary
+/// the end of the log is looked for, at most `within`.
 ///
 /// # Errors
-/// A program fails, or the log is too long to be read through in time.
+/// A program fails, or the end is not found in time.
 pub async fn end_of_wal(site: &Site, within: Duration) -> Result<EndOfWal, Failure> {
     let control = controldata(site).await?;
     let geometry = control.geometry();
@@ -65,19 +64,39 @@ pub async fn end_of_wal(site: &Site, within: Duration) -> Result<EndOfWal, Failu
     } else {
         (control.timeline, control.redo)
     };
-    let walk = |deadline: Instant| Walk { site, geometry, patience: Patience::Total(deadline.saturating_duration_since(Instant::now())) };
-    let mut lsn = walk(deadline).end(timeline, start, None).await?;
+    let walk = Walk { site, geometry, deadline };
+    let mut lsn = walk.end(timeline, start).await?;
     let mut seen = lsn > start;
     for later in later_timelines(site, timeline).await? {
         let Some(left) = later.left_at(timeline).filter(|left| *left <= lsn) else { continue };
         // Its history may be here without any of its log.
-        if let Ok(end) = walk(deadline).end(later.timeline(), left.max(later.began_at()), None).await
+        if let Ok(end) = walk.end(later.timeline(), left.max(later.began_at())).await
             && end > later.began_at()
         {
             (timeline, lsn, seen) = (later.timeline(), end, true);
         }
     }
     Ok(EndOfWal { timeline, lsn, clean: false, seen })
+}
+
+/// How far the log of a running standby can be read that lets nobody in, and whether that is enough for the database to be consistent.
+///
+/// # Errors
+/// A program fails, or the end is not found in time.
+pub async fn end_of_closed(site: &Site, within: Duration) -> Result<(Position, bool), Failure> {
+    let control = controldata(site).await?;
+    let end = end_of_wal(site, within).await?;
+    if end.seen || end.lsn == control.redo {
+        return Ok((Position { timeline: end.timeline, lsn: end.lsn }, !control.copying));
+    }
+    // What `pg_control` names may be yet to be streamed.
+    let segment_begins = Lsn(end.lsn.0.saturating_sub(1) / control.wal_segment_size * control.wal_segment_size);
+    let readable = readable_until(site, control.geometry(), end.timeline, segment_begins, within).await?;
+    if readable >= end.lsn {
+        return Ok((Position { timeline: end.timeline, lsn: readable }, !control.copying));
+    }
+    let lsn = readable_until(site, control.geometry(), control.timeline, control.redo, within).await?;
+    Ok((Position { timeline: control.timeline, lsn }, false))
 }
 
 /// How far the log of a timeline can be read here, beginning at `from` or at the first record after it. `from` itself: not at all.
@@ -91,7 +110,7 @@ pub(super) async fn readable_until(
     from: Lsn,
     within: Duration,
 ) -> Result<Lsn, Failure> {
-    Walk { site, geometry, patience: Patience::Total(within) }.end(timeline, from, None).await
+    Walk { site, geometry, deadline: Instant::now() + within }.end(timeline, from).await
 }
 
 /// What a database lacks that must hold everything up to `least` (D5), in words. None: nothing. `at`: how far a running server says that it is. It may
@@ -145,8 +164,8 @@ async fn end_of_checkpoint(site: &Site, control: &ControlData) -> Result<Lsn, Fa
         let reason = format!("the record of its last checkpoint, at {at}, is not in its log{why}");
         Err(Failure::Damaged { path: site.settings.data_dir.clone(), reason })
     };
-    let walk = Walk { site, geometry: control.geometry(), patience: ONE_READ };
-    match walk.end(control.timeline, at, Some(1)).await {
+    let walk = Walk { site, geometry: control.geometry(), deadline: Instant::now() + ONE_RECORD };
+    match walk.end_of_record(control.timeline, at).await {
         Ok(end) if end == at => damaged(""),
         Err(Failure::Program(ProgramFailure::Failed { output, .. })) if !NOT_DAMAGE.iter().any(|words| output.contains(words)) => {
             damaged(&format!(" ({})", output.trim()))
@@ -203,97 +222,4 @@ async fn later_timelines(site: &Site, timeline: Timeline) -> Result<Vec<Ancestry
         found.push(own_ancestry(site, Timeline(number)).await?);
     }
     Ok(found)
-}
-
-/// A reading of the log with `pg_waldump`.
-struct Walk<'a> {
-    site: &'a Site,
-    geometry: Geometry,
-    patience: Patience,
-}
-
-impl Walk<'_> {
-    /// The end of the last valid record at or after `start`; `start` itself if there is none.
-    async fn end(&self, timeline: Timeline, start: Lsn, limit: Option<u32>) -> Result<Lsn, Failure> {
-        let (folder, geometry) = (self.site.data_dir().join("pg_wal"), self.geometry);
-        let stretch = blocking(move || Stretch::from(&folder, geometry, timeline, start)).await?;
-        let Some(Stretch { first, last }) = stretch else { return Ok(start) };
-        let waldump = self.site.installation.run("pg_waldump", self.patience);
-        let waldump = waldump.arg("--path").arg(self.site.data_dir().join("pg_wal")).arg(format!("--start={start}"));
-        let waldump = waldump.args(limit.map(|limit| format!("--limit={limit}"))).args([first, last]);
-        let mut last = None;
-        let ended = waldump.run(|_, line| last = Record::parse(line).or(last)).await;
-        match (ended, last) {
-            // It mostly ends with an error: the first record that is not valid is where the log ends.
-            (Ok(()) | Err(ProgramFailure::Failed { .. }), Some(record)) => Ok(record.end(self.geometry)),
-            (Err(ProgramFailure::Failed { output, .. }), None) if output.contains("could not find a valid record") => Ok(start),
-            (Err(failure), _) => Err(failure.into()),
-            (Ok(()), None) => Ok(start),
-        }
-    }
-}
-
-/// The files that hold a timeline's log from a position on, by their names. Without them `pg_waldump` learns from any file in the folder how
-/// large segments are, and fails if that is one which was made in advance.
-#[derive(Debug, PartialEq, Eq)]
-struct Stretch {
-    first: String,
-    last: String,
-}
-
-impl Stretch {
-    /// None: the log ends with a whole segment, and nothing of the next is there yet.
-    fn from(folder: &Path, geometry: Geometry, timeline: Timeline, start: Lsn) -> Result<Option<Self>, FileFailure> {
-        let name = |lsn| geometry.file_name(timeline, lsn);
-        if geometry.begins_segment(start) && !begins_with(&folder.join(name(start)), start)? {
-            return Ok(None);
-        }
-        let later = (1..).map(|number| Lsn(start.0 + number * geometry.segment));
-        let last = later.take_while(|lsn| folder.join(name(*lsn)).exists()).last();
-        Ok(Some(Self { first: name(start), last: name(last.unwrap_or(start)) }))
-    }
-}
-
-/// Whether the first page of that file is the one at that position. One that was made in advance is empty or holds older log.
-fn begins_with(path: &Path, at: Lsn) -> Result<bool, FileFailure> {
-    let mut header = [0; PAGE_ADDRESS + 8];
-    match File::open(path).and_then(|mut file| file.read_exact(&mut header)) {
-        Ok(()) => Ok(header.last_chunk().map(|address| u64::from_ne_bytes(*address)) == Some(at.0)),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof) => Ok(false),
-        Err(error) => Err(failing("read", path)(error)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-
-    const SEGMENT: u64 = 1 << 20;
-
-    fn stretch(files: &[(u64, u64)], start: u64) -> Option<(String, String)> {
-        let folder = tempfile::tempdir().unwrap();
-        let geometry = Geometry { page: 8192, segment: SEGMENT };
-        for (number, address) in files {
-            let header: Vec<u8> = [[0; 8], (address * SEGMENT).to_ne_bytes()].concat();
-            fs::write(folder.path().join(geometry.file_name(Timeline(2), Lsn(number * SEGMENT))), header).unwrap();
-        }
-        let found = Stretch::from(folder.path(), geometry, Timeline(2), Lsn(start)).unwrap();
-        found.map(|Stretch { first, last }| (first[16..].to_owned(), last[16..].to_owned()))
-    }
-
-    #[test]
-    fn a_log_is_read_to_the_last_file_without_a_gap() {
-        let of = |first: &str, last: &str| Some((first.to_owned(), last.to_owned()));
-        assert_eq!(stretch(&[(3, 3), (4, 4), (5, 0), (7, 7)], 3 * SEGMENT + 40), of("00000003", "00000005"));
-        assert_eq!(stretch(&[(3, 3)], 3 * SEGMENT + 40), of("00000003", "00000003"));
-        assert_eq!(stretch(&[(3, 3), (4, 4)], 4 * SEGMENT), of("00000004", "00000004"));
-    }
-
-    #[test]
-    fn a_log_that_ends_with_its_segment_goes_on_in_no_file_that_was_made_in_advance() {
-        assert_eq!(stretch(&[(3, 3)], 4 * SEGMENT), None);
-        assert_eq!(stretch(&[(3, 3), (4, 0)], 4 * SEGMENT), None, "it is empty");
-        assert_eq!(stretch(&[(3, 3), (4, 1)], 4 * SEGMENT), None, "it holds older log");
-    }
 }

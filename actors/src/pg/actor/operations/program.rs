@@ -1,7 +1,7 @@
 //! Runs one of PostgreSQL's programs: in a process group of its own, with a deadline, in the C locale, keeping its last words.
 
 use crate::pg::classify::From;
-use bytes::Bytes;
+use bytes::{Buf, BytesMut};
 use futures::StreamExt;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -16,12 +16,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
-use tokio_util::codec::{AnyDelimiterCodec, AnyDelimiterCodecError, FramedRead};
+use tokio_util::codec::{Decoder, FramedRead};
 
 /// How many of its last lines a failed program is quoted with.
 const LAST_LINES: usize = 12;
-/// Nobody reads a longer line, and memory is bounded.
-const LINE_BYTES_MAX: usize = 1 << 20;
+/// And so much of each.
+const LAST_CHARS: usize = 500;
+/// Nobody reads on in a longer line, such as one with the whole of a large message from the log, and memory is bounded.
+const LINE_BYTES_MAX: usize = 1 << 16;
 
 /// How long a program may take.
 #[derive(Clone, Copy, Debug)]
@@ -226,17 +228,58 @@ async fn converse(child: &mut Child, text: Option<String>, patience: Patience, m
 }
 
 enum Said {
-    Line(Stream, Result<Bytes, AnyDelimiterCodecError>),
+    Line(Stream, std::io::Result<BytesMut>),
     Exit(std::io::Result<ExitStatus>),
 }
 
-type Lines = Pin<Box<dyn futures::Stream<Item = Result<Bytes, AnyDelimiterCodecError>> + Send>>;
+type Lines = Pin<Box<dyn futures::Stream<Item = std::io::Result<BytesMut>> + Send>>;
 
-/// The lines of a stream; progress that overwrites itself counts as lines, too.
+/// The lines of a stream; progress that overwrites itself counts as lines, too. What is too long of a line is left out.
+#[derive(Debug, Default)]
+struct BoundedLines {
+    /// What has come of the line is looked through up to here.
+    searched: usize,
+    /// What comes up to its end is left out.
+    skips: bool,
+}
+
+impl Decoder for BoundedLines {
+    type Item = BytesMut;
+    type Error = std::io::Error;
+
+    fn decode(&mut self, come: &mut BytesMut) -> std::io::Result<Option<BytesMut>> {
+        loop {
+            let found = come.get(self.searched..).and_then(|new| new.iter().position(|byte| matches!(byte, b'\r' | b'\n')));
+            let end = found.map_or(come.len(), |at| self.searched + at);
+            self.searched = end;
+            if found.is_none() && end < LINE_BYTES_MAX && !self.skips {
+                return Ok(None);
+            }
+            let line = come.split_to(end);
+            self.searched = 0;
+            if found.is_some() {
+                come.advance(1);
+            }
+            match (std::mem::replace(&mut self.skips, found.is_none()), found) {
+                (false, _) => return Ok(Some(line)),
+                (true, Some(_)) => {}
+                (true, None) => return Ok(None),
+            }
+        }
+    }
+
+    fn decode_eof(&mut self, come: &mut BytesMut) -> std::io::Result<Option<BytesMut>> {
+        if let Some(line) = self.decode(come)? {
+            return Ok(Some(line));
+        }
+        self.searched = 0;
+        Ok(Some(come.split()).filter(|rest| !rest.is_empty() && !self.skips))
+    }
+}
+
 fn lines(stream: Option<impl AsyncRead + Send + 'static>) -> Lines {
-    let codec = || AnyDelimiterCodec::new_with_max_length(b"\r\n".to_vec(), Vec::new(), LINE_BYTES_MAX);
     match stream {
-        Some(stream) => FramedRead::new(Box::pin(stream), codec()).boxed(),
+        Some(stream) => FramedRead::new(Box::pin(stream), BoundedLines::default()).boxed(),
         None => futures::stream::empty().boxed(),
     }
 }
@@ -253,7 +296,7 @@ impl LastLines {
         if self.0.len() == LAST_LINES {
             self.0.pop_front();
         }
-        self.0.push_back(line.trim_end().to_owned());
+        self.0.push_back(line.trim_end().chars().take(LAST_CHARS).collect());
     }
 
     fn text(&self) -> String {
@@ -285,10 +328,21 @@ mod tests {
     #[tokio::test]
     async fn a_failure_quotes_the_last_words_and_progress_counts_as_lines() {
         let mut heard = Vec::new();
-        let failed = shell("printf '10%%\\r20%%\\r'; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13; do echo line $i >&2; done; exit 3", SOON);
+        let failed =
+            shell("printf '10%%\\r20%%\\r'; sleep 0.2; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13; do echo line $i >&2; done; exit 3", SOON);
         let failure = failed.run(|stream, line| heard.push((stream, line.to_owned()))).await.unwrap_err().to_string();
         assert!(failure.contains("exit status: 3") && failure.ends_with("line 12\nline 13") && !failure.contains("line 1\n"), "{failure}");
         assert!(heard.contains(&(Stream::Output, "20%".into())), "{heard:?}");
+    }
+
+    /// `pg_waldump` shows a large message of a client whole, in one line.
+    #[tokio::test]
+    async fn the_rest_of_a_long_line_is_left_out_and_the_next_one_is_heard() {
+        let mut heard = Vec::new();
+        let long = shell("echo first; head -c 5000000 /dev/zero | tr '\\0' x; echo; echo last; printf end", SOON);
+        long.run(|_, line| heard.push(line.to_owned())).await.unwrap();
+        assert_eq!(heard.iter().map(|line| line.chars().take(9).collect()).collect::<Vec<String>>(), ["first", "xxxxxxxxx", "last", "end"]);
+        assert!(heard.iter().all(|line| line.len() <= 2 * LINE_BYTES_MAX));
     }
 
     #[tokio::test]

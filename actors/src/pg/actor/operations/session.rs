@@ -25,6 +25,8 @@ pub struct Observation {
     pub in_recovery: bool,
     /// A primary: what it has written. A standby: what it has received, or replayed if that is more.
     pub position: Position,
+    /// What a standby has received since it was started. None: nothing.
+    pub received: Option<Lsn>,
     /// What a standby has replayed.
     pub replayed: Option<Lsn>,
     /// A standby's receiver, while it is connected.
@@ -85,8 +87,6 @@ const SLOTS: &str = "
       FROM (SELECT) AS one LEFT JOIN pg_catalog.pg_replication_slots AS s
            ON s.slot_name OPERATOR(pg_catalog.~) '^witch_[0-9]+$' AND s.slot_type OPERATOR(pg_catalog.=) 'physical'";
 
-const RELOAD: &str = "SELECT pg_catalog.pg_reload_conf()";
-
 impl Session {
     /// Opens it.
     ///
@@ -111,11 +111,11 @@ impl Session {
         let row = self.connection.ask_one(what, OBSERVE, within).await?;
         let at = &self.connection;
         let in_recovery = at.column::<String>(what, &row, "in_recovery")? == "t";
+        let received: Option<Lsn> = at.optional(what, &row, "received")?;
         let replayed: Option<Lsn> = at.optional(what, &row, "replayed")?;
         let receiver_timeline: Option<u32> = at.optional(what, &row, "received_tli")?;
         let position = if in_recovery {
             // A receiver that just started says less than what was replayed, or nothing.
-            let received: Option<Lsn> = at.optional(what, &row, "received")?;
             let timelines = [
                 receiver_timeline,
                 at.optional(what, &row, "file_timeline")?,
@@ -140,7 +140,7 @@ impl Session {
                 timeline: Timeline(receiver_timeline.unwrap_or_default()),
             })
         });
-        Ok(Observation { in_recovery, position, replayed, receiver: receiver.transpose()? })
+        Ok(Observation { in_recovery, position, received, replayed, receiver: receiver.transpose()? })
     }
 
     /// The timeline in the name of the log file that is being written.
@@ -161,14 +161,6 @@ impl Session {
     /// As with every query.
     pub async fn checkpoint(&mut self, within: Duration) -> Result<(), SqlFailure> {
         self.connection.ask("write a checkpoint", "CHECKPOINT", within).await.map(drop)
-    }
-
-    /// Makes the server read its configuration again.
-    ///
-    /// # Errors
-    /// As with every query.
-    pub async fn reload(&mut self, within: Duration) -> Result<(), SqlFailure> {
-        self.connection.ask("reload its configuration", RELOAD, within).await.map(drop)
     }
 
     /// The database that it is connected to.

@@ -355,3 +355,21 @@ fn a_replay_that_stands_still_is_told_after_a_moment_and_one_that_is_done_is_not
     bench.pass(1_500);
     assert_eq!(told(&bench), ["replay-stands-still"], "a stopped process is seen at once");
 }
+
+/// One that was rewound waits for the rest of the log from a primary that is gone, and one that an overflowed snapshot keeps closed for a transaction
+/// of that primary. Neither has a session.
+#[test]
+fn a_standby_that_lets_nobody_in_is_compared_and_told_whom_to_follow() {
+    let mut bench = Bench::new(World { closed: true, ..World::running_standby() });
+    assert_eq!(bench.order(follow(), 3_000).transcript(), ["compare histories", "follow"]);
+    assert_eq!(bench.pass(60_000).transcript(), nothing(), "it is not stopped for taking its time");
+    bench.world.closed = false;
+    bench.pass(3_000);
+    assert!(bench.last().database.streaming);
+    let mut bench = Bench::new(World { closed: true, fork: Fork::Diverged, ..World::running_standby() });
+    let expected = ["compare histories", "stop fast", "preserve diverged log", "rewind", "start as a standby"];
+    assert_eq!(bench.order(follow(), 10_000).transcript(), expected, "what it waits for is nowhere any more");
+    // While the primary cannot be asked nothing is stopped, however long that takes.
+    let mut bench = Bench::new(World { closed: true, upstream_up: false, ..World::running_standby() });
+    assert!(bench.order(follow(), 300_000).transcript().iter().all(|done| done == "compare histories"));
+}

@@ -24,6 +24,16 @@ fn a_running_standby_is_promoted() {
     assert_eq!(bench.server(), Server::Primary);
 }
 
+/// An overflowed snapshot keeps it closed, and the transaction that it waits for has died with its primary.
+#[test]
+fn a_standby_that_lets_nobody_in_tells_how_far_it_is_and_is_promoted() {
+    let mut bench = Bench::new(World { closed: true, ..World::running_standby() });
+    bench.order(Order::StandAlone, 3_000);
+    assert_eq!((bench.server(), bench.last().database.position.is_some()), (Server::Standby, true));
+    assert_eq!(bench.order(lead(), 5_000).transcript(), ["promote"]);
+    assert_eq!(bench.server(), Server::Primary);
+}
+
 #[test]
 fn a_stopped_standby_whose_primary_is_gone_comes_up_all_the_same_and_can_be_appointed() {
     let mut bench = Bench::new(World { upstream_up: false, ..World::stopped_standby() });

@@ -112,3 +112,13 @@ fn the_loss_of_any_message_delays_and_never_misleads() {
         }
     }
 }
+
+/// Seed 481: the host is paused, and tells of itself before it has looked again.
+#[test]
+fn a_replay_that_nobody_has_looked_at_does_not_stand_still() {
+    let mut bench = Bench::new(World { replayed: Some(Lsn(0x4000)), ..World::running_standby() });
+    bench.order(Order::StandAlone, 3_000);
+    bench.now = bench.now + Duration::from_secs(5);
+    bench.step(Input::Woken);
+    assert_eq!(bench.last().database.conditions, []);
+}
