@@ -193,7 +193,7 @@ fn a_standby_that_missed_a_promotion_is_a_prefix_and_just_streams() {
         let first = nodes[0].start().await;
         first.streams_on(Timeline(2)).await;
         let third = nodes[2].start().await;
-        follow(&nodes[2].site, &mut third.session().await, &nodes[1].endpoint(), LONG).await.unwrap();
+        follow(&nodes[2].site, third.pid(), &nodes[1].endpoint()).await.unwrap();
         // It may have streamed from the first, which it was to follow before, until it was told.
         eventually("the third streams from the second", async || {
             let receiver = third.session().await.observe(LONG).await.unwrap().receiver;

@@ -5,7 +5,7 @@ use crate::statements::statements;
 use actors::model::{Endpoint, NodeId, Position, Timeline};
 use actors::pg::actor::operations::{
     Answer, Whom, adopt, basebackup, checkpoint_remote, end_of_wal, follow, initdb, introduce, preserve_diverged, probe_fresh, relate,
-    rewind, upstream_ancestry,
+    reload, rewind, upstream_ancestry,
 };
 use actors::pg::ancestry::Relation;
 use actors::pg::sql::{Name, names};
@@ -80,7 +80,7 @@ async fn plant(server: &Server) {
     quietly(server, NOTE).await;
     let functions = list(|name| if let Name::Function(name) = name { Some(name) } else { None });
     assert!(
-        functions.contains("'pg_reload_conf'") && functions.contains("'div'") && functions.contains("'has_function_privilege'"),
+        functions.contains("'pg_current_wal_lsn'") && functions.contains("'div'") && functions.contains("'has_function_privilege'"),
         "{functions}"
     );
     quietly(server, &FUNCTIONS.replace("{names}", &functions)).await;
@@ -170,7 +170,7 @@ fn witchs_sessions_take_nothing_from_what_users_make_or_set() {
         session.ensure_slots(NodeId(1), &both, LONG).await.unwrap();
         session.note_databases(&one.site, LONG).await.unwrap();
         session.checkpoint(LONG).await.unwrap();
-        session.reload(LONG).await.unwrap();
+        reload(&one.site, first.pid()).await.unwrap();
         assert!(!session.observe(LONG).await.unwrap().in_recovery);
         session.terminate_foreign_walsenders(&both, LONG).await.unwrap();
         assert_eq!(probe_fresh(&one.site, Whom::Local, LONG).await, Answer::Ok);
@@ -180,7 +180,7 @@ fn witchs_sessions_take_nothing_from_what_users_make_or_set() {
         let second = two.start().await;
         second.streams_on(Timeline(1)).await;
         let mut session = second.session().await;
-        follow(&two.site, &mut session, &one.endpoint(), LONG).await.unwrap();
+        follow(&two.site, second.pid(), &one.endpoint()).await.unwrap();
         session.ensure_slots(NodeId(2), &both, LONG).await.unwrap();
         session.ensure_rights(&two.site, LONG).await.unwrap();
         second.has_received(&first).await;
@@ -204,7 +204,7 @@ fn witchs_sessions_take_nothing_from_what_users_make_or_set() {
         // Nobody to follow: it says on which timeline it is by its files.
         let mut session = first.session().await;
         quietly(&first, "ALTER SYSTEM SET primary_conninfo = 'host=192.0.2.1'").await;
-        session.reload(LONG).await.unwrap();
+        reload(&one.site, first.pid()).await.unwrap();
         while session.observe(LONG).await.unwrap().receiver.is_some() {}
         assert_eq!(session.observe(LONG).await.unwrap().position.timeline, Timeline(2));
         first.stop().await;

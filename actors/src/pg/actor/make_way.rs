@@ -132,7 +132,7 @@ fn is_recent(file: &Path, now: WallClock, within: Duration) -> bool {
 }
 
 /// A process of a server says in its command line what it does.
-fn title(pid: u32) -> String {
+pub(super) fn title(pid: u32) -> String {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let line = String::from_utf8_lossy(&line).replace('\0', " ");
     let title = line.trim().strip_prefix("postgres: ").unwrap_or(line.trim());

@@ -1,11 +1,11 @@
 //! The operations of the machine, composed of the operations on PostgreSQL.
 
 use super::launch::{NotStarted, Start, start};
-use super::make_way::make_way;
+use super::make_way::{make_way, title};
 use super::operations::{
-    EndOfWal, Failure, Progress, Session, adopt, basebackup, checkpoint_remote, copy_is_possible, discard_previous, end_of_wal, follow,
-    initdb, installed, installed_for, lacks, log_goes_on, note_marks, preserve_diverged, relate, remove_discarded, rewind, spend_clone,
-    write_configuration,
+    EndOfWal, Failure, Progress, Session, adopt, basebackup, checkpoint_remote, clone_is_whole, copy_is_possible, discard_previous,
+    end_of_wal, follow, initdb, installed, installed_for, lacks, log_goes_on, note_marks, preserve_diverged, relate, reload,
+    remove_discarded, rewind, spend_clone, write_configuration,
 };
 use super::promotion::{clear_replay, end_receiver, promote};
 use super::server_log::ServerLog;
@@ -26,6 +26,9 @@ const BRIEF: Duration = Duration::from_secs(5);
 const RELOAD: Duration = Duration::from_millis(200);
 /// A receiver that does not end within this time is stuck: it was stopped, or its server does not get to reading that there is nobody to follow.
 const UNAIMED_MAX: Duration = Duration::from_secs(2);
+/// How a receiver shows in the list of processes, and one that is being sent log.
+const RECEIVER: &str = "walreceiver";
+const RECEIVES: &str = "walreceiver streaming";
 /// A checkpoint, here or on the primary, writes all that is dirty. The machine gives it up sooner if it must.
 const CHECKPOINT_MAX: Duration = Duration::from_secs(300);
 /// After a crash the log is read through from the last checkpoint to its end.
@@ -130,9 +133,18 @@ async fn try_to(shop: &Shop, operation: Operation, progress: &(dyn Fn(Progress) 
             copy_is_possible(site, &upstream).await?;
             spend_clone(site, &mend).await?;
             basebackup(site, &upstream, progress).await?;
+            clone_is_whole(site, &mend).await?;
         }
     }
     Ok(Outcome::Done)
+}
+
+impl Shop {
+    /// The postmaster of this node's server.
+    pub(super) async fn postmaster(&self) -> Result<u32, Why> {
+        let client = self.surroundings.tether.client().ok_or(Why::Unguarded)?;
+        client.status(BRIEF).await?.server.and_then(|server| server.pid).ok_or(Why::NoServer)
+    }
 }
 
 /// A session of its own, so that what takes long does not keep the looks waiting.
@@ -140,35 +152,56 @@ async fn session(shop: &Shop) -> Result<Session, Failure> {
     Ok(Session::open(shop.site(), BRIEF).await?)
 }
 
+/// The same where a refusal is no obstacle: whoever has changed a password may have done so on a primary that this node does not hear any more.
+async fn session_if_let_in(shop: &Shop) -> Result<Option<Session>, Failure> {
+    match session(shop).await {
+        Ok(session) => Ok(Some(session)),
+        Err(Failure::Sql(refused)) if refused.outlook() == Outlook::Barred => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
 /// Whatever the upstream before still sends comes before the comparison or not at all.
 async fn aim(shop: &Shop, upstream: &Upstream) -> Result<Outcome, Why> {
     let site = shop.site();
-    let mut session = session(shop).await?;
+    let mut session = session_if_let_in(shop).await?;
     write_configuration(site, None).await?;
-    session.reload(BRIEF).await.map_err(Failure::from)?;
+    let postmaster = shop.postmaster().await?;
+    reload(site, postmaster).await?;
     let deadline = Instant::now() + UNAIMED_MAX;
     loop {
         // A receiver that ends by itself at this moment is started again until the server has read that there is nobody to follow.
         sleep(RELOAD).await;
-        let Some(receiver) = session.observe(BRIEF).await.map_err(Failure::from)?.receiver else { break };
+        let receiver = match &mut session {
+            Some(session) => session.observe(BRIEF).await.map_err(Failure::from)?.receiver.map(|receiver| receiver.pid),
+            None => receiver_by_name(shop, RECEIVER).await,
+        };
+        let Some(receiver) = receiver else { break };
         if Instant::now() > deadline {
             return Err(Why::StillReceives);
         }
-        end_receiver(site, receiver.pid).await;
+        end_receiver(site, receiver).await;
     }
     let fork = compare(shop, upstream).await?.fork();
     if fork != Fork::Prefix {
         return Ok(Outcome::Compared(fork));
     }
     shop.with_log(ServerLog::begin_anew).await;
-    follow(site, &mut session, &upstream.database, BRIEF).await?;
+    follow(site, postmaster, &upstream.database).await?;
     Ok(Outcome::Done)
+}
+
+/// The process of this node's server that calls itself so.
+async fn receiver_by_name(shop: &Shop, name: &'static str) -> Option<u32> {
+    let data_dir = shop.site().data_dir();
+    let find = move || guard::residents(&data_dir).unwrap_or_default().into_iter().find(|process| title(*process).contains(name));
+    shop.disk.run(find).await
 }
 
 async fn configure(shop: &Shop, upstream: Option<&Upstream>) -> Result<(), Why> {
     let mended = write_configuration(shop.site(), upstream.map(|upstream| &upstream.database)).await?;
     shop.survey.lock().await.mended(mended);
-    session(shop).await?.reload(BRIEF).await.map_err(Failure::from)?;
+    reload(shop.site(), shop.postmaster().await?).await?;
     shop.survey.lock().await.told();
     Ok(())
 }
@@ -254,8 +287,13 @@ async fn compare(shop: &Shop, upstream: &Upstream) -> Result<Compared, Failure> 
             let at = session.observe(BRIEF).await?.position;
             (EndOfWal { timeline: at.timeline, lsn: at.lsn, clean: false, seen: true }, true)
         }
-        // It runs, and lets nobody in.
-        Err(Failure::Sql(refused)) if refused.outlook() == Outlook::Barred => return Err(refused.into()),
+        // It runs, and lets nobody in. What it has changes only while it receives.
+        Err(Failure::Sql(refused)) if refused.outlook() == Outlook::Barred => {
+            if receiver_by_name(shop, RECEIVES).await.is_some() {
+                return Err(refused.into());
+            }
+            (end_of_wal(site, READ_LOG_MAX).await?, true)
+        }
         Err(_) => (end_of_wal(site, READ_LOG_MAX).await?, false),
     };
     let compared = async {

@@ -3,7 +3,7 @@
 use super::directory::name_of;
 use super::durable::{FileFailure, failing, read_bytes_if_exists, remove_if_exists, replace, sync_folder};
 use super::user_files::{self, UserFiles};
-use super::{Failure, Session, Site, blocking, sockets};
+use super::{Failure, Site, blocking, reload, sockets};
 use crate::model::Endpoint;
 use crate::pg::owned::{self, Applies, OWNED};
 use crate::pg::quoting::conf_value;
@@ -12,7 +12,6 @@ use nix::unistd::Uid;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// The lines of `pg_hba.conf` that a database had when it was adopted.
 pub(super) const ADOPTED_HBA: &str = "pg_hba.adopted.conf";
@@ -53,13 +52,13 @@ pub async fn set_standby_signal(site: &Site, standby: bool) -> Result<(), Failur
     Ok(blocking(move || signal(&data_dir, standby)).await?)
 }
 
-/// Points a running standby at another upstream: its receiver connects anew, the server stays.
+/// Points the running standby with that postmaster at another upstream: its receiver connects anew, the server stays.
 ///
 /// # Errors
-/// A file cannot be written, or the server does not take the reload.
-pub async fn follow(site: &Site, session: &mut Session, upstream: &Endpoint, within: Duration) -> Result<(), Failure> {
+/// A file cannot be written, or the server is gone.
+pub async fn follow(site: &Site, postmaster: u32, upstream: &Endpoint) -> Result<(), Failure> {
     write_configuration(site, Some(upstream)).await?;
-    Ok(session.reload(within).await?)
+    reload(site, postmaster).await
 }
 
 /// The arguments of `postgres`: the data directory, and the settings that only a start can change.
@@ -153,7 +152,7 @@ fn change_of_main(path: &Path, mode: u32, known: bool) -> Result<Option<Change>,
 }
 
 /// The group may read where it may enter the directory.
-fn mode_of_files(data_dir: &Path) -> u32 {
+pub(super) fn mode_of_files(data_dir: &Path) -> u32 {
     let group = data_dir.metadata().is_ok_and(|folder| folder.permissions().mode() & 0o050 == 0o050);
     if group { 0o640 } else { 0o600 }
 }
