@@ -35,7 +35,7 @@ pub(crate) use reading::Setting;
 pub(crate) use secret::Secret;
 pub(crate) use timing::{Failover, Raft};
 
-use actors::model::{Endpoint, Tags};
+use actors::model::{Endpoint, Member, RaftId, Tags};
 use reading::Reading;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -140,6 +140,29 @@ impl Source {
 }
 
 impl Config {
+    /// Every member that the file names, this node included.
+    pub(crate) fn members(&self) -> Vec<Member> {
+        let own = Member {
+            node: self.cluster.node,
+            raft_id: RaftId(0),
+            name: self.cluster.node_name.clone(),
+            witch: self.cluster.advertised(),
+            database: self.database_advertised.clone(),
+            witness: false,
+        };
+        let others = self.peers.iter().map(|peer| Member {
+            node: peer.node,
+            raft_id: RaftId(0),
+            name: peer.name.clone(),
+            witch: peer.witch.clone(),
+            database: peer.database.clone(),
+            witness: false,
+        });
+        let mut members: Vec<_> = std::iter::once(own).chain(others).collect();
+        members.sort_by_key(|member| member.node);
+        members
+    }
+
     /// Reads and checks the whole configuration.
     pub(crate) fn load(source: &Source, surroundings: &Surroundings) -> Result<Loaded, Invalid> {
         let mut reading = source.open(surroundings)?;

@@ -36,7 +36,7 @@ fn carry_out(command: Command, source: &Source) -> Result<(), Failure> {
         Command::Run => run(source),
         Command::Guard(args) => guard(args),
         Command::Demo(args) => block_on(demo::run(&args)),
-        Command::CheckConfig(args) => commands::check_config(&args, source),
+        Command::CheckConfig(args) => block_on(commands::check_config(&args, source)),
         Command::Status(args) => block_on(commands::status(&args, source)),
         Command::Switchover(args) => block_on(commands::switchover(&args, source)),
         Command::Pause(args) => block_on(commands::pause(&args, source)),

@@ -26,6 +26,15 @@ async fn a_node_whose_address_changed_is_found_again() -> Result<()> {
     await_known(&cluster, standby).await?;
     let others = cluster.node(primary).status().await?.database.context("a database")?.conditions;
     ensure!(others.iter().any(|condition| condition.id == "file-differs"), "that its file is wrong is not said: {others:?}");
+    let checked = |index: usize| -> Result<String> {
+        let node = cluster.node(index);
+        let output = node.witch(&["--config", &node.config_path().to_string_lossy(), "check-config"]).output()?;
+        ensure!(output.status.success(), "a difference is no fault");
+        Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let said = checked(primary)?;
+    ensure!(said.contains("note: witch.toml has node") && said.contains("the cluster knows"), "check-config does not say so: {said}");
+    ensure!(!checked(standby)?.contains("note:"), "the file of the node that moved is right");
     ensure!(conditions(&cluster.node(standby).status().await?) == 0, "the node that moved still finds fault with its file");
 
     let server = cluster.node(primary).postmaster_pid();

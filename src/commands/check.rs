@@ -2,24 +2,35 @@
 
 use super::{print, print_json};
 use crate::cli::CheckConfigArgs;
-use crate::config::{Config, Fault, Invalid, Loaded, Place, Source, Surroundings};
+use crate::client::{Client, Door, Request};
+use crate::config::{Config, Fault, Invalid, Loaded, Place, Source, Surroundings, socket};
 use crate::exit::Failure;
 use crate::view;
+use actors::fsm::differences_of_files;
+use actors::model::Status;
+use actors::printable::printable_lines;
 
-/// Tells what is in force, or everything that is wrong.
-pub(crate) fn check_config(args: &CheckConfigArgs, source: &Source) -> Result<(), Failure> {
+/// Tells what is in force, or everything that is wrong; and, where a daemon of this host's cluster answers, what the file says otherwise than it.
+pub(crate) async fn check_config(args: &CheckConfigArgs, source: &Source) -> Result<(), Failure> {
     let checked = Config::load(source, &Surroundings::of_process()).and_then(|mut loaded| {
         loaded.config.find_programs(&source.path)?;
         Ok(loaded)
     });
+    let differing = match &checked {
+        Ok(loaded) => differences(&loaded.config).await,
+        Err(_) => Vec::new(),
+    };
     if args.json {
-        print_json(&as_json(&checked))?;
+        print_json(&as_json(&checked, &differing))?;
         return checked.map(drop).map_err(Failure::from);
     }
     let Loaded { config, warnings, hazards, settings } = checked?;
     let file = source.path.display().to_string();
     for warning in &warnings {
         eprintln!("warning:\n{}", warning.told_of(&file));
+    }
+    for what in &differing {
+        eprintln!("note: {}", printable_lines(what));
     }
     let (cluster, nodes) = (&config.cluster, config.peers.len() + 1);
     let programs = config.postgres.bin_dir.as_deref().map_or_else(String::new, |folder| folder.display().to_string());
@@ -36,7 +47,19 @@ pub(crate) fn check_config(args: &CheckConfigArgs, source: &Source) -> Result<()
     ))
 }
 
-fn as_json(checked: &Result<Loaded, Invalid>) -> serde_json::Value {
+/// What the file says otherwise than the running cluster: each node tells where it is, and a file is right about its own node alone. A daemon
+/// that does not run, or does not answer this user, has nothing to say.
+async fn differences(config: &Config) -> Vec<String> {
+    let client = Client { nodes: vec![Door::Socket(socket(&config.cluster.data_dir))], token: None };
+    let Ok(reply) = client.ask(&Request::Node).await else { return Vec::new() };
+    let Some(state) = reply.parse::<Status>().ok().and_then(|status| status.state) else { return Vec::new() };
+    if state.cluster != config.cluster.name {
+        return vec![format!("the daemon that runs here is of cluster {}, and the file of {}", state.cluster, config.cluster.name)];
+    }
+    differences_of_files(&config.members(), config.cluster.node, &state).into_iter().map(|condition| condition.text).collect()
+}
+
+fn as_json(checked: &Result<Loaded, Invalid>, differing: &[String]) -> serde_json::Value {
     let faults = |faults: &[Fault]| {
         let fault =
             |fault: &Fault| serde_json::json!({ "key": fault.key, "from": place(&fault.place), "rule": fault.rule, "fix": fault.fix });
@@ -47,7 +70,7 @@ fn as_json(checked: &Result<Loaded, Invalid>) -> serde_json::Value {
         Ok(loaded) => {
             let setting = |setting: &crate::config::Setting| serde_json::json!({ "key": setting.key, "value": setting.value, "from": place(&setting.place) });
             let settings = loaded.settings.iter().map(setting).collect::<Vec<_>>();
-            serde_json::json!({ "ok": true, "warnings": faults(&loaded.warnings), "hazards": faults(&loaded.hazards), "settings": settings })
+            serde_json::json!({ "ok": true, "warnings": faults(&loaded.warnings), "hazards": faults(&loaded.hazards), "notes": differing, "settings": settings })
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Secret, socket};
 use actors::machine::Timestamp;
-use actors::model::{Boot, Member, RaftId, Settings};
+use actors::model::{Boot, Settings};
 use actors::raft::actor::handshake::{Local, Token};
 use actors::raft::actor::slog_drain;
 use actors::tree::clock;
@@ -17,35 +17,12 @@ const CATCH_UP_MAX: Duration = Duration::from_secs(5);
 /// How many deaths within ten minutes are met with a restart in place: the third is failed over.
 const RESTARTS_IN_PLACE: u32 = 2;
 
-/// Every member that the file names, this node included.
-pub(super) fn members(config: &Config) -> Vec<Member> {
-    let own = Member {
-        node: config.cluster.node,
-        raft_id: RaftId(0),
-        name: config.cluster.node_name.clone(),
-        witch: config.cluster.advertised(),
-        database: config.database_advertised.clone(),
-        witness: false,
-    };
-    let others = config.peers.iter().map(|peer| Member {
-        node: peer.node,
-        raft_id: RaftId(0),
-        name: peer.name.clone(),
-        witch: peer.witch.clone(),
-        database: peer.database.clone(),
-        witness: false,
-    });
-    let mut members: Vec<_> = std::iter::once(own).chain(others).collect();
-    members.sort_by_key(|member| member.node);
-    members
-}
-
 /// For one life of the FSM.
 pub(super) fn fsm(config: &Config, boot: Boot, started: Timestamp) -> fsm::Config {
     fsm::Config {
         node: config.cluster.node,
         name: config.cluster.node_name.clone(),
-        members: members(config),
+        members: config.members(),
         witness: false,
         boot,
         started,
@@ -75,7 +52,7 @@ pub(super) fn raft(config: &Config, seed: u64) -> raft::Config {
         snapshot_entries: config.raft.snapshot_entries,
         lease: config.failover.lease,
         logger: slog_drain::logger(),
-        ..raft::Config::new(config.cluster.node, config.cluster.name.clone(), members(config), seed)
+        ..raft::Config::new(config.cluster.node, config.cluster.name.clone(), config.members(), seed)
     }
 }
 

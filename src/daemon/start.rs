@@ -84,7 +84,7 @@ impl Node {
                 }
             })
         });
-        let links = Links::start(parts::local(&config, Boot(random())), &parts::members(&config), star.routes());
+        let links = Links::start(parts::local(&config, Boot(random())), &config.members(), star.routes());
         let (status, published) = watch::channel(None);
         let (pulse, _) = watch::channel(Timestamp::default());
         let (exit, exited) = mpsc::channel(1);

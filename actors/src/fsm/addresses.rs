@@ -33,7 +33,8 @@ pub(super) fn description(file: &[Member], me: NodeId, state: &ClusterState, own
 }
 
 /// What this node's file says otherwise than the log.
-pub(super) fn differences(file: &[Member], me: NodeId, state: &ClusterState) -> Vec<Condition> {
+#[must_use]
+pub fn differences_of_files(file: &[Member], me: NodeId, state: &ClusterState) -> Vec<Condition> {
     let differing = file.iter().filter_map(|member| {
         let known = state.members.get(&member.node).filter(|known| !agree(member, known))?;
         let row = if member.node == me { &NOT_TOLD_YET } else { &FILE_DIFFERS };

@@ -69,7 +69,9 @@ fn judge_report(facts: &Facts, state: &ClusterState, called: &str, report: &Repo
         return refuse("candidate-answers", format!("the database of {called} is no running standby; it is {:?}", database.server));
     }
     let Some(position) = database.position else {
-        return refuse("candidate-knows-its-position", format!("{called} has not told how far its database is"));
+        let why = database.conditions.iter().find(|condition| condition.bars >= Bar::AmongEquals);
+        let why = why.map_or_else(String::new, |condition| format!(": {}", condition.text));
+        return refuse("candidate-knows-its-position", format!("{called} has not told how far its database is{why}"));
     };
     if state.settings.check_timeline && !facts.history(state).is_in_line(position, &database.lineage) {
         let at = format!("timeline {} at {}", position.timeline, position.lsn);

@@ -22,6 +22,7 @@ mod requests;
 mod rules;
 mod view;
 
+pub use addresses::differences_of_files;
 pub use config::Config;
 pub use io::{Effect, Input};
 pub use machine::{Machine, STAMP};

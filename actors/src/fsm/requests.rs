@@ -5,6 +5,7 @@ use super::facts::Facts;
 use super::{Refusal, Request};
 use crate::machine::Timestamp;
 use crate::model::{Bar, ClusterState, Command, NodeId, RequestId, Server};
+use crate::pg::conditions::files::NEXT_START;
 use crate::raft::Gate;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -101,6 +102,12 @@ fn check_switchover(facts: &Facts, state: &ClusterState, to: Option<NodeId>) -> 
             "switchover-from-a-primary",
             format!("{called} is appointed primary and does not accept writes; see `witch status`"),
         );
+    }
+    // It is to come back as a standby; and if the target does not get the end of its log, as the primary (D4).
+    let conditions = facts.fresh(primary).and_then(|report| report.database.as_ref()).map(|database| database.conditions.as_slice());
+    if let Some(condition) = conditions.unwrap_or_default().iter().find(|condition| condition.id == NEXT_START.id) {
+        let called = name(state, primary);
+        return refuse("switchover-from-a-primary-that-would-start-again", format!("{called} would not come back: {}", condition.text));
     }
     let to = match to {
         Some(to) if to == primary => return refuse("switchover-to-another", format!("{} is the primary already", name(state, to))),

@@ -29,7 +29,8 @@ use nix::sys::signal::Signal;
 use nix::unistd::{User, geteuid};
 use node::{Node, signal, until};
 use refusals::{
-    a_standby_that_dies_of_its_settings_keeps_its_database, a_standby_whose_primary_refuses_the_login_streams_on,
+    a_locked_superuser_costs_nobody_the_primary, a_standby_that_dies_of_its_settings_keeps_its_database,
+    a_standby_whose_primary_refuses_the_login_streams_on, what_a_start_would_refuse_is_said_while_the_server_runs,
     what_strangers_put_into_the_log_costs_a_standby_nothing,
 };
 use standing::{
@@ -72,6 +73,8 @@ tests! {
     a_standby_that_is_not_open_is_told_whom_to_follow,
     a_standby_that_is_not_open_is_promoted,
     a_standby_whose_sessions_are_all_taken_is_told_whom_to_follow_and_can_be_promoted,
+    a_locked_superuser_costs_nobody_the_primary,
+    what_a_start_would_refuse_is_said_while_the_server_runs,
 }
 
 /// Found, lead, crash and restart in place; a second node clones and follows; the first is fenced, the second promoted; the first, which had

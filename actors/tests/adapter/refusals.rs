@@ -1,9 +1,13 @@
 //! Refused logins, words that nobody knows, and lines that strangers put into a log: none of them costs a node its database.
 
+use crate::node::signal;
 use crate::{a_primary_and_its_standby, directory_of};
+use actors::model::Server;
 use actors::pg::{Order, Reported};
+use nix::sys::signal::Signal;
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
 use std::time::Duration;
 use tokio_postgres::{Config, NoTls};
 
@@ -108,4 +112,65 @@ pub(crate) async fn what_strangers_put_into_the_log_costs_a_standby_nothing() {
     two.order(Order::Follow(upstream));
     two.until("two streams again", |report| report.database.streaming).await;
     assert_eq!((two.postmaster(), directory_of(&two)), (postmaster, directory));
+}
+
+/// An audit locks the superuser: nobody is without a primary for it, however often daemon and server are started anew, and no standby is without
+/// its stream.
+pub(crate) async fn a_locked_superuser_costs_nobody_the_primary() {
+    let (one, two, upstream) = a_primary_and_its_standby().await;
+    one.sql("CREATE ROLE rescue SUPERUSER LOGIN PASSWORD 'rescue'").await;
+    let as_rescue = async |statement: &str| {
+        let config = Config::new().host("127.0.0.1").port(one.port()).user("rescue").password("rescue").dbname("postgres").clone();
+        let (client, connection) = config.connect(NoTls).await.expect("it may log in");
+        tokio::spawn(connection);
+        client.batch_execute(statement).await.expect("it may do that");
+    };
+    let leads = |report: &Reported| report.database.server == Server::Primary && report.promotion().is_some();
+    let refused = |report: &Reported| has_condition(report, "own-login-refused", &["\"witch\"", "ALTER ROLE"]);
+    for lock in ["ALTER ROLE witch NOLOGIN", "ALTER ROLE witch LOGIN NOSUPERUSER", "ALTER ROLE replicator NOLOGIN"] {
+        as_rescue(lock).await;
+        for node in [&one, &two] {
+            node.kill_the_actor();
+            node.forget();
+            node.until("the new actor watches", |report| report.order == 0).await;
+        }
+        one.order_to_lead(1);
+        two.order(Order::Follow(upstream.clone()));
+        one.until("one leads, and says who is refused", |report| leads(report) && refused(report)).await;
+        if !lock.contains("replicator") {
+            two.until("two streams", |report| report.database.streaming && refused(report)).await;
+        }
+        one.forget();
+        signal(one.postmaster(), Signal::SIGKILL);
+        one.until("the death is reported", |report| report.database.deaths > 0).await;
+        one.until("one leads again", leads).await;
+    }
+    as_rescue("ALTER ROLE witch SUPERUSER; ALTER ROLE replicator LOGIN").await;
+    for node in [&one, &two] {
+        node.until("it is as before", |report| report.database.conditions.is_empty() && report.database.trouble.is_none()).await;
+    }
+    two.until("two streams", |report| report.database.streaming).await;
+}
+
+/// What a running server does without and its next start does not.
+pub(crate) async fn what_a_start_would_refuse_is_said_while_the_server_runs() {
+    let (one, two, _) = a_primary_and_its_standby().await;
+    let settings = one.data_dir().join("postgresql.auto.conf");
+    let before = std::fs::read(&settings).expect("every database has this file");
+    one.sql("ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements, no_such_library'").await;
+    one.sql("ALTER SYSTEM SET ssl = on").await;
+    std::fs::write(one.data_dir().join("pg_hba.adopted.conf"), "host all all all scram\n").expect("there is room");
+    let closed = one.data_dir().join("lost+found");
+    std::fs::DirBuilder::new().mode(0o0).create(&closed).expect("there is room");
+    one.until("all of it is said", |report| {
+        has_condition(report, "next-start-fails", &["no_such_library", "ssl_cert_file", "ssl_key_file"])
+            && has_condition(report, "next-start-fails", &["pg_hba.conf:", "\"scram\""])
+            && has_condition(report, "unreadable-files", &["lost+found"])
+    })
+    .await;
+    assert!(two.last().database.conditions.is_empty(), "it is not of the other: {:?}", two.last().database.conditions);
+    std::fs::write(&settings, before).expect("there is room");
+    std::fs::remove_file(one.data_dir().join("pg_hba.adopted.conf")).expect("it is the test's");
+    std::fs::remove_dir(closed).expect("it is the test's");
+    one.until("it is mended", |report| report.database.conditions.iter().all(|condition| condition.id == "configuration-mended")).await;
 }

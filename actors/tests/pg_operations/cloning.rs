@@ -65,6 +65,34 @@ fn a_half_clone_is_made_anew_and_a_whole_database_is_kept_until_then() {
     });
 }
 
+/// A backup that runs as a member of the server's group reads the copy as it read the primary.
+#[test]
+fn what_the_group_may_read_of_a_primary_it_may_read_of_its_copy() {
+    as_postgres("cloning::what_the_group_may_read_of_a_primary_it_may_read_of_its_copy", async {
+        let (mut one, two) = (Node::new(1), Node::new(2));
+        one.site.settings.initdb.push("--allow-group-access".into());
+        let identity = initdb(&one.site).await.unwrap();
+        let first = one.start().await;
+        let from = upstream(&one, identity, 1, 0);
+        let mode = |node: &Node, name: &str| fs::metadata(node.site.data_dir().join(name)).unwrap().permissions().mode() & 0o777;
+        for copy in ["into nothing", "beside the old one", "in its place"] {
+            if copy == "in its place" {
+                fs::set_permissions(&two.folder, fs::Permissions::from_mode(0o500)).unwrap();
+            }
+            basebackup(&two.site, &from, &|_| {}).await.unwrap();
+            fs::set_permissions(&two.folder, fs::Permissions::from_mode(0o700)).unwrap();
+            for (name, expected) in [("", 0o750), ("base", 0o750), ("PG_VERSION", 0o640), ("postgresql.conf", 0o640), ("witch.conf", 0o640)]
+            {
+                assert_eq!((mode(&one, name), mode(&two, name)), (expected, expected), "{copy}: {name}");
+            }
+        }
+        first.session().await.ensure_slots(NodeId(1), &[NodeId(2)].into(), LONG).await.unwrap();
+        let second = two.start().await;
+        second.streams_on(Timeline(1)).await;
+        assert_eq!(second.psql("SHOW data_directory_mode").await, "0750");
+    });
+}
+
 /// What a killed server leaves in memory is released when its directory is replaced, since nobody starts it again.
 #[test]
 fn a_replaced_database_leaves_no_shared_memory() {

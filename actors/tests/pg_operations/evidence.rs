@@ -3,8 +3,8 @@
 use crate::servers::{LONG, Node, as_postgres, upstream};
 use actors::model::{Directory, NodeId, Timeline};
 use actors::pg::actor::operations::{
-    EndOfWal, Failure, basebackup, controldata, copy_is_possible, end_of_wal, initdb, inspect_directory, introduce, log_goes_on, marker,
-    rewind, spend_clone,
+    EndOfWal, Failure, basebackup, clone_is_whole, controldata, copy_is_possible, end_of_wal, initdb, inspect_directory, introduce,
+    log_goes_on, marker, rewind, spend_clone,
 };
 use actors::pg::{Cause, Mend, Outlook};
 use std::fs;
@@ -167,7 +167,10 @@ fn clones_are_counted_across_restarts() {
     as_postgres("evidence::clones_are_counted_across_restarts", async {
         let node = Node::new(1);
         let damage = Mend { cause: Cause::Damaged, words: "PANIC:  could not locate a valid checkpoint record".into() };
-        spend_clone(&node.site, &damage).await.unwrap();
+        for _ in 0..2 {
+            spend_clone(&node.site, &damage).await.expect("the one before was broken off");
+        }
+        clone_is_whole(&node.site, &damage).await.unwrap();
         let refused = spend_clone(&node.site, &damage).await.unwrap_err();
         assert!(refused.outlook() == Outlook::Barred && refused.to_string().contains("valid checkpoint record"), "{refused}");
         let account = node.site.state_dir().join("clones");

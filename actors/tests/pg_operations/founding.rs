@@ -95,6 +95,9 @@ fn an_adopted_database_keeps_what_it_had() {
         };
         psql("CREATE TABLE t (n int)");
         psql("SELECT pg_create_logical_replication_slot('cdc', 'test_decoding')");
+        // What an audit does to roles that nobody has used.
+        psql("CREATE ROLE witch NOLOGIN VALID UNTIL '2001-01-01'");
+        psql("CREATE ROLE replicator LOGIN VALID UNTIL '2001-01-01'");
         run("pg_ctl", &["-D", &data, "-w", "stop"]);
 
         adopt(&node.site).await.unwrap();
@@ -113,6 +116,8 @@ fn an_adopted_database_keeps_what_it_had() {
             assert_eq!(server.psql(&format!("SHOW {name}")).await, value, "{name}");
         }
         assert_eq!(server.psql("SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'cdc'").await, "1");
+        let expired = "SELECT count(*) FROM pg_authid WHERE rolname IN ('witch', 'replicator') AND rolvaliduntil < now()";
+        assert_eq!(server.psql(expired).await, "0", "a password that was just set would not be taken");
         let rules = server
             .psql("SELECT string_agg(type || ' ' || user_name[1] || ' ' || auth_method, ', ' ORDER BY line_number) FROM pg_hba_file_rules")
             .await;

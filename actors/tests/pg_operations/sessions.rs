@@ -5,7 +5,7 @@ use crate::statements::statements;
 use actors::model::{Endpoint, NodeId, Position, Timeline};
 use actors::pg::actor::operations::{
     Answer, Whom, adopt, basebackup, checkpoint_remote, end_of_wal, follow, initdb, introduce, preserve_diverged, probe_fresh, relate,
-    rewind, upstream_ancestry,
+    reload, rewind, upstream_ancestry,
 };
 use actors::pg::ancestry::Relation;
 use actors::pg::sql::{Name, names};
@@ -80,7 +80,7 @@ async fn plant(server: &Server) {
     quietly(server, NOTE).await;
     let functions = list(|name| if let Name::Function(name) = name { Some(name) } else { None });
     assert!(
-        functions.contains("'pg_is_wal_replay_paused'") && functions.contains("'div'") && functions.contains("'has_function_privilege'"),
+        functions.contains("'pg_current_wal_lsn'") && functions.contains("'div'") && functions.contains("'has_function_privilege'"),
         "{functions}"
     );
     quietly(server, &FUNCTIONS.replace("{names}", &functions)).await;
@@ -172,6 +172,7 @@ fn witchs_sessions_take_nothing_from_what_users_make_or_set() {
         session.checkpoint(LONG).await.unwrap();
         assert_eq!(session.switch_segment(LONG).await.unwrap(), None, "nobody archives anything");
         assert!(session.senders(LONG).await.unwrap().is_empty());
+        reload(&one.site, first.pid()).await.unwrap();
         assert!(!session.observe(LONG).await.unwrap().in_recovery);
         session.terminate_foreign_walsenders(&both, LONG).await.unwrap();
         assert_eq!(probe_fresh(&one.site, Whom::Local, LONG).await, Answer::Ok);
@@ -205,6 +206,7 @@ fn witchs_sessions_take_nothing_from_what_users_make_or_set() {
         // Nobody to follow: it says on which timeline it is by its files.
         let mut session = first.session().await;
         quietly(&first, "ALTER SYSTEM SET primary_conninfo = 'host=192.0.2.1'").await;
+        reload(&one.site, first.pid()).await.unwrap();
         while session.observe(LONG).await.unwrap().receiver.is_some() {}
         assert_eq!(session.observe(LONG).await.unwrap().position.timeline, Timeline(2));
         first.stop().await;

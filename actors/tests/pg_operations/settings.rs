@@ -2,7 +2,7 @@
 
 use crate::servers::{LONG, Node, as_postgres, upstream};
 use actors::model::{NodeId, Timeline};
-use actors::pg::actor::operations::{basebackup, initdb, standby_arguments, write_configuration};
+use actors::pg::actor::operations::{basebackup, faults_of_files, initdb, reload, standby_arguments, write_configuration};
 use std::fs;
 
 /// What an operator or a copied file says of settings that Witch owns does not count.
@@ -147,5 +147,43 @@ fn the_users_socket_folders_stand_beside_witchs_own() {
         actors::pg::actor::operations::remove_stale_locks(&node.site).await.unwrap();
         assert!(!first.join(format!(".s.PGSQL.{}.lock", node.site.settings.port)).exists());
         node.start().await.stop().await;
+    });
+}
+
+/// A server goes on with what it has read before a file was spoilt, and would not start again.
+#[test]
+fn faults_of_files_that_a_start_would_find_are_known_before() {
+    as_postgres("settings::faults_of_files_that_a_start_would_find_are_known_before", async {
+        let node = Node::new(1);
+        initdb(&node.site).await.unwrap();
+        let server = node.start().await;
+        let (conf, hba) = (node.site.data_dir().join("postgresql.conf"), node.site.data_dir().join("pg_hba.conf"));
+        let before = [fs::read_to_string(&conf).unwrap(), fs::read_to_string(&hba).unwrap()];
+        let faults = async || faults_of_files(&mut server.session().await, LONG).await.unwrap();
+        assert_eq!(faults().await, [""; 0]);
+        // What only waits for a restart, or says something of the catalogue, or is a remark, is no fault.
+        fs::write(&conf, before[0].clone() + "max_connections = 57\nhuge_pages = off\ndefault_tablespace = 'none_yet'\n").unwrap();
+        fs::write(&hba, before[1].clone() + "hostssl all all 192.0.2.0/24 scram-sha-256\n").unwrap();
+        for _ in 0..2 {
+            assert_eq!(faults().await, [""; 0]);
+            reload(&node.site, server.pid()).await.unwrap();
+        }
+        for (line, what) in [
+            ("work_mem = 'much'", "work_mem"),
+            ("no_such_setting = 1", "no_such_setting"),
+            ("work_mem = '4MB", "syntax error"),
+            ("include 'none.conf'", "none.conf"),
+        ] {
+            fs::write(&conf, format!("{}{line}\n", before[0])).unwrap();
+            let found = faults().await.join("; ");
+            assert!(found.contains(what) && found.contains("postgresql.conf"), "{line}: {found}");
+        }
+        fs::write(&conf, &before[0]).unwrap();
+        for line in ["host all all all scram", "host all all 192.0.2.300/32 md5", "hosts all all all md5"] {
+            fs::write(&hba, format!("{}{line}\n", before[1])).unwrap();
+            let found = faults().await.join("; ");
+            assert!(found.contains("pg_hba.conf:"), "{line}: {found}");
+        }
+        server.stop().await;
     });
 }

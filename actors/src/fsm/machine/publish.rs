@@ -1,7 +1,7 @@
 //! What others are told of this node: the report for its peers, the status for everybody who looks, the pulse for the watchdog.
 
 use super::{BUSY, Machine, REPORT, STAMP};
-use crate::fsm::addresses::differences;
+use crate::fsm::addresses::differences_of_files;
 use crate::fsm::candidates::{is_ours, name, written};
 use crate::fsm::founding::{Founding, founder};
 use crate::fsm::io::Effect;
@@ -80,7 +80,7 @@ impl Machine {
             database.trouble = self.facts.state.as_ref().and_then(|state| untouchable(state, &database.directory));
         }
         if let Some(state) = &self.facts.state {
-            database.conditions.extend(differences(&self.config.members, self.config.node, state));
+            database.conditions.extend(differences_of_files(&self.config.members, self.config.node, state));
         }
         Some(database)
     }

@@ -4,6 +4,7 @@ use super::operations::{
     DATABASE, EndOfWal, Receiver, Session, Site, SqlFailure, clones, control_head, controldata, end_of_wal, inspect_directory,
     is_without_database, lineage, newest_promotion, not_in_force, relate,
 };
+use super::refusals::FULL;
 use super::server_log::ServerLog;
 use super::standing::{Closed, Floor};
 use super::tether::Unanswered;
@@ -16,7 +17,7 @@ use crate::pg::conditions::ownership::OLD_KILL_MARGIN;
 use crate::pg::conditions::sessions;
 use crate::pg::control::{CAPACITIES, ControlHead, ControlState};
 use crate::pg::wal::Geometry;
-use crate::pg::{Budget, Control, Life, Observation, Phase, Process, Sight, Stream, Upkeep};
+use crate::pg::{Budget, Control, Life, Observation, Outlook, Phase, Process, Sight, Stream, Upkeep};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
@@ -32,6 +33,9 @@ const END_MAX: Duration = Duration::from_secs(2);
 /// Without an answer for so long, nobody counts on the guard any more. A lease is over sooner; this is for standbys, and for a guard that is
 /// stopped while there is no server.
 const UNGUARDED_MAX: Duration = Duration::from_secs(5);
+
+/// As the replication role a server is asked for so long before the superuser tries again.
+const MAKESHIFT_MAX: Duration = Duration::from_secs(15);
 
 /// A primary that could not be asked how a standby's log relates to its own is asked again after this time.
 const VET_AGAIN: Duration = Duration::from_secs(1);
@@ -59,6 +63,8 @@ pub(super) struct Known {
     pub(super) recovered_on: Option<(Life, Timeline)>,
     /// Why the server could not say how it is, as the log has it already.
     complaint: Option<String>,
+    /// The server answers, and lets none of Witch's roles in, or has no connection left.
+    refused: bool,
     /// What is to be said of the database that the session is in.
     database: Option<Condition>,
     /// What is to be said of the replication role's rights.
@@ -102,6 +108,8 @@ impl Shop {
             Process::Running { life, promoting } => match (known.sight(self.site(), life, self.before()).await, promoting) {
                 (None, true) => known.sight_on_disk(self.site(), life, &on_disk).await,
                 (None, false) if is_standby(&on_disk) && self.refusals.turns_away() => known.closed(self.site(), life).await,
+                // Who refuses a login has come up.
+                (None, false) if known.refused => known.sight_on_disk(self.site(), life, &on_disk).await,
                 (sight, _) => sight,
             },
             _ => None,
@@ -287,12 +295,13 @@ impl Known {
     async fn sight(&mut self, site: &Site, life: Life, before: u8) -> Option<Sight> {
         match self.ask(site, life, before).await {
             Ok(sight) => {
-                self.complaint = None;
+                (self.complaint, self.refused) = (None, false);
                 self.database = self.session.as_ref().and_then(|(_, session)| in_another_database(session.database()));
                 sight
             }
             Err(failure) => {
                 self.session = None;
+                self.refused = failure.state().is_some_and(|state| state.code() == FULL) || failure.outlook() == Outlook::Barred;
                 self.database = is_without_database(&failure).then(|| sessions::NO_DATABASE.seen(&failure));
                 // A look is taken many times a second: the same failure is told once.
                 let text = failure.to_string();
@@ -307,7 +316,7 @@ impl Known {
 
     /// None: it does not take connections yet, or nobody knows yet how far it is.
     async fn ask(&mut self, site: &Site, life: Life, before: u8) -> Result<Option<Sight>, SqlFailure> {
-        if self.session.as_ref().is_none_or(|(of, session)| *of != life || session.is_closed()) {
+        if self.session.as_ref().is_none_or(|(of, session)| *of != life || session.is_closed() || session.is_makeshift_for(MAKESHIFT_MAX)) {
             self.session = None;
             if !takes_connections(site).await {
                 return Ok(None);
@@ -378,9 +387,8 @@ impl Known {
         }
     }
 
-    /// What a server that was promoted is, when it lets nobody in: all its connections may be taken. It was a standby and is in production, so it is on
-    /// the newest timeline of which there is a history, for that one it has written itself. `pg_control` names it with the next checkpoint, which may
-    /// be minutes later.
+    /// What a server in production is, when it lets nobody in: all its connections may be taken. One that was a standby is on the newest timeline of
+    /// which there is a history, for that one it has written itself. `pg_control` names it with the next checkpoint, which may be minutes later.
     async fn sight_on_disk(&mut self, site: &Site, life: Life, on_disk: &OnDisk) -> Option<Sight> {
         on_disk.control.filter(|head| head.state == ControlState::InProduction && !on_disk.standby_signal)?;
         let control = controldata(site).await.ok().filter(|control| control.state == ControlState::InProduction)?;

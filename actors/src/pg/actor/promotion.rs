@@ -37,7 +37,7 @@ pub(super) async fn promote(shop: &Shop, epoch: Epoch, least: Option<Position>) 
     let freed = clear(shop).await;
     let asked = boottime();
     client.expect_promotion(epoch, GUARD_MAX).await?;
-    let postmaster = client.status(GUARD_MAX).await?.server.and_then(|server| server.pid).ok_or(Why::NoServer)?;
+    let postmaster = shop.postmaster(GUARD_MAX).await.ok_or(Why::NoServer)?;
     let waited = boottime().since(asked);
     if waited >= client.identity().kill_margin {
         return Err(Why::TooLate { waited });
@@ -72,8 +72,7 @@ async fn position(shop: &Shop) -> Option<Position> {
 
 /// Lets the replay of a standby that is to be the next primary go on.
 pub(super) async fn clear_replay(shop: &Shop) -> Result<(), Why> {
-    let client = shop.surroundings.tether.client().ok_or(Why::Unguarded)?;
-    let postmaster = client.status(GUARD_MAX).await?.server.and_then(|server| server.pid).ok_or(Why::NoServer)?;
+    let postmaster = shop.postmaster(GUARD_MAX).await.ok_or(Why::NoServer)?;
     if clear(shop).await {
         // The process that replays sleeps for up to a second between two looks at a conflict; any signal wakes it.
         reload(shop.site(), postmaster).await?;

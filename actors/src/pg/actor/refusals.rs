@@ -4,7 +4,7 @@
 //! superuser, for a comparison or a rewind, and as its standby.
 
 use super::Shop;
-use super::operations::{Session, SqlFailure, can_be_asked, introduce, unfit_roles};
+use super::operations::{Session, SqlFailure, can_be_asked, fails, faults_of_files, introduce, unfit_roles};
 use crate::model::{Condition, Endpoint};
 use crate::pg::conditions::Row;
 use crate::pg::conditions::refusals::{
@@ -20,7 +20,7 @@ const PROVE_EVERY: Duration = Duration::from_secs(15);
 /// A login, or a question.
 const PROOF_MAX: Duration = Duration::from_secs(4);
 /// Every connection is in use.
-const FULL: &str = "53300";
+pub(super) const FULL: &str = "53300";
 /// The server is not open yet, or not any more.
 const NOT_NOW: &str = "57P03";
 /// A refusal tells of the server for so long: some health checks.
@@ -38,6 +38,8 @@ struct Known {
     primary: Option<Condition>,
     replication: Option<Condition>,
     roles: Vec<Condition>,
+    /// What the own server finds wrong with its files.
+    files: Option<Condition>,
     upstream: Option<Endpoint>,
     proved: Option<Instant>,
 }
@@ -51,7 +53,13 @@ impl Refusals {
     pub(super) fn primary_is(&self, upstream: &Endpoint) {
         let mut known = self.known();
         if known.upstream.as_ref() != Some(upstream) {
-            *known = Known { own: known.own.take(), turned_away: known.turned_away, upstream: Some(upstream.clone()), ..Known::default() };
+            *known = Known {
+                own: known.own.take(),
+                files: known.files.take(),
+                turned_away: known.turned_away,
+                upstream: Some(upstream.clone()),
+                ..Known::default()
+            };
         }
     }
 
@@ -90,7 +98,7 @@ impl Refusals {
 
     pub(super) fn conditions(&self) -> Vec<Condition> {
         let known = self.known();
-        let one = [&known.own, &known.primary, &known.replication];
+        let one = [&known.own, &known.primary, &known.replication, &known.files];
         one.into_iter().flatten().chain(&known.roles).cloned().collect()
     }
 
@@ -140,14 +148,17 @@ impl Shop {
         }
         if process == Process::Gone {
             let mut known = refusals.known();
-            (known.own, known.turned_away) = (None, None);
+            (known.own, known.files, known.turned_away) = (None, None, None);
         }
         let Some(upstream) = refusals.due() else { return };
         let (site, refusals, has_server) = (self.site().clone(), Arc::clone(refusals), sight.is_some());
         tokio::spawn(async move {
             if has_server && let Ok(mut session) = Session::open(&site, PROOF_MAX).await {
                 let unfit = unfit_roles(&site, &mut session, PROOF_MAX).await.unwrap_or_default();
-                refusals.known().roles = unfit.into_iter().map(|role| ROLE_UNFIT.seen(role)).collect();
+                let files = faults_of_files(&mut session, PROOF_MAX).await.unwrap_or_default();
+                let mut known = refusals.known();
+                known.roles = unfit.into_iter().map(|role| ROLE_UNFIT.seen(role)).collect();
+                known.files = fails(files);
             }
             let Some(upstream) = upstream else { return };
             let login = can_be_asked(&site, &upstream, PROOF_MAX).await;

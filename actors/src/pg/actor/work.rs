@@ -4,9 +4,9 @@ use super::archiver::try_archiver;
 use super::launch::{NotStarted, Start, start};
 use super::make_way::{Prepared, make_way};
 use super::operations::{
-    EndOfWal, Failure, Progress, Session, adopt, basebackup, checkpoint_remote, copy_is_possible, discard_previous, end_of_wal, follow,
-    initdb, installed, installed_for, lacks, log_goes_on, note_marks, preserve_diverged, relate, reload, remove_discarded, rewind,
-    spend_clone, write_configuration,
+    EndOfWal, Failure, Progress, Session, adopt, basebackup, checkpoint_remote, clone_is_whole, copy_is_possible, discard_previous,
+    end_of_wal, follow, initdb, installed, installed_for, lacks, log_goes_on, note_marks, preserve_diverged, relate, reload,
+    remove_discarded, rewind, spend_clone, write_configuration,
 };
 use super::processes::{end_receiver, receivers};
 use super::promotion::{clear_replay, promote};
@@ -132,6 +132,7 @@ async fn try_to(shop: &Shop, operation: Operation, progress: &(dyn Fn(Progress) 
             copy_is_possible(site, &upstream).await?;
             spend_clone(site, &mend).await?;
             basebackup(site, &upstream, progress).await?;
+            clone_is_whole(site, &mend).await?;
         }
     }
     Ok(Outcome::Done)
@@ -142,7 +143,8 @@ async fn session(shop: &Shop) -> Result<Session, Failure> {
     Ok(Session::open(shop.site(), BRIEF).await?)
 }
 
-/// No session is needed for it: they may all be taken, and a standby that is not open yet has none. Whatever the upstream before still sends comes before the comparison or not at all.
+/// No session is needed for it: they may all be taken, and a standby that is not open yet has none. Whatever the upstream before still sends comes
+/// before the comparison or not at all.
 async fn aim(shop: &Shop, upstream: &Upstream) -> Result<Outcome, Why> {
     let site = shop.site();
     let postmaster = shop.postmaster(BRIEF).await.ok_or(Why::NoServer)?;

@@ -13,6 +13,7 @@ pub use states::STATES;
 pub use words::all_words;
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// What follows from an answer or from words.
@@ -106,17 +107,31 @@ pub struct LastWords {
 /// anything between a line's beginning and its severity.
 #[must_use]
 pub fn last_words(log: &str, trusted: bool) -> Option<LastWords> {
-    let severe = |line| Line::parse(line).filter(|line| line.severity == Severity::Fatal);
-    let reason = |line: Line<'_>| match words(From::Server, line.message) {
+    let lines: Vec<Line<'_>> = log.lines().filter_map(Line::parse).collect();
+    let reason = |(at, line): (usize, &Line<'_>)| match words(From::Server, line.message) {
         Some(row) if row.consequence == Consequence::Wait => None,
         Some(row) => {
             // A client could have chosen the words, so nothing is thrown away for them.
             let consequence = if trusted || row.consequence != Consequence::Clone { row.consequence } else { Consequence::Retry };
-            Some(LastWords { text: alloc::format!("{} ({}; {})", line.said, row.meaning, row.way_out), consequence })
+            let before = if TELLS_BEFORE.contains(&row.id) { told_before(&lines[..at]) } else { String::new() };
+            Some(LastWords { text: alloc::format!("{before}{} ({}; {})", line.said, row.meaning, row.way_out), consequence })
         }
         None => Some(LastWords { text: line.said.into(), consequence: Consequence::Retry }),
     };
-    log.lines().rev().filter_map(severe).find_map(reason)
+    lines.iter().enumerate().rev().filter(|(_, line)| line.severity == Severity::Fatal).find_map(reason)
+}
+
+/// What is faulty in a file a server tells before it says that the file is faulty.
+const TELLS_BEFORE: [&str; 3] = ["settings-faulty", "hba-faulty", "hba-elsewhere-faulty"];
+/// So many faults are shown.
+const TOLD_MAX: usize = 3;
+
+fn told_before(lines: &[Line<'_>]) -> String {
+    let faults =
+        lines.iter().rev().take_while(|line| ["LOG:", "CONTEXT:", "DETAIL:", "HINT:"].iter().any(|begin| line.said.starts_with(begin)));
+    let mut faults: Vec<&str> = faults.filter(|line| line.said.starts_with("LOG:")).map(|line| line.message).take(TOLD_MAX).collect();
+    faults.reverse();
+    faults.into_iter().map(|fault| alloc::format!("{fault}; ")).collect()
 }
 
 /// What a standby's log hints at, the last hint first. It is asked whether it is so; the hint itself decides nothing.

@@ -135,3 +135,15 @@ fn what_a_program_says_is_known_by_its_last_known_words() {
     assert_eq!(program(From::Rewind, refused).map(|row| row.consequence), Some(Consequence::Operator));
     assert!(program(From::Rewind, "pg_rewind: error: never heard of").is_none());
 }
+
+#[test]
+fn a_fault_of_a_file_is_told_with_its_line() {
+    let log = "2026-01-01 00:00:00 GMT [7] LOG:  database system is shut down\n\
+               2026-01-01 00:00:00 GMT [8] FATAL:  terminating connection due to administrator command\n\
+               2026-01-01 00:00:01 GMT [9] LOG:  invalid value for parameter \"lc_monetary\": \"de_DE.UTF-8\"\n\
+               2026-01-01 00:00:01 GMT [9] LOG:  unrecognized configuration parameter \"x\" in file \"/data/postgresql.conf\" line 3\n\
+               2026-01-01 00:00:01 GMT [9] FATAL:  configuration file \"/data/postgresql.conf\" contains errors\n";
+    let words = last_words(log, true).expect("it ended by them");
+    assert!(words.text.starts_with("invalid value for parameter \"lc_monetary\""), "{}", words.text);
+    assert!(words.text.contains("line 3; FATAL:  configuration file") && words.consequence == Consequence::Operator, "{}", words.text);
+}

@@ -63,6 +63,8 @@ pub(super) struct World {
     pub(super) refused: bool,
     /// There is no room for a copy.
     pub(super) no_room: bool,
+    /// So many copies are broken off.
+    pub(super) broken_copies: u32,
     pub(super) clones: Budget,
     /// Who is left once the server has shut down, and does not go by itself.
     pub(super) leftover: Option<Leftover>,
@@ -121,6 +123,7 @@ impl World {
             planted: false,
             refused: false,
             no_room: false,
+            broken_copies: 0,
             clones: Budget::default(),
             leftover: None,
             chosen: false,
@@ -286,6 +289,11 @@ impl World {
             Operation::Clone(..) if self.no_room => failed("there is no room", Outlook::Barred),
             Operation::Clone(_, mend) => {
                 self.clones.spend(now.as_micros() / 1000, mend).expect("it is asked before");
+                if self.broken_copies > 0 {
+                    self.broken_copies -= 1;
+                    return failed("pg_basebackup failed", Outlook::Open);
+                }
+                self.clones.is_whole(mend);
                 (self.directory, self.phase, self.standby_signal) = (Self::database(), Phase::Production, true);
                 (self.fork, self.wal_removed, self.comparable) = (Fork::Prefix, false, true);
                 Outcome::Done

@@ -96,6 +96,10 @@ fn a_switchover_to_a_node_that_cannot_take_over_is_refused_with_the_rule() {
     bench.observe(3, Health::Green, Database { conditions, ..database(Server::Standby, 100) }, 1);
     assert_eq!(refusal(&mut bench, Some(3)).as_deref(), Some("switchover-to-a-fit-standby"));
     bench.observe(3, Health::Green, database(Server::Standby, 100), 1);
+    let conditions = alloc::vec![pg::conditions::files::NEXT_START.seen("pg_hba.conf:7: nonsense")];
+    bench.observe(1, Health::Green, Database { conditions, ..database(Server::Primary, 100) }, 1);
+    assert_eq!(refusal(&mut bench, Some(3)).as_deref(), Some("switchover-from-a-primary-that-would-start-again"));
+    bench.observe(1, Health::Green, database(Server::Primary, 100), 1);
     assert_eq!(refusal(&mut bench, Some(3)), None);
     let proposals = bench.proposals();
     assert!(matches!(proposals.as_slice(), [Proposal { command: Command::BeginSwitchover { to: NodeId(3), .. }, .. }]), "{proposals:?}");

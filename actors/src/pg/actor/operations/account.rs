@@ -34,11 +34,29 @@ fn read(path: &std::path::Path) -> Budget {
 /// # Errors
 /// There were too many, or the file cannot be written.
 pub async fn spend_clone(site: &Site, mend: &Mend) -> Result<(), Failure> {
-    let (path, mend) = (path(site), mend.clone());
+    let mend = mend.clone();
+    change(site, move |budget| budget.spend(wall().0, &mend).map_err(Failure::ClonesSpent)).await
+}
+
+/// The clone that was booked is whole, and in its place.
+///
+/// # Errors
+/// The file cannot be written.
+pub async fn clone_is_whole(site: &Site, mend: &Mend) -> Result<(), Failure> {
+    let mend = mend.clone();
+    let tell = move |budget: &mut Budget| {
+        budget.is_whole(&mend);
+        Ok(())
+    };
+    change(site, tell).await
+}
+
+async fn change(site: &Site, change: impl FnOnce(&mut Budget) -> Result<(), Failure> + Send + 'static) -> Result<(), Failure> {
+    let path = path(site);
     blocking(move || {
         let mut budget = read(&path);
         let before = budget.clone();
-        budget.spend(wall().0, &mend).map_err(Failure::ClonesSpent)?;
+        change(&mut budget)?;
         if budget == before {
             return Ok(());
         }

@@ -1,8 +1,9 @@
 //! What a database had before it became a cluster's, and keeps: its configuration where that lies outside of the data directory, the settings
 //! on its last command line, its `pg_hba.conf`, and the log that its slots still need.
 
-use super::configuration::ADOPTED_HBA;
+use super::configuration::{ADOPTED_HBA, mode_of_files};
 use super::durable::{failing, read_bytes_if_exists, replace};
+use super::next_start::{DEBIAN, is_of};
 use super::sockets::is_same;
 use super::user_files::{self, UserFiles};
 use super::{Failure, Site};
@@ -13,8 +14,6 @@ use std::path::{Path, PathBuf};
 
 /// The first words of a `postgresql.conf` that was put together here.
 const IMPORTED: &str = "# Imported by Witch";
-/// Where Debian keeps the configurations, by major version and name.
-const DEBIAN: &str = "/etc/postgresql";
 /// Settings that say where files lie: in the data directory from now on.
 const PLACES: [&str; 4] = ["data_directory", "config_file", "hba_file", "ident_file"];
 
@@ -84,7 +83,7 @@ pub(super) fn import(site: &Site) -> Result<Vec<String>, Failure> {
             fs::rename(&own, &aside).map_err(failing("put aside", &own))?;
         }
         let separator: &[u8] = if before.is_empty() || before.ends_with(b"\n") { b"" } else { b"\n" };
-        replace(&own, [&before, separator, lines.join("\n").as_bytes(), b"\n"].concat(), 0o600)?;
+        replace(&own, [&before, separator, lines.join("\n").as_bytes(), b"\n"].concat(), mode_of_files(&data_dir))?;
     }
     Ok(told)
 }
@@ -116,7 +115,7 @@ fn hba(site: &Site, files: &UserFiles, source: Option<&Path>, told: &mut Vec<Str
         );
         return Err(unfit(site, reason));
     }
-    replace(&kept, text, 0o600)?;
+    replace(&kept, text, mode_of_files(&data_dir))?;
     told.push(format!(
         "the lines of {} go on to count, after those of Witch's own roles: they stand in {}",
         file.display(),
@@ -132,7 +131,7 @@ fn ident(site: &Site, files: &UserFiles, source: Option<&Path>, told: &mut Vec<S
     let named = files.said.value("ident_file").map(|file| data_dir.join(file));
     let Some(file) = named.or_else(|| beside(source, "pg_ident.conf")).filter(|file| !is_same(file, &own)) else { return Ok(()) };
     if let Some(text) = read_bytes_if_exists(&file)? {
-        replace(&own, text, 0o600)?;
+        replace(&own, text, mode_of_files(&data_dir))?;
         told.push(format!("{} is copied to {}, which counts from now on", file.display(), own.display()));
     }
     Ok(())
@@ -145,11 +144,8 @@ fn beside(source: Option<&Path>, name: &str) -> Option<PathBuf> {
 /// Debian's configuration for this data directory.
 fn of_debian(site: &Site) -> Option<PathBuf> {
     let clusters = fs::read_dir(Path::new(DEBIAN).join(site.installation.major().to_string())).ok()?;
-    let files = clusters.flatten().map(|entry| entry.path().join("postgresql.conf"));
-    files.into_iter().find(|file| {
-        let files = user_files::read_one(file).unwrap_or_default();
-        files.said.value("data_directory").is_some_and(|folder| is_same(Path::new(folder), &site.data_dir()))
-    })
+    let mut folders = clusters.flatten().map(|entry| entry.path());
+    folders.find(|folder| is_of(folder, &site.data_dir())).map(|folder| folder.join("postgresql.conf"))
 }
 
 /// The slots of others than Witch.

@@ -8,7 +8,7 @@
 
 use super::clearing::{Outside, clear, has_tablespaces, remove_folder, remove_unwatched};
 use super::configuration::{set_standby_signal, write_configuration, write_passfile};
-use super::directory::{control_head, create, create_folder, inspect_directory};
+use super::directory::{control_head, create, create_folder, inspect_directory, restrict};
 use super::durable::{FileFailure, failing, sync_parent};
 use super::lock::OperationLock;
 use super::marker::{self, Unfinished};
@@ -261,6 +261,13 @@ async fn fill(
     if is_of_a_standby(&blocking(move || fs::read_to_string(&label).map_err(failing("read", &label))).await?) {
         return Err(not_ready(&upstream.database, "it had become a standby before it was copied"));
     }
+    // What the group may read of the primary, such as for a backup, it may read of the copy; the server goes by the mode of the directory.
+    let data_dir = site.data_dir();
+    blocking(move || {
+        let is_for_the_group = fs::metadata(data_dir.join("global")).is_ok_and(|folder| folder.mode() & 0o050 == 0o050);
+        if is_for_the_group { restrict(&data_dir, 0o750) } else { Ok(()) }
+    })
+    .await?;
     set_standby_signal(site, true).await
 }
 

@@ -153,7 +153,7 @@ fn change_of_main(path: &Path, mode: u32, known: bool) -> Result<Option<Change>,
 }
 
 /// The group may read where it may enter the directory.
-fn mode_of_files(data_dir: &Path) -> u32 {
+pub(super) fn mode_of_files(data_dir: &Path) -> u32 {
     let group = data_dir.metadata().is_ok_and(|folder| folder.permissions().mode() & 0o050 == 0o050);
     if group { 0o640 } else { 0o600 }
 }

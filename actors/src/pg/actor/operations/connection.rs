@@ -1,7 +1,7 @@
 //! One SQL connection with a deadline on everything.
 
 use super::Site;
-use super::own_session::{Begun, NotBegun, begin};
+use super::own_session::{Begun, NotBegun, begin, name_of};
 use crate::model::Endpoint;
 use crate::pg::Outlook;
 use crate::pg::classify::{self, Consequence};
@@ -143,7 +143,7 @@ impl Connection {
         let too_late = || SqlFailure::TooLate { server: server.clone(), what, within };
         let begun = timeout(within, begin(site, whom, role, within)).await.map_err(|_| too_late())?;
         let begun = begun.map_err(|error| match &error {
-            NotBegun::Server(error) => failure(&server, what, error),
+            NotBegun::Server(error) => named(failure(&server, what, error), name_of(site, role)),
             NotBegun::Unreachable(_) => SqlFailure::Unreachable { server: server.clone(), what, reason: with_causes(&error) },
         })?;
         Ok(Self { server, database: begun.database.clone(), open: Some(begun) })
@@ -225,6 +225,16 @@ fn failure(server: &str, what: &'static str, error: &tokio_postgres::Error) -> S
             }
             SqlFailure::Unreachable { server: server.into(), what, reason: message }
         }
+    }
+}
+
+/// A refusal that names the role, as that of a wrong password does by itself.
+fn named(failure: SqlFailure, role: &str) -> SqlFailure {
+    match failure {
+        SqlFailure::Refused { server, what, state, message } if !message.contains(role) => {
+            SqlFailure::Refused { server, what, state, message: format!("{message}, as role \"{role}\"") }
+        }
+        other => other,
     }
 }
 

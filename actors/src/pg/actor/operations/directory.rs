@@ -79,11 +79,17 @@ fn read_control(path: &Path) -> Option<ControlHead> {
 pub(super) fn create_folder(path: &Path) -> Result<(), FileFailure> {
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => sync_parent(path),
+        // Its owner may let the group read.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failing("restrict", path))
+            let is_for_the_group = fs::metadata(path).is_ok_and(|folder| folder.mode() & 0o777 == 0o750);
+            if is_for_the_group { Ok(()) } else { restrict(path, 0o700) }
         }
         Err(error) => Err(failing("create the data directory", path)(error)),
     }
+}
+
+pub(super) fn restrict(path: &Path, mode: u32) -> Result<(), FileFailure> {
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failing("restrict", path))
 }
 
 pub(super) fn inspect(site: &Site) -> Directory {

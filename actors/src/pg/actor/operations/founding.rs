@@ -148,13 +148,17 @@ fn roles(site: &Site, database: &str) -> String {
     lines.into_iter().flat_map(|line| [line, "\n".to_owned()]).collect()
 }
 
-fn role(name: &str, powers: &str, password: Option<&Secret>) -> [String; 2] {
+fn role(name: &str, powers: &str, password: Option<&Secret>) -> [String; 3] {
     let quoted = identifier(name);
     let known = format!("SELECT FROM pg_catalog.pg_roles AS r WHERE r.rolname OPERATOR(pg_catalog.=) {}", literal(name));
     let create = format!("BEGIN IF NOT EXISTS ({known}) THEN CREATE ROLE {quoted}; END IF; END");
     let password =
         password.map_or_else(String::new, |password| format!(" PASSWORD {}", literal(&scram_sha_256(password.reveal().as_bytes()))));
-    [format!("DO {}", literal(&create)), format!("ALTER ROLE {quoted} WITH {powers}{password}")]
+    // A password of before that has expired would make the new one invalid, too.
+    let expired = format!("{known} AND r.rolvaliduntil OPERATOR(pg_catalog.<) pg_catalog.now()");
+    let renew = format!("BEGIN IF EXISTS ({expired}) THEN ALTER ROLE {quoted} VALID UNTIL 'infinity'; END IF; END");
+    let renew = if password.is_empty() { "SELECT".to_owned() } else { format!("DO {}", literal(&renew)) };
+    [format!("DO {}", literal(&create)), format!("ALTER ROLE {quoted} WITH {powers}{password}"), renew]
 }
 
 async fn identity(site: &Site) -> Result<SystemIdentifier, Failure> {

@@ -14,6 +14,8 @@ const VERSIONED: [(&str, &str, &str); 2] = [("/usr/lib/postgresql", "", "bin"), 
 /// The folder that PostgreSQL's own build installs into.
 const BUILT_FROM_SOURCE: &str = "/usr/local/pgsql/bin";
 const OLDEST: u32 = 13;
+/// A library that each server has.
+const RECEIVER: &str = "libpqwalreceiver.so";
 /// `postgres --version` reads no data directory; what takes it longer than this is a broken disk.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -148,6 +150,11 @@ impl Installation {
         Self::discover(Some(&self.bin_dir)).await
     }
 
+    /// Where the server's libraries are, if they are where one would look for them.
+    pub(super) fn libraries(&self) -> Option<PathBuf> {
+        libraries(&self.bin_dir, self.major)
+    }
+
     /// By this the files of a server are known from others: they change with every installation.
     #[must_use]
     pub fn stamp(&self) -> &str {
@@ -176,12 +183,16 @@ fn stamp(bin_dir: &Path, major: u32) -> String {
         let file = std::fs::metadata(path).ok()?;
         Some(format!("{}:{}:{}.{}:{}", file.dev(), file.ino(), file.mtime(), file.mtime_nsec(), file.size()))
     };
-    // The server looks for its libraries from where its program really lies.
+    let library = libraries(bin_dir, major).and_then(|folder| identity(&folder.join(RECEIVER)));
+    format!("{} {}", identity(&bin_dir.join("postgres")).unwrap_or_default(), library.unwrap_or_default())
+}
+
+/// Where the server's libraries are: it looks for them from where its program really lies.
+fn libraries(bin_dir: &Path, major: u32) -> Option<PathBuf> {
     let bin_dir = folder_of_server(bin_dir.to_owned()).unwrap_or_else(|| bin_dir.to_owned());
     let versioned = format!("../../lib/postgresql{major}");
     let folders = ["../lib", "../lib/postgresql", "../lib64", "../lib64/pgsql", versioned.as_str()];
-    let library = folders.iter().find_map(|folder| identity(&bin_dir.join(folder).join("libpqwalreceiver.so")));
-    format!("{} {}", identity(&bin_dir.join("postgres")).unwrap_or_default(), library.unwrap_or_default())
+    folders.iter().map(|folder| bin_dir.join(folder)).find(|folder| folder.join(RECEIVER).exists())
 }
 
 /// The programs that the folder lacks.

@@ -102,14 +102,22 @@ pub(super) fn start_up(site: &Site, wish: (&str, &str), packet: &mut BytesMut) -
     startup_message([("user", user), wish, ("application_name", "witch"), ("options", &options)], packet)
 }
 
+/// As whom a session is begun.
+pub(super) fn name_of(site: &Site, role: Role) -> &str {
+    match role {
+        Role::Superuser => &site.settings.user,
+        Role::Replication | Role::Ungranted => &site.settings.replication_user,
+    }
+}
+
 async fn begin_in(site: &Site, role: Role, way: &Way, database: &str) -> Result<Begun, NotBegun> {
     let settings = &site.settings;
-    let (user, password) = match role {
-        Role::Superuser => (&settings.user, &settings.password),
-        Role::Replication | Role::Ungranted => (&settings.replication_user, &settings.replication_password),
+    let password = match role {
+        Role::Superuser => &settings.password,
+        Role::Replication | Role::Ungranted => &settings.replication_password,
     };
     let mut config = Config::new();
-    config.user(user).dbname(database).application_name("witch").options(pins::options(role, site.installation.major()));
+    config.user(name_of(site, role)).dbname(database).application_name("witch").options(pins::options(role, site.installation.major()));
     if let Some(password) = password.as_ref().map(Secret::reveal) {
         config.password(password);
     }

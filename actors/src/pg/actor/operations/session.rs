@@ -6,16 +6,20 @@ use super::slots::{self, Slot};
 use super::{Failure, databases, rights};
 use crate::model::{Endpoint, Lsn, NodeId, Position, Timeline};
 use crate::pg::Settings;
+use crate::pg::pins::Role;
 use crate::pg::quoting::literal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio_postgres::SimpleQueryRow;
 
-/// A lasting connection to this node's server as Witch's superuser. Everything has a deadline; after a time-out, or once the server has
-/// closed it, [`Session::is_closed`] holds and a new one has to be opened.
+/// A lasting connection to this node's server as Witch's superuser, or as the replication role where that one is refused. Everything has a
+/// deadline; after a time-out, or once the server has closed it, [`Session::is_closed`] holds and a new one has to be opened.
 #[derive(Debug)]
 pub struct Session {
     pub(super) connection: Connection,
+    /// Since when it is not the superuser's.
+    makeshift: Option<Instant>,
 }
 
 /// What the server says of itself, in one answer.
@@ -88,12 +92,25 @@ const SLOTS: &str = "
            ON s.slot_name OPERATOR(pg_catalog.~) '^witch_[0-9]+$' AND s.slot_type OPERATOR(pg_catalog.=) 'physical'";
 
 impl Session {
-    /// Opens it.
+    /// Opens it. The superuser may be locked (NOLOGIN, another password, no SUPERUSER): the replication role may ask nearly all that a node has to
+    /// know of its own server, so that such a lock costs nobody the primary.
     ///
     /// # Errors
-    /// The server cannot be reached, refuses, or does not answer within the deadline.
+    /// The server cannot be reached, refuses both, or does not answer within the deadline.
     pub async fn open(site: &Site, within: Duration) -> Result<Self, SqlFailure> {
-        Ok(Self { connection: Connection::open(site, Whom::Local, within).await? })
+        let refused = match Connection::open(site, Whom::Local, within).await {
+            Ok(connection) => return Ok(Self { connection, makeshift: None }),
+            Err(refused) if refused.state().is_some() => refused,
+            Err(failure) => return Err(failure),
+        };
+        let connection = Connection::open_as(site, Whom::Local, Role::Replication, within).await;
+        connection.map(|connection| Self { connection, makeshift: Some(Instant::now()) }).map_err(|_| refused)
+    }
+
+    /// Whether it is the replication role's, and has been for that long.
+    #[must_use]
+    pub fn is_makeshift_for(&self, time: Duration) -> bool {
+        self.makeshift.is_some_and(|since| since.elapsed() >= time)
     }
 
     /// Whether it is of no more use.

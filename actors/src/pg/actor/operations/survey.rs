@@ -3,7 +3,7 @@
 use super::configuration::has_lapsed;
 use super::sockets::sockets;
 use super::user_files::{self, UserFiles};
-use super::{Installation, NotInstalled, Site};
+use super::{Installation, NotInstalled, Site, next_start};
 use crate::model::Condition;
 use crate::pg::Upkeep;
 use crate::pg::conditions::{leftovers, ownership, programs};
@@ -86,6 +86,7 @@ impl Survey {
             self.conditions = programs;
             self.conditions.extend(ownership(site, &files));
             self.conditions.extend(left_behind(site, &files, running));
+            self.conditions.extend(next_start::survey(site, &files));
             self.upkeep = Some(match (lapsed, outdated) {
                 (true, _) => Upkeep::Configure,
                 (false, true) => Upkeep::Restart,

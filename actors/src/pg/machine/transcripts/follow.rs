@@ -123,6 +123,17 @@ fn the_same_damage_is_cloned_once() {
     assert!(bench.last().database.conditions.is_empty());
 }
 
+/// The primary was restarted while it was copied, or the network broke: that has mended nothing.
+#[test]
+fn a_copy_that_was_broken_off_is_made_again() {
+    let words = LastWords { text: "PANIC:  could not locate a valid checkpoint record".into(), consequence: Consequence::Clone };
+    let mut bench = Bench::new(World { dies: true, last_words: Some(words), broken_copies: 3, ..World::stopped_standby() });
+    bench.order(follow(), 3_600_000);
+    assert_eq!(bench.transcript().iter().filter(|line| *line == "clone").count(), 4, "{:?}", bench.transcript());
+    let conditions = &bench.last().database.conditions;
+    assert!(conditions.iter().any(|condition| condition.id == "clones-spent"), "the whole one brought the damage along: {conditions:?}");
+}
+
 /// F05, security.md F4: neither a refused question nor a planted line ends a standby that streams.
 #[test]
 fn a_standby_that_streams_is_stopped_for_no_refusal_and_no_line_of_a_log() {
