@@ -328,7 +328,8 @@ mod tests {
     #[tokio::test]
     async fn a_failure_quotes_the_last_words_and_progress_counts_as_lines() {
         let mut heard = Vec::new();
-        let failed = shell("printf '10%%\\r20%%\\r'; sleep 0.2; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13; do echo line $i >&2; done; exit 3", SOON);
+        let failed =
+            shell("printf '10%%\\r20%%\\r'; sleep 0.2; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13; do echo line $i >&2; done; exit 3", SOON);
         let failure = failed.run(|stream, line| heard.push((stream, line.to_owned()))).await.unwrap_err().to_string();
         assert!(failure.contains("exit status: 3") && failure.ends_with("line 12\nline 13") && !failure.contains("line 1\n"), "{failure}");
         assert!(heard.contains(&(Stream::Output, "20%".into())), "{heard:?}");
