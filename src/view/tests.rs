@@ -85,7 +85,7 @@ pub(crate) fn healthy() -> Status {
     let mut state = ClusterState::born("main".into(), records, Settings::default());
     state.epoch = Epoch(4);
     let promoted = Some(Promotion { timeline: Timeline(2), lsn: Lsn(0x300_0000), mark: None });
-    state.primary = Some(Primary { node: NodeId(1), epoch: Epoch(4), appointed_at: WallClock(0), promoted, released: None });
+    state.primary = Some(Primary { node: NodeId(1), epoch: Epoch(4), appointed_at: WallClock(0), was_at: None, promoted, released: None });
     Status {
         at: Timestamp::from_micros(5_000_000),
         node: NodeId(2),

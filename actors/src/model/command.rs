@@ -40,6 +40,9 @@ pub enum Command {
         why: Why,
         /// See [`super::EventKind::Appointed`].
         lost_at_least: Option<u64>,
+        /// How far it told that it is (D5).
+        #[serde(default)]
+        at: Option<Lsn>,
     },
     /// The appointed founder has made or adopted the cluster's database; no server of it has run as a primary yet.
     Founded {

@@ -99,7 +99,8 @@ mod tests {
         let mut state = ClusterState::born("c".into(), BTreeMap::new(), Settings::default());
         state.learn_lineage(&history(line));
         let promoted = state.lineage.back().copied().filter(|_| told);
-        state.primary = Some(Primary { node: NodeId(1), epoch: Epoch(1), appointed_at: WallClock(0), promoted, released: None });
+        state.primary =
+            Some(Primary { node: NodeId(1), epoch: Epoch(1), appointed_at: WallClock(0), was_at: None, promoted, released: None });
         state
     }
 

@@ -53,6 +53,9 @@ pub struct Primary {
     pub epoch: Epoch,
     /// When that was proposed.
     pub appointed_at: WallClock,
+    /// How far it had told that it is when that was decided.
+    #[serde(default)]
+    pub was_at: Option<Lsn>,
     /// Set when its database accepts writes.
     pub promoted: Option<Promotion>,
     /// Set when it will never again accept writes in this epoch.
@@ -144,8 +147,8 @@ impl ClusterState {
     }
 
     /// What the database of the appointed node holds according to the committed history (D5): its promotion in this epoch; before that, the end of the
-    /// primary before if the appointment lost nothing; else, on whichever timeline (0), the least that D1 lets a successor have. None: nothing is
-    /// known, as of a new database.
+    /// primary before if the appointment lost nothing; else, on whichever timeline (0), the least that D1 lets a successor have, by that history and by
+    /// the position upon which it was decided. None: nothing is known, as of a new database.
     #[must_use]
     pub fn least_to_lead(&self) -> Option<Position> {
         let primary = self.primary.as_ref()?;
@@ -157,15 +160,22 @@ impl ClusterState {
         let lost = before.next().and_then(|event| match event.kind {
             EventKind::Appointed { node, lost_at_least, .. } if event.epoch == primary.epoch && node == primary.node => lost_at_least,
             _ => None,
-        })?;
+        });
+        if primary.was_at.is_none() && lost.is_none() {
+            return None;
+        }
         let released = before.take_while(|event| !matches!(event.kind, EventKind::Appointed { .. })).find_map(|event| match event.kind {
             EventKind::Released { timeline, final_lsn: Some(lsn), .. } => Some(Position { timeline, lsn }),
             _ => None,
         });
-        if let (Some(end), 0) = (released, lost) {
+        if let (Some(end), Some(0)) = (released, lost) {
             return Some(end);
         }
-        let furthest = released.map(|end| end.lsn).max(self.lineage.back().map(|promotion| promotion.lsn))?;
+        let lost = lost.unwrap_or_default();
+        // On the timeline on which it was chosen, the history may not say how much it had then.
+        let told = primary.was_at.map(|at| Lsn(at.0.saturating_add(lost)));
+        let furthest =
+            [released.map(|end| end.lsn), self.lineage.back().map(|promotion| promotion.lsn), told].into_iter().max().flatten()?;
         let lsn = Lsn(furthest.0.saturating_sub(lost.max(self.settings.max_replication_lag)));
         (lsn > Lsn(0)).then_some(Position { timeline: Timeline(0), lsn })
     }
@@ -214,7 +224,7 @@ impl ClusterState {
     fn transition(&mut self, proposal: &Proposal) -> Result<Vec<EventKind>, Applied> {
         let mut events = Vec::new();
         match &proposal.command {
-            Command::Appoint { node, why, lost_at_least } => {
+            Command::Appoint { node, why, lost_at_least, at } => {
                 let may = self.members.get(node).is_some_and(|member| !member.witness);
                 if !may {
                     return Err(ignored("the node has no database in this cluster"));
@@ -226,7 +236,14 @@ impl ClusterState {
                     self.primary.as_ref().is_some_and(|primary| primary.released.is_some_and(|release| release.final_lsn.is_some()))
                         && *lost_at_least == Some(0);
                 self.epoch = self.epoch.next();
-                self.primary = Some(Primary { node: *node, epoch: self.epoch, appointed_at: proposal.at, promoted: None, released: None });
+                self.primary = Some(Primary {
+                    node: *node,
+                    epoch: self.epoch,
+                    appointed_at: proposal.at,
+                    was_at: *at,
+                    promoted: None,
+                    released: None,
+                });
                 events.push(EventKind::Appointed { node: *node, replaces, why: why.clone(), lost_at_least: *lost_at_least });
                 if let Some(switchover) = self.switchover.clone()
                     && (switchover.to != *node || !in_order)
@@ -387,7 +404,7 @@ mod tests {
     }
 
     fn appoint(node: u64) -> Command {
-        Command::Appoint { node: NodeId(node), why: Why::default(), lost_at_least: None }
+        Command::Appoint { node: NodeId(node), why: Why::default(), lost_at_least: None, at: None }
     }
 
     fn release(node: u64) -> Command {
@@ -435,7 +452,11 @@ mod tests {
         state.apply(2, Term(1), &propose(Some(1), 1, Command::BeginSwitchover { id: RequestId(5), to: NodeId(2) }));
         assert!(state.switchover.is_some());
         state.apply(3, Term(1), &propose(None, 1, release(1)));
-        state.apply(4, Term(1), &propose(Some(1), 1, Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least: Some(0) }));
+        state.apply(
+            4,
+            Term(1),
+            &propose(Some(1), 1, Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least: Some(0), at: None }),
+        );
         assert!(state.switchover.is_some(), "appointed is not yet promoted");
         state.apply(5, Term(1), &propose(None, 2, Command::Promoted { node: NodeId(2), lineage: lineage(&[(2, 9)]) }));
         assert_eq!(state.switchover, None);
@@ -451,7 +472,11 @@ mod tests {
             if released {
                 state.apply(3, Term(1), &propose(None, 1, release(1)));
             }
-            state.apply(4, Term(1), &propose(Some(1), 1, Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least }));
+            state.apply(
+                4,
+                Term(1),
+                &propose(Some(1), 1, Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least, at: None }),
+            );
             assert!(state.endings.back().is_some_and(|ending| ending.failure.is_some()), "{released} {lost_at_least:?}");
         }
     }
@@ -459,7 +484,7 @@ mod tests {
     #[test]
     fn who_is_appointed_holds_what_the_history_says() {
         let at = |timeline, lsn| Some(Position { timeline: Timeline(timeline), lsn: Lsn(lsn) });
-        let appoint = |lost| Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least: lost };
+        let appoint = |lost| Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least: lost, at: None };
         let after = |release: Option<u64>, lost: Option<u64>| {
             let mut state = state();
             state.settings.max_replication_lag = 10;
@@ -486,6 +511,25 @@ mod tests {
             &propose(None, 2, Command::Promoted { node: NodeId(2), lineage: lineage(&[(1, 0), (3, 100), (4, 200)]) }),
         );
         assert_eq!(promoted.least_to_lead(), at(4, 200));
+    }
+
+    /// Seed 5034639: put back between its appointment and its promotion.
+    #[test]
+    fn an_appointment_says_how_much_the_chosen_one_had() {
+        let least = |lost_at_least, at: Option<u64>| {
+            let mut state = state();
+            state.settings.max_replication_lag = 10;
+            state.apply(1, Term(1), &propose(Some(1), 0, appoint(1)));
+            state.apply(2, Term(1), &propose(None, 1, Command::Promoted { node: NodeId(1), lineage: lineage(&[(1, 0)]) }));
+            let command = Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least, at: at.map(Lsn) };
+            state.apply(3, Term(1), &propose(Some(1), 1, command));
+            state.least_to_lead().map(|least| (least.timeline.0, least.lsn.0))
+        };
+        assert_eq!(least(Some(0), Some(200)), Some((0, 190)), "as much as D1 lets be missing");
+        assert_eq!(least(Some(4), Some(200)), Some((0, 194)), "of what was known to be written");
+        assert_eq!(least(Some(50), Some(200)), Some((0, 200)));
+        assert_eq!(least(None, Some(200)), Some((0, 190)), "nobody knew how far the primary before was");
+        assert_eq!((least(Some(0), None), least(None, None)), (None, None));
     }
 
     #[test]

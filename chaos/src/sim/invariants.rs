@@ -35,6 +35,8 @@ pub const RULES: &[(&str, &str)] = &[
          who is back with more; no failover loses a commit that is older than that lag, and nothing else loses any",
     ),
     ("D4", "a switchover that succeeds loses no acknowledged commit"),
+    ("D5", "nobody starts to write with a copy from before its promotion, or with less than what it was appointed for"),
+    ("D6", "nobody is appointed who told that its log is not the primary's"),
     ("L1", "after the faults a healed majority with an eligible database accepts writes within the bound"),
     ("L2", "after that every node of the core streams; and no standby ever streams what only looks like its continuation"),
     ("L3", "an actor that dies lives again, and no daemon ends for a reason that no fault gave"),
@@ -273,6 +275,17 @@ impl World {
             self.violate("S9", format!("node {} starts to write for epoch {epoch}, but {named:?} is named", node + 1));
         }
         let promoted = self.judge.newest.as_ref().and_then(|(_, state)| state.primary.as_ref()).filter(|primary| primary.epoch == epoch);
+        // What it told when it was chosen may have been a little more than the whole records that it had.
+        let lag = self.judge.newest.as_ref().map_or(0, |(_, state)| state.settings.max_replication_lag);
+        let told = promoted.filter(|primary| primary.promoted.is_none() && leased).and_then(|primary| primary.was_at);
+        let end = self.hosts[node].data.as_ref().map(super::postgres::Data::end);
+        if let Some((told, end)) = told.zip(end).filter(|(told, end)| told.ahead_of(*end) > lag) {
+            let text = format!(
+                "node {} starts to write for epoch {epoch} at {end}, and was appointed since it told that it is at {told}",
+                node + 1
+            );
+            return self.violate("D5", text);
+        }
         let promoted = promoted.and_then(|primary| primary.promoted).filter(|_| leased);
         let began_here = |promotion: &Promotion| {
             let data = self.hosts[node].data.as_ref();

@@ -120,9 +120,11 @@ impl World {
             let (position, lineage) = (data.position(), data.lineage());
             told.iter().chain([state]).all(|history| history.is_in_line(position, &lineage))
         };
-        // With a copy from before its promotion the primary leads no more (D5).
+        // With a copy from before its promotion, or its appointment, the primary leads no more (D5).
+        let told = state.primary.as_ref().filter(|primary| primary.promoted.is_none()).and_then(|primary| primary.was_at);
         let leads_on = |data: &super::postgres::Data| {
-            promotion.is_none_or(|began| data.history.iter().any(|own| (own.timeline, own.lsn) == (began.timeline, began.lsn)))
+            told.is_none_or(|told| told.ahead_of(data.end()) <= state.settings.max_replication_lag)
+                && promotion.is_none_or(|began| data.history.iter().any(|own| (own.timeline, own.lsn) == (began.timeline, began.lsn)))
         };
         let whole = |node: &usize| {
             let data = self.hosts[*node]

@@ -170,7 +170,14 @@ mod tests {
     fn state(epoch: u64, lineage: &[(u32, u64)]) -> ClusterState {
         let mut state = ClusterState::born("sim".into(), BTreeMap::new(), Settings::default());
         state.epoch = Epoch(epoch);
-        state.primary = Some(Primary { node: NodeId(1), epoch: Epoch(epoch), appointed_at: WallClock(0), promoted: None, released: None });
+        state.primary = Some(Primary {
+            node: NodeId(1),
+            epoch: Epoch(epoch),
+            appointed_at: WallClock(0),
+            was_at: None,
+            promoted: None,
+            released: None,
+        });
         state.lineage =
             lineage.iter().map(|(timeline, lsn)| Promotion { timeline: Timeline(*timeline), lsn: Lsn(*lsn), mark: None }).collect();
         state

@@ -11,7 +11,7 @@ use crate::fsm::rules::node::{Action, Leaving};
 use crate::fsm::rules::{first, leader, node};
 use crate::fsm::{Request, view};
 use crate::machine::Timestamp;
-use crate::model::{ClusterState, Command, Directory, Epoch, NodeId, Proposal, RequestId, Server, Why};
+use crate::model::{ClusterState, Command, Directory, Epoch, Lsn, NodeId, Proposal, RequestId, Server, Why};
 use crate::pg::conditions::copies;
 use crate::pg::{Order, Stopped, Upstream};
 use crate::raft;
@@ -319,18 +319,18 @@ impl Machine {
             LeaderAction::AppointBest => best(&self.facts, state, old).map(|candidate| candidate.node),
             LeaderAction::AppointOld => old,
         };
-        let appointment = chosen.map(|node| (node, format!("Appoint {}", name(state, node)), self.loss(state, node)));
+        let appointment = chosen.map(|node| (node, format!("Appoint {}", name(state, node)), self.loss(state, node), self.position(node)));
         let (basis, switchover) = (state.epoch, state.switchover.as_ref().map(|switchover| switchover.id));
         if self.leader_rule != rule.id && appointment.is_none() && view.in_charge {
             effects.push(self.remember(now, format!("{:?}", rule.then), rule.why()));
         }
         self.leader_rule = rule.id;
-        if let Some((node, what, lost_at_least)) = appointment
+        if let Some((node, what, lost_at_least, at)) = appointment
             && self.appointed_at.is_none_or(|at| now.since(at) >= REPROPOSE)
         {
             self.appointed_at = Some(now);
             effects.push(self.remember(now, what, rule.why()));
-            effects.push(self.propose(now, basis, true, Command::Appoint { node, why: rule.why(), lost_at_least }));
+            effects.push(self.propose(now, basis, true, Command::Appoint { node, why: rule.why(), lost_at_least, at }));
         }
         if let (LeaderAction::AbortSwitchover, Some(id)) = (rule.then, switchover)
             && self.aborted_at.is_none_or(|at| now.since(at) >= REPROPOSE)
@@ -342,8 +342,12 @@ impl Machine {
 
     /// How much the old primary is known to have written that `node` does not have (D3).
     fn loss(&self, state: &ClusterState, node: NodeId) -> Option<u64> {
-        let position = self.facts.fresh(node).and_then(|report| report.database.as_ref()).and_then(|database| database.position);
-        Some(written(&self.facts, state)?.ahead_of(position?.lsn))
+        Some(written(&self.facts, state)?.ahead_of(self.position(node)?))
+    }
+
+    /// How far that node tells that it is.
+    fn position(&self, node: NodeId) -> Option<Lsn> {
+        Some(self.facts.fresh(node)?.database.as_ref()?.position?.lsn)
     }
 
     /// The leader answers an operator's request, brought by `origin`.

@@ -95,7 +95,7 @@ impl Bench {
     /// A cluster of three whose database is founded and whose primary of epoch 1 is `primary`, seen by `node`.
     fn founded(node: u64, primary: u64) -> Self {
         let mut bench = Self::born(node);
-        bench.commit(Some(1), Command::Appoint { node: NodeId(primary), why: Why::default(), lost_at_least: None });
+        bench.commit(Some(1), Command::Appoint { node: NodeId(primary), why: Why::default(), lost_at_least: None, at: None });
         bench.commit(None, Command::Founded { node: NodeId(primary), system_identifier: OURS });
         bench.commit(None, promoted(primary, 1, 0));
         bench.tell(Input::GuardFound { lease: None });

@@ -88,7 +88,7 @@ impl Holder {
         if self.led.ready && !self.led.appointing && self.led.gate != Gate::Closed && !self.passive {
             let nodes: Vec<NodeId> = state.members.keys().copied().collect();
             let node = nodes[usize::try_from(lot % nodes.len() as u64).unwrap_or(0)];
-            let command = Command::Appoint { node, why: Why::default(), lost_at_least: None };
+            let command = Command::Appoint { node, why: Why::default(), lost_at_least: None, at: None };
             orders.push(Order::Propose(self.proposal(state.epoch, true, stamp, command)));
         }
         orders

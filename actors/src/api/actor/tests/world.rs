@@ -179,7 +179,7 @@ fn state() -> ClusterState {
         assert_eq!(state.apply(index, Term(4), &proposal), Applied::Done);
     };
     let why = Why { rule: "found".into(), because: "no database exists yet".into() };
-    apply(Some(4), 0, Command::Appoint { node: NodeId(1), why, lost_at_least: None });
+    apply(Some(4), 0, Command::Appoint { node: NodeId(1), why, lost_at_least: None, at: None });
     apply(None, 1, Command::Founded { node: NodeId(1), system_identifier: SystemIdentifier(7_001_002_003) });
     apply(
         None,

@@ -78,7 +78,7 @@ fn a_lag_counts_from_what_anybody_has_whether_or_not_that_node_may_be_appointed(
 fn what_a_new_primary_has_written_before_its_promotion_is_committed_counts() {
     let mut bench = leader_with_two_standbys();
     let far = 101 + bench.state.settings.max_replication_lag;
-    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
+    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None, at: None });
     let position = Some(Position { timeline: Timeline(2), lsn: Lsn(far) });
     bench.observe(1, Health::Green, Database { position, ..database(Server::Primary, far) }, 2);
     bench.commit(None, promoted(1, 2, 100));
@@ -92,7 +92,7 @@ fn what_a_new_primary_has_written_before_its_promotion_is_committed_counts() {
 fn what_the_old_primary_had_written_does_not_count_against_who_follows_the_new_one() {
     let mut bench = leader_with_two_standbys();
     bench.observe(1, Health::Green, database(Server::Primary, 101 + bench.state.settings.max_replication_lag), 1);
-    bench.commit(Some(1), Command::Appoint { node: NodeId(3), why: Why::default(), lost_at_least: None });
+    bench.commit(Some(1), Command::Appoint { node: NodeId(3), why: Why::default(), lost_at_least: None, at: None });
     let position = Some(Position { timeline: Timeline(2), lsn: Lsn(110) });
     bench.observe(3, Health::Green, Database { position, ..database(Server::Primary, 110) }, 2);
     bench.commit(None, promoted(3, 2, 100));
@@ -142,7 +142,7 @@ fn a_branch_that_was_given_up_is_no_candidate_however_high_its_timeline() {
     bench.lead(true, Gate::Lapsed);
     assert_eq!(bench.appointed(), [(NodeId(2), "fail-over-after-lease".into())]);
     let mut bench = leader_with_two_standbys();
-    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
+    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None, at: None });
     bench.observe(3, Health::Green, given_up(120), 2);
     bench.pass(5000);
     bench.lead(true, Gate::Lapsed);
@@ -166,7 +166,7 @@ fn what_the_committed_history_tells_of_a_primary_before_counts_as_long_as_the_pr
     let started = |fork| {
         let mut bench = Bench::founded(2, 1);
         bench.commit(None, promoted(1, 2, fork));
-        bench.commit(Some(1), Command::Appoint { node: NodeId(3), why: Why::default(), lost_at_least: None });
+        bench.commit(Some(1), Command::Appoint { node: NodeId(3), why: Why::default(), lost_at_least: None, at: None });
         bench.machine = Machine::new(config(2));
         bench.tell_state();
         bench.report(database(Server::Standby, 100));
@@ -183,7 +183,7 @@ fn what_the_committed_history_tells_of_a_primary_before_counts_as_long_as_the_pr
 fn what_the_old_primary_had_written_does_not_count_once_the_promotion_of_the_new_one_is_committed() {
     let mut bench = leader_with_two_standbys();
     bench.observe(1, Health::Green, database(Server::Primary, 101 + bench.state.settings.max_replication_lag), 1);
-    bench.commit(Some(1), Command::Appoint { node: NodeId(3), why: Why::default(), lost_at_least: None });
+    bench.commit(Some(1), Command::Appoint { node: NodeId(3), why: Why::default(), lost_at_least: None, at: None });
     bench.commit(None, promoted(3, 2, 100));
     bench.observe(1, Health::Red, database(Server::Stopped, 0), 1);
     bench.observe(3, Health::Red, database(Server::Standby, 0), 2);
@@ -197,7 +197,7 @@ fn what_a_primary_had_written_does_not_count_any_more_once_another_one_was_promo
     let mut bench = leader_with_two_standbys();
     bench.observe(1, Health::Green, database(Server::Primary, 101 + bench.state.settings.max_replication_lag), 1);
     bench.observe(1, Health::Red, database(Server::Stopped, 0), 1);
-    let appoint = |node| Command::Appoint { node: NodeId(node), why: Why::default(), lost_at_least: None };
+    let appoint = |node| Command::Appoint { node: NodeId(node), why: Why::default(), lost_at_least: None, at: None };
     for (term, command) in [(Some(Term(1)), appoint(3)), (None, promoted(3, 2, 100))] {
         let proposal = Proposal { by: NodeId(1), term, basis: bench.state.epoch, at: WallClock(0), command };
         assert_eq!(bench.state.apply(bench.index, Term(1), &proposal), crate::model::Applied::Done);
@@ -213,7 +213,7 @@ fn what_a_primary_had_written_does_not_count_any_more_once_another_one_was_promo
 fn what_a_primary_had_written_counts_while_raft_catches_up_with_itself() {
     let mut bench = leader_with_two_standbys();
     let mut told = alloc::vec![bench.state.clone()];
-    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
+    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None, at: None });
     told.push(bench.state.clone());
     bench.commit(None, promoted(1, 2, 100));
     bench.observe(1, Health::Green, database(Server::Primary, 101 + bench.state.settings.max_replication_lag), 2);
@@ -242,7 +242,7 @@ fn a_promotion_that_was_told_to_the_peers_and_never_committed_counts() {
     };
     let died = |third, told, successor: Option<u64>| {
         let mut bench = leader_with_two_standbys();
-        bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
+        bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None, at: None });
         bench.observe(1, Health::Green, on(Server::Primary, 2, 3 << 20, &[(1, 0), (2, 100)]), 2);
         if told {
             bench.commit(None, Command::Promoted { node: NodeId(1), lineage: line(&[(1, 0), (2, 100)]) });
@@ -251,7 +251,7 @@ fn a_promotion_that_was_told_to_the_peers_and_never_committed_counts() {
         bench.report(database(Server::Standby, 90));
         bench.observe(3, Health::Green, third, 2);
         if let Some(node) = successor {
-            bench.commit(Some(1), Command::Appoint { node: NodeId(node), why: Why::default(), lost_at_least: None });
+            bench.commit(Some(1), Command::Appoint { node: NodeId(node), why: Why::default(), lost_at_least: None, at: None });
         }
         bench.pass(5000);
         bench.lead(true, Gate::Lapsed);

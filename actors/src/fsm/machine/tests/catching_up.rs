@@ -5,7 +5,7 @@ use super::*;
 /// Node 1 was appointed again after a failover to node 2 and back; its own log, at its restart, shows only the first `epochs` of the three.
 fn restarted_with_a_lease_of_epoch_three(epochs: u64) -> (Bench, u64) {
     let mut bench = Bench::born(1);
-    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
+    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None, at: None });
     bench.commit(None, Command::Founded { node: NodeId(1), system_identifier: OURS });
     bench.commit(None, promoted(1, 1, 0));
     for epoch in 2..=epochs {
@@ -18,13 +18,13 @@ fn restarted_with_a_lease_of_epoch_three(epochs: u64) -> (Bench, u64) {
 }
 
 fn appoint(bench: &mut Bench, node: u64) {
-    bench.commit(Some(1), Command::Appoint { node: NodeId(node), why: Why::default(), lost_at_least: None });
+    bench.commit(Some(1), Command::Appoint { node: NodeId(node), why: Why::default(), lost_at_least: None, at: None });
 }
 
 #[test]
 fn a_primary_whose_guard_has_not_told_yet_is_not_made_to_follow() {
     let mut bench = Bench::born(1);
-    bench.commit(Some(1), Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least: None });
+    bench.commit(Some(1), Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least: None, at: None });
     bench.commit(None, Command::Founded { node: NodeId(2), system_identifier: OURS });
     bench.commit(None, promoted(2, 1, 0));
     bench.report(database(Server::Primary, 100));

@@ -22,7 +22,7 @@ fn a_node_that_is_told_to_end_hands_over_records_tells_and_exits() {
 #[test]
 fn a_promotion_that_nobody_heard_of_is_told_while_the_primary_steps_down() {
     let mut bench = Bench::founded(1, 1);
-    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
+    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None, at: None });
     bench.report(database(Server::Standby, 100));
     bench.grant();
     let second = Promotion { timeline: Timeline(2), lsn: Lsn(100), mark: None };

@@ -7,7 +7,7 @@ fn a_node_that_was_just_appointed_is_given_the_time_to_ask_for_its_lease() {
     let mut bench = leader_with_two_standbys();
     bench.lead(true, Gate::Lapsed);
     assert_eq!(bench.appointed().len(), 1);
-    bench.commit(Some(1), Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least: None });
+    bench.commit(Some(1), Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least: None, at: None });
     bench.pass(1000);
     assert_eq!(bench.appointed(), [], "it has asked for nothing yet, so no lease of it need run out; but it is no reason to replace it");
     bench.pass(1000);
@@ -78,7 +78,7 @@ fn a_leader_that_is_not_ready_decides_nothing() {
 fn what_the_old_primary_wrote_counts_until_the_new_one_writes() {
     let mut bench = leader_with_two_standbys();
     bench.observe(1, Health::Green, database(Server::Primary, 3 << 20), 1);
-    bench.commit(Some(1), Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least: None });
+    bench.commit(Some(1), Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least: None, at: None });
     bench.pass(2000);
     bench.lead(true, Gate::Lapsed);
     assert_eq!(bench.appointed(), [], "node 3 lacks what node 1 had written");

@@ -29,7 +29,7 @@ fn a_primary_with_an_unusable_directory_releases_if_somebody_can_take_over() {
 fn deaths_before_the_appointment_and_of_a_server_that_is_well_again_do_not_count() {
     let mut bench = Bench::founded(1, 2);
     bench.report(Database { deaths: 3, ..database(Server::Standby, 100) });
-    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
+    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None, at: None });
     bench.observe(2, Health::Green, database(Server::Standby, 100), 2);
     bench.grant();
     assert_eq!(*bench.order(), lead(2));
@@ -92,7 +92,7 @@ fn the_order_to_lead_says_what_the_database_must_hold() {
     let mut bench = Bench::founded(2, 1);
     bench.report(database(Server::Standby, 200));
     bench.commit(None, Command::Release { node: NodeId(1), timeline: Timeline(1), final_lsn: Some(Lsn(200)), why: Why::default() });
-    bench.commit(Some(1), Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least: Some(0) });
+    bench.commit(Some(1), Command::Appoint { node: NodeId(2), why: Why::default(), lost_at_least: Some(0), at: None });
     bench.grant();
     let least = Some(Position { timeline: Timeline(1), lsn: Lsn(200) });
     assert_eq!(*bench.order(), Order::Lead { epoch: Epoch(2), system_identifier: OURS, least });
@@ -102,7 +102,7 @@ fn the_order_to_lead_says_what_the_database_must_hold() {
 fn appointed_with_a_rival() -> Bench {
     let mut bench = Bench::founded(1, 2);
     bench.report(database(Server::Standby, 100));
-    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
+    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None, at: None });
     bench.observe(3, Health::Green, database(Server::Standby, 100), 2);
     bench.grant();
     bench.pass(350);
@@ -158,8 +158,8 @@ fn a_promotion_that_stands_still_goes_on_if_nobody_else_is_ready() {
 #[test]
 fn after_appointments_in_vain_a_promotion_gets_more_time() {
     let mut bench = appointed_with_a_rival();
-    bench.commit(Some(1), Command::Appoint { node: NodeId(3), why: Why::default(), lost_at_least: None });
-    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
+    bench.commit(Some(1), Command::Appoint { node: NodeId(3), why: Why::default(), lost_at_least: None, at: None });
+    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None, at: None });
     bench.observe(3, Health::Green, database(Server::Standby, 100), 4);
     bench.grant();
     bench.pass(350);

@@ -15,7 +15,7 @@ fn an_appointed_node_leads_only_once_the_guard_has_acknowledged_its_lease() {
 fn a_lease_lasts_as_long_as_the_cluster_says_whatever_the_file_says() {
     let mut bench = Bench::born(1);
     bench.state.settings.lease_ttl_ms = 6000;
-    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
+    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None, at: None });
     bench.tell(Input::GuardFound { lease: None });
     let asked = bench.now + 150;
     bench.grant();

@@ -8,7 +8,7 @@ fn each_life_asks_for_its_lease_under_its_own_nonce() {
     for boot in [Boot(7), Boot(8)] {
         let mut bench = Bench::born(1);
         bench.machine = Machine::new(Config { boot, ..config(1) });
-        bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
+        bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None, at: None });
         let asked = bench.effects.iter().find_map(|effect| match effect {
             Effect::Raft(raft::Order::RequestLease(request)) => Some(request.boot),
             _ => None,
@@ -20,7 +20,7 @@ fn each_life_asks_for_its_lease_under_its_own_nonce() {
 #[test]
 fn a_restarted_daemon_takes_its_running_primary_over() {
     let mut bench = Bench::born(1);
-    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None });
+    bench.commit(Some(1), Command::Appoint { node: NodeId(1), why: Why::default(), lost_at_least: None, at: None });
     bench.commit(None, Command::Founded { node: NodeId(1), system_identifier: OURS });
     bench.report(database(Server::Primary, 100));
     assert_eq!(*bench.order(), Order::Watch, "the guard has not told yet what it holds");
