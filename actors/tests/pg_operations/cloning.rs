@@ -35,7 +35,18 @@ fn a_half_clone_is_made_anew_and_a_whole_database_is_kept_until_then() {
         assert_eq!(inspect_directory(&two.site).await, Directory::Database { system_identifier: identity, timeline: Timeline(1) });
 
         fs::write(two.site.data_dir().join("of-the-old"), "x").unwrap();
+        for (node, whose) in [(&one, "the first"), (&two, "the second")] {
+            for name in ["server.crt", "server.key"] {
+                fs::write(node.site.data_dir().join(name), format!("{name} of {whose}")).unwrap();
+            }
+        }
+        let keeps_its_key = || {
+            let text = |name: &str| fs::read_to_string(two.site.data_dir().join(name)).unwrap();
+            assert_eq!((text("server.crt"), text("server.key")), ("server.crt of the second".into(), "server.key of the second".into()));
+            assert!(!two.site.state_dir().join("own-files").exists(), "it is back in its place");
+        };
         basebackup(&two.site, &from, &|_| {}).await.unwrap();
+        keeps_its_key();
         let previous = two.folder.join("data.witch-previous");
         assert!(previous.join("of-the-old").exists() && !two.site.data_dir().join("of-the-old").exists());
         let discarded = two.folder.join("data.witch-discarded");
@@ -58,6 +69,7 @@ fn a_half_clone_is_made_anew_and_a_whole_database_is_kept_until_then() {
         basebackup(&two.site, &from, &|_| {}).await.unwrap();
         fs::set_permissions(&two.folder, fs::Permissions::from_mode(0o700)).unwrap();
         assert!(number() == before && !two.site.data_dir().join("of-the-old").exists());
+        keeps_its_key();
         assert_eq!(marker(&two.site).await.unwrap(), None);
         let second = two.start().await;
         first.session().await.ensure_slots(NodeId(1), &[NodeId(2)].into(), LONG).await.unwrap();

@@ -182,3 +182,22 @@ fn clones_are_counted_across_restarts() {
         spend_clone(&node.site, &twin).await.unwrap();
     });
 }
+
+/// What nobody but a person can mend is said with the way out, and is no reason to throw anything away.
+#[test]
+fn a_program_that_may_not_read_says_whose_it_is() {
+    as_postgres("evidence::a_program_that_may_not_read_says_whose_it_is", async {
+        let (one, two) = (Node::new(1), Node::new(2));
+        let identity = initdb(&one.site).await.unwrap();
+        let first = one.start().await;
+        let closed = one.site.data_dir().join("lost+found");
+        fs::create_dir(&closed).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o0)).unwrap();
+        let failure = basebackup(&two.site, &upstream(&one, identity, 1, 0), &|_| {}).await.unwrap_err();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+        let said = failure.to_string();
+        assert!(failure.outlook() == Outlook::Barred && said.contains("lost+found") && said.contains("chown"), "{said}");
+        basebackup(&two.site, &upstream(&one, identity, 1, 0), &|_| {}).await.unwrap();
+        first.stop().await;
+    });
+}

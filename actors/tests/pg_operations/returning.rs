@@ -58,6 +58,11 @@ fn a_diverged_primary_is_rewound_and_what_it_wrote_is_kept() {
 
         let note = |node: &Node| node.site.data_dir().join("witch.marks");
         fs::write(note(&one), "of the branch that is given up").unwrap();
+        for (node, whose) in [(&one, "the first"), (&two, "the second")] {
+            for name in ["server.crt", "server.key"] {
+                fs::write(node.site.data_dir().join(name), format!("{name} of {whose}")).unwrap();
+            }
+        }
         fs::write(one.site.data_dir().join("only-here"), "").unwrap();
         note_marks(&two.site, &[Promotion { mark: Some(7), ..promotion }]).await.unwrap();
         checkpoint_remote(&one.site, &upstream, LONG).await.unwrap();
@@ -67,6 +72,13 @@ fn a_diverged_primary_is_rewound_and_what_it_wrote_is_kept() {
         assert_eq!(marker(&one.site).await.unwrap(), None);
         assert_eq!(fs::read(note(&one)).unwrap(), fs::read(note(&two)).unwrap(), "what was noted of the history comes with it");
         assert!(!one.site.data_dir().join("only-here").exists(), "and where nothing was noted, the other branch's note is gone");
+        for name in ["server.crt", "server.key"] {
+            assert_eq!(
+                fs::read_to_string(one.site.data_dir().join(name)).unwrap(),
+                format!("{name} of the first"),
+                "its host is named in it"
+            );
+        }
         // It may need the very end of the source's log before it opens.
         second.session().await.ensure_slots(NodeId(2), &[NodeId(1), NodeId(2)].into(), LONG).await.unwrap();
         let first = one.start().await;

@@ -26,6 +26,7 @@ mod lock_files;
 mod marker;
 mod marks;
 mod next_start;
+mod own_files;
 mod own_session;
 mod position;
 mod probe;

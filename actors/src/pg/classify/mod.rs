@@ -73,6 +73,8 @@ pub enum From {
     Standby,
     /// `pg_rewind`.
     Rewind,
+    /// `pg_basebackup`.
+    Copy,
 }
 
 /// What that SQLSTATE means.
@@ -145,7 +147,7 @@ pub fn hint(log: &str) -> bool {
 #[must_use]
 pub fn program(by: From, output: &str) -> Option<&'static Row> {
     let message = |line: &str| {
-        let line = line.strip_prefix("pg_rewind: ").unwrap_or(line);
+        let line = ["pg_rewind: ", "pg_basebackup: "].iter().find_map(|name| line.strip_prefix(name)).unwrap_or(line);
         let line =
             ["fatal: ", "error: ", "detail: ", "FATAL:  ", "ERROR:  "].iter().find_map(|word| line.strip_prefix(word)).unwrap_or(line);
         words(by, line)

@@ -147,3 +147,11 @@ fn a_fault_of_a_file_is_told_with_its_line() {
     assert!(words.text.starts_with("invalid value for parameter \"lc_monetary\""), "{}", words.text);
     assert!(words.text.contains("line 3; FATAL:  configuration file") && words.consequence == Consequence::Operator, "{}", words.text);
 }
+
+#[test]
+fn a_program_is_understood_by_the_last_words_that_are_known() {
+    let output = "pg_basebackup: write-ahead log end point: 0/C000100\npg_basebackup: error: checksum error occurred\n\
+                  pg_basebackup: removing contents of data directory \"/data\"";
+    assert_eq!(program(From::Copy, output).map(|row| (row.id, row.consequence)), Some(("copy-of-damage", Consequence::Operator)));
+    assert!(program(From::Rewind, output).is_none(), "another program's words");
+}

@@ -1,5 +1,6 @@
 //! What a message of the server's log or of a program means, in PostgreSQL 13 to 19.
 
+mod copying;
 mod damage;
 mod outside;
 
@@ -67,7 +68,7 @@ const fn hopeless(
 
 /// The table. The first row that fits counts; the tests see that no example fits a second one.
 pub fn all_words() -> impl Iterator<Item = &'static Row> {
-    [damage::ROWS, outside::ROWS, ELSEWHERE].into_iter().flatten().copied()
+    [damage::ROWS, outside::ROWS, copying::ROWS, ELSEWHERE].into_iter().flatten().copied()
 }
 
 /// What ended a session or a receiver, what a standby says of its upstream, and what `pg_rewind` says.
@@ -279,6 +280,18 @@ static ELSEWHERE: &[&Row] = &[
         &[
             "could not fetch file list: ERROR:  permission denied for function pg_ls_dir",
             "could not fetch remote file \"x\": ERROR:  permission denied for function pg_read_binary_file",
+        ],
+    ),
+    &row(
+        "rewind-closed-files",
+        (From::Rewind, "could not open ", "Permission denied"),
+        Consequence::Operator,
+        "something in the data directory belongs to another user",
+        "give what its words name to the server's user (chown), or move it out of the data directory",
+        &[
+            "could not open directory \"/data/lost+found\": Permission denied",
+            "could not open target file \"/data/server.key\": Permission denied",
+            "could not open file \"/data/x\" for reading: Permission denied",
         ],
     ),
     &row(

@@ -15,7 +15,7 @@ use super::marker::{self, Unfinished};
 use super::program::Patience;
 use super::replication::introduce;
 use super::rewind::{Primary, not_ready};
-use super::{Failure, Site, blocking, shared_memory};
+use super::{Failure, Site, blocking, own_files, shared_memory};
 use crate::model::{Directory, Endpoint};
 use crate::pg::Upstream;
 use crate::pg::pins::{self, Role};
@@ -73,6 +73,8 @@ pub async fn basebackup(site: &Site, upstream: &Upstream, progress: &(dyn Fn(Pro
             let copy = site.at(&beside.fresh);
             fill(&copy, &lock, upstream, None, progress).await?;
             write_configuration(&copy, Some(&upstream.database)).await?;
+            own_files::keep(site).await?;
+            own_files::put_back(site, beside.fresh.clone()).await?;
             remove_folder(&beside.previous, &lock).await?;
             if let Err(failure) = shared_memory::release(site, &lock).await {
                 tracing::warn!(%failure, "shared memory of the database that is replaced may stay allocated until this host restarts");
@@ -83,6 +85,7 @@ pub async fn basebackup(site: &Site, upstream: &Upstream, progress: &(dyn Fn(Pro
             // One at a time gives up what it has: until the copy is whole there is one good copy less.
             if is_database {
                 proof.takes_the_turn(&upstream.database).await?;
+                own_files::keep(site).await?;
             }
             create(site).await?;
             let outside = Outside::of(site).await?.with_new(&proof.tablespaces).await;
@@ -91,6 +94,7 @@ pub async fn basebackup(site: &Site, upstream: &Upstream, progress: &(dyn Fn(Pro
             fill(site, &lock, upstream, outside.pg_wal.as_deref(), progress).await?;
             drop(proof);
             write_configuration(site, Some(&upstream.database)).await?;
+            own_files::put_back(site, site.data_dir()).await?;
             marker::clear(site, &lock).await?;
         }
     }

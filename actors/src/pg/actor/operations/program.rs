@@ -1,6 +1,6 @@
 //! Runs one of PostgreSQL's programs: in a process group of its own, with a deadline, in the C locale, keeping its last words.
 
-use crate::pg::classify::From;
+use crate::pg::classify::{self, From};
 use bytes::{Buf, BytesMut};
 use futures::StreamExt;
 use nix::sys::signal::{Signal, killpg};
@@ -46,7 +46,7 @@ pub enum ProgramFailure {
         source: std::io::Error,
     },
     /// It ended with an error.
-    #[error("{name} failed ({status}):\n{output}")]
+    #[error("{name} failed ({status}):\n{output}{}", meaning(name, output))]
     Failed {
         /// Its name.
         name: &'static str,
@@ -73,10 +73,24 @@ impl ProgramFailure {
     /// The words of a program whose words are known.
     pub(super) fn said(&self) -> Option<(From, &str)> {
         match self {
-            Self::Failed { name: "pg_rewind", output, .. } => Some((From::Rewind, output)),
+            Self::Failed { name, output, .. } => Some((speaker(name)?, output)),
             _ => None,
         }
     }
+}
+
+fn speaker(name: &str) -> Option<From> {
+    match name {
+        "pg_rewind" => Some(From::Rewind),
+        "pg_basebackup" => Some(From::Copy),
+        _ => None,
+    }
+}
+
+/// What its words mean, and the way out, where that is known.
+fn meaning(name: &str, output: &str) -> String {
+    let row = speaker(name).and_then(|by| classify::program(by, output));
+    row.map_or_else(String::new, |row| format!("\n{}: {}", row.meaning, row.way_out))
 }
 
 /// One run of a program. It does not print itself: what it reads may be secret.

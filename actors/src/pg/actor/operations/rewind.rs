@@ -9,7 +9,7 @@ use super::lock_files::remove_stale_locks;
 use super::marker::{self, Unfinished};
 use super::position::controldata;
 use super::program::Patience;
-use super::{Failure, Progress, Site, rights};
+use super::{Failure, Progress, Site, own_files, rights};
 use crate::model::{Endpoint, Lsn, SystemIdentifier, Timeline};
 use crate::pg::Upstream;
 use crate::pg::ancestry::Ancestry;
@@ -86,6 +86,7 @@ pub async fn rewind(site: &Site, upstream: &Upstream, progress: &(dyn Fn(Progres
     write_configuration_that_keeps_log(site).await?;
     marker::set(site, Unfinished::Rewind, Outside::of(site).await?, &lock).await?;
     let source = Primary::ask(site, &upstream.database, QUESTION).await?.source(site);
+    own_files::keep_and_make_way(site).await?;
     let pg_rewind = site.installation.run("pg_rewind", REWIND).holding(lock.share());
     let pg_rewind = pg_rewind.arg("--target-pgdata").arg(site.data_dir()).arg("--source-server").arg(source).arg("--progress");
     let mut has_changed_files = false;
@@ -99,12 +100,14 @@ pub async fn rewind(site: &Site, upstream: &Upstream, progress: &(dyn Fn(Progres
         .await;
     if let Err(failure) = ended {
         if !has_changed_files {
+            own_files::put_back(site, site.data_dir()).await?;
             marker::clear(site, &lock).await?;
         }
         return Err(failure.into());
     }
     // The configuration is the source's now.
     write_configuration(site, Some(&upstream.database)).await?;
+    own_files::put_back(site, site.data_dir()).await?;
     set_standby_signal(site, true).await?;
     marker::clear(site, &lock).await?;
     Ok(())
