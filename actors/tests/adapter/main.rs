@@ -5,6 +5,7 @@
 //!
 //! Usage: as every test binary, with parts of names as arguments.
 
+mod crashes;
 mod guards;
 mod node;
 #[path = "../common/ports.rs"]
@@ -17,6 +18,7 @@ use actors::guard::{Arguments, run};
 use actors::machine::Timestamp;
 use actors::model::{Directory, Server};
 use actors::pg::{Order, Upstream};
+use crashes::a_primary_that_recovers_in_place_is_none_meanwhile_and_has_died;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use guards::{
@@ -63,6 +65,7 @@ tests! {
     a_standby_whose_primary_refuses_the_login_streams_on,
     a_standby_that_dies_of_its_settings_keeps_its_database,
     what_strangers_put_into_the_log_costs_a_standby_nothing,
+    a_primary_that_recovers_in_place_is_none_meanwhile_and_has_died,
 }
 
 /// Found, lead, crash and restart in place; a second node clones and follows; the first is fenced, the second promoted; the first, which had

@@ -90,6 +90,10 @@ impl World {
                 let ended = super::event::GuardEvent::Ended(ExitStatus::Signal(9));
                 self.schedule(self.now + 100, Event::Guard(node, guard, ended));
             }
+            Fault::KillBackend(who, takes) => {
+                let node = self.whom(who);
+                return self.kill_backend(node, takes * MILLI);
+            }
             Fault::StopServer(who, span) => {
                 let (node, until) = (self.whom(who), until(span));
                 if self.hosts[node].server.is_none() {

@@ -169,6 +169,8 @@ impl World {
             guard,
             nature,
             up: false,
+            crashes: 0,
+            recovers: None,
             follows,
             compared,
             streams: false,

@@ -35,7 +35,10 @@ pub const RULES: &[(&str, &str)] = &[
          who is back with more; no failover loses a commit that is older than that lag, and nothing else loses any",
     ),
     ("D4", "a switchover that succeeds loses no acknowledged commit"),
-    ("L1", "after the faults a healed majority with an eligible database accepts writes within the bound"),
+    (
+        "L1",
+        "after the faults a healed majority with an eligible database accepts writes within the bound; and nobody says that a server does which recovers in place",
+    ),
     ("L2", "after that every node of the core streams; and no standby ever streams what only looks like its continuation"),
     ("L3", "an actor that dies lives again, and no daemon ends for a reason that no fault gave"),
 ];

@@ -55,6 +55,8 @@ impl World {
             }
             // What was stopped wakes up at its time, so that what waits for it stays in order; the clock of L1 starts then.
             healed_at = healed_at.max(host.daemon_wakes_at).max(host.guard_wakes_at).max(host.server_wakes_at);
+            let recovers = host.server.as_ref().and_then(|server| server.recovers);
+            healed_at = healed_at.max(recovers.map_or(0, |(_, until)| until));
             let absent = host.daemon.is_none();
             let leaving = host.daemon.as_ref().is_some_and(|daemon| daemon.stopping);
             if absent {

@@ -82,6 +82,7 @@ impl World {
                 hold: None,
                 stream: from.map(|from| Stream { timeline: position.timeline, from: Some(from) }),
                 lineage: data.map(super::postgres::Data::lineage).unwrap_or_default(),
+                checkpointer: Some(server.crashes),
             }
         });
         let streams = sight.as_ref().is_some_and(|sight| sight.stream.is_some());
@@ -95,6 +96,8 @@ impl World {
             standby_signal: data.is_some_and(|data| data.standby_signal),
             process,
             sight,
+            turned_away: server.is_some_and(|server| server.recovers.is_some()) && !hangs,
+            crash: None,
             end: data.filter(|data| process == Process::Gone && data.phase() == Phase::ShutDown).map(|_| position),
             hint: server.is_some_and(|server| server.diverged && !streams || server.vetted == Some(false)),
             last_words: None,

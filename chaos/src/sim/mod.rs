@@ -6,6 +6,7 @@
 
 mod client;
 mod clock;
+mod crash;
 mod daemon;
 mod decisions;
 mod dice;

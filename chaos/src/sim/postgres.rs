@@ -218,6 +218,10 @@ pub(super) struct Server {
     pub(super) guard: u64,
     pub(super) nature: Nature,
     pub(super) up: bool,
+    /// It has recovered in place so often, and its checkpointer is another one each time.
+    pub(super) crashes: u32,
+    /// Since when, and until when, it recovers in place.
+    pub(super) recovers: Option<(u64, u64)>,
     /// The upstream's node.
     pub(super) follows: Option<usize>,
     /// The epoch for which it was told to, if that one was promoted by then: so the histories should have been compared.

@@ -51,6 +51,8 @@ pub enum Fault {
     StopGuard(Who, u64),
     /// The postmaster is killed.
     KillServer(Who),
+    /// A process of the server is killed, so that it recovers in place for that time.
+    KillBackend(Who, u64),
     /// All processes of the server are stopped for that time.
     StopServer(Who, u64),
     /// The host loses power and what was not on disk; it comes back after that time.
@@ -145,8 +147,12 @@ impl Story {
         let mut dice = Dice::new(seed, 4);
         if dice.one_in(6) {
             faults.extend(lies(&mut dice, nodes, heal_at));
-            faults.sort_by_key(|timed| timed.at);
         }
+        let mut dice = Dice::new(seed, 5);
+        if dice.one_in(3) {
+            faults.extend(crashes(&mut dice, nodes, heal_at));
+        }
+        faults.sort_by_key(|timed| timed.at);
         Self { seed, beyond, nodes, heal_at, faults }
     }
 }
@@ -165,8 +171,27 @@ fn lies(dice: &mut Dice, nodes: usize, heal_at: u64) -> Vec<Timed> {
     vec![Timed { at: copied, fault: Fault::CopyDisk(node) }, Timed { at, fault: Fault::PutBack(node, down) }]
 }
 
+/// Processes of one server after another are killed, or of one again and again.
+fn crashes(dice: &mut Dice, nodes: usize, heal_at: u64) -> Vec<Timed> {
+    let often = dice.one_of(&[1, 1, 2, 4, 6]);
+    let pause = dice.one_of(&[(100, 1_500), (1_000, 8_000)]);
+    let mut at = dice.between((heal_at - heal_at.min(25_000), heal_at - 1_000));
+    let mut faults = Vec::new();
+    for _ in 0..often {
+        let who = match dice.below(5) {
+            0 => Who::Node(usize::try_from(dice.below(nodes as u64)).expect("a small number")),
+            1 => Who::Leader,
+            _ => Who::Primary,
+        };
+        let takes = dice.one_of(&[(20, 400), (20, 400), (400, 7_000), (20_000, 90_000)]);
+        faults.push(Timed { at, fault: Fault::KillBackend(who, dice.between(takes)) });
+        at = (at + dice.between(pause)).min(heal_at - 1);
+    }
+    faults
+}
+
 /// Every kind of fault, by the name under which it is counted.
-pub const KIND_NAMES: [&str; 26] = [
+pub const KIND_NAMES: [&str; 27] = [
     "kill-daemon",
     "stop-daemon",
     "kill-guard",
@@ -193,6 +218,7 @@ pub const KIND_NAMES: [&str; 26] = [
     "copy-disk",
     "put-back",
     "write-unsigned",
+    "kill-backend",
 ];
 
 /// So many of them are drawn one by one; the others come in pairs or at their time.
@@ -229,6 +255,7 @@ impl Fault {
             Self::CopyDisk(..) => 23,
             Self::PutBack(..) => 24,
             Self::WriteUnsigned(..) => 25,
+            Self::KillBackend(..) => 26,
         }]
     }
 }

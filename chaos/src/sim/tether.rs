@@ -130,6 +130,7 @@ impl World {
         if daemon.tether.connected != Some(guard) {
             return;
         }
+        daemon.quiet_since = now;
         let open = std::mem::take(&mut daemon.tether.open);
         (daemon.tether.connected, daemon.tether.silent_since) = (None, None);
         self.begin_to_connect(node, RETURN_MAX);

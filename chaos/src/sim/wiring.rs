@@ -80,7 +80,8 @@ impl World {
                 self.tally.rule(&refusal.rule);
                 self.tell_story(|| format!("node {}: refuses by {}: {}", node + 1, refusal.rule, refusal.reason));
             }
-            fsm::Effect::Publish(_) | fsm::Effect::Pulse => {}
+            fsm::Effect::Publish(status) => self.judge_published(node, status.writable),
+            fsm::Effect::Pulse => {}
             fsm::Effect::Exit => self.exits(node),
         }
     }

@@ -133,7 +133,7 @@ impl World {
             return self.work_failed(node, id, "the server does not answer", true);
         };
         let pid = server.pid;
-        if server.nature == Nature::Standby {
+        if matches!(server.nature, Nature::Standby | Nature::Promoting(_)) {
             (server.nature, server.streams) = (Nature::Promoting(epoch), false);
             self.schedule(now + takes, Event::Server(node, pid, ServerEvent::Promoted));
             self.judge_writable(node);

@@ -135,3 +135,14 @@ fn what_a_program_says_is_known_by_its_last_known_words() {
     assert_eq!(program(From::Rewind, refused).map(|row| row.consequence), Some(Consequence::Operator));
     assert!(program(From::Rewind, "pg_rewind: error: never heard of").is_none());
 }
+
+#[test]
+fn a_crash_is_told_in_the_postmasters_own_words_and_briefly() {
+    let fifteen = "2026-12-01 04:36:34.200 UTC [29496] LOG:  server process (PID 29517) was terminated by signal 9: Killed\n";
+    let eighteen =
+        "[30049] LOG:  client backend (PID 30060) exited with exit code 2\n[30049] LOG:  terminating any other active server processes\n";
+    assert_eq!(crash(fifteen).as_deref(), Some("server process (PID 29517) was terminated by signal 9: Killed"));
+    assert_eq!(crash(&format!("{fifteen}{eighteen}")).as_deref(), Some("client backend (PID 30060) exited with exit code 2"));
+    assert_eq!(crash("[7] LOG:  database system was interrupted\n"), None);
+    assert!(crash(&format!("[7] LOG:  {} (PID 7) was terminated by signal 9", "x".repeat(1000))).is_some_and(|text| text.len() == 200));
+}

@@ -5,6 +5,7 @@
 
 pub mod addresses;
 pub mod copies;
+pub mod crashes;
 pub mod leftovers;
 pub mod ownership;
 pub mod programs;
@@ -42,10 +43,20 @@ impl Row {
 
 /// Every row, topic by topic.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    [sessions::ROWS, refusals::ROWS, replay::ROWS, programs::ROWS, ownership::ROWS, leftovers::ROWS, copies::ROWS, addresses::ROWS]
-        .into_iter()
-        .flatten()
-        .copied()
+    [
+        sessions::ROWS,
+        refusals::ROWS,
+        replay::ROWS,
+        programs::ROWS,
+        ownership::ROWS,
+        leftovers::ROWS,
+        copies::ROWS,
+        crashes::ROWS,
+        addresses::ROWS,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }
 
 #[cfg(test)]

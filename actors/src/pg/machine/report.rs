@@ -4,6 +4,7 @@ use super::Machine;
 use crate::machine::Timestamp;
 use crate::model::{Condition, Database, Directory, Operation, Position, Server, Timeline};
 use crate::pg::conditions::copies::OLDER_COPY;
+use crate::pg::conditions::crashes::IN_PLACE;
 use crate::pg::conditions::refusals::CLONES_SPENT;
 use crate::pg::conditions::replay;
 use crate::pg::plan::{Step, Stop, Wish, plan};
@@ -87,8 +88,16 @@ impl Machine {
         conditions.extend(self.older.as_deref().map(|what| OLDER_COPY.seen(what)));
         conditions.extend(self.spent(seen).map(|why| CLONES_SPENT.seen(why)));
         conditions.extend(self.replay_condition(now, seen));
+        conditions.extend(self.recovery_condition(now, seen));
         conditions.sort_by_key(|condition| Reverse(condition.bars));
         conditions
+    }
+
+    /// What a server does that lets nobody in.
+    fn recovery_condition(&self, now: Timestamp, seen: &Observation) -> Option<Condition> {
+        let lasts = now.since(self.run.as_ref()?.recovers?).as_secs();
+        let how = seen.crash.as_deref().unwrap_or("one of its processes was ended, and its log names none");
+        Some(IN_PLACE.seen(format!("{how}: the server has been recovering in place for {lasts} s")))
     }
 
     /// What keeps a standby from replaying what it has.
@@ -156,6 +165,8 @@ mod tests {
             standby_signal: false,
             process: Process::Gone,
             sight: None,
+            turned_away: false,
+            crash: None,
             end: Some(Position { timeline: Timeline(1), lsn: Lsn(0x4000) }),
             hint: false,
             last_words: None,
