@@ -16,7 +16,7 @@ impl World {
         let luck = self.dice.roll();
         let host = &mut self.hosts[node];
         let (Some(server), Some(data)) = (host.server.as_mut(), host.data.as_mut()) else { return false };
-        if !server.up || server.stopping || server.dying || server.killed || host.server_wakes_at > now {
+        if !server.up || server.is_strange() || server.stopping || server.dying || server.killed || host.server_wakes_at > now {
             return false;
         }
         (server.up, server.streams, server.crashes) = (false, false, server.crashes + 1);

@@ -44,6 +44,10 @@ pub(super) struct Daemon {
     pub(super) work: Option<super::work::Work>,
     /// The look under way.
     pub(super) look: Option<u64>,
+    /// The last look has seen a server that Witch did not start.
+    pub(super) strange: bool,
+    /// The kill under way was ordered while the node was to be fenced.
+    pub(super) fences: bool,
     /// Since then no actor has died, and no guard was lost.
     pub(super) quiet_since: u64,
     pub(super) stopping: bool,
@@ -96,6 +100,8 @@ impl World {
             tether: Tether::new(life),
             work: None,
             look: None,
+            strange: false,
+            fences: false,
             quiet_since: self.now,
             stopping: false,
             belief: super::invariants::Belief::default(),

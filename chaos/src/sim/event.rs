@@ -34,6 +34,8 @@ pub(super) enum Event {
     Client(usize),
     /// An operator moves the foreign database away.
     MoveAway(usize),
+    /// An operator stops the server that he started.
+    StopByHand(usize, u32),
     /// An operator lets failover go on.
     Resume,
     /// The core is healed.

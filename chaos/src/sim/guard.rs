@@ -167,6 +167,7 @@ impl World {
         host.server = Some(Server {
             pid,
             guard,
+            began: now,
             nature,
             up: false,
             crashes: 0,

@@ -20,7 +20,11 @@ pub const RULES: &[(&str, &str)] = &[
     ("S3", "a lease counts from the sending of a request of this life, and only for the epoch that the node's applied state names"),
     ("S4", "a leader grants only what nobody has replaced, and what is granted overlaps with nobody's lease"),
     ("S5", "a replacing appointment is committed only when no lease of another node could still be valid"),
-    ("S6", "a server that may write lives only while its guard, or the sweep after it, can end it before the lease ends"),
+    (
+        "S6",
+        "a server that may write lives only while its guard, or the sweep after it, can end it before the lease ends; one that Witch did not start is \
+         never taken for its own, and nothing is done to it or beside it unless its node gives its epoch up",
+    ),
     (
         "S8",
         "a release is committed only when no server of that epoch can write, it is on the node's disk, and no lease of it is held or comes again",

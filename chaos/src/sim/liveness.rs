@@ -65,6 +65,9 @@ impl World {
                 self.end_daemon(node);
                 self.start_later(node, SECOND / 2);
             }
+            if let Some(pid) = self.hosts[node].server.as_ref().map(|server| server.pid) {
+                self.stop_by_hand(node, pid);
+            }
             self.move_away(node);
         }
         self.liveness = Liveness { core, healed_at, writable_after: None, done: false };

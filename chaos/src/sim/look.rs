@@ -29,11 +29,12 @@ impl World {
         let process = match &status.server {
             Some(server) => match server.pid {
                 Some(pid) if !server.ending => {
+                    self.note_down(node, pid);
                     Process::Running { life: Life(pid), promoting: server.writable && server.as_primary.is_none() }
                 }
                 _ => Process::Unsettled,
             },
-            None if self.hosts[node].server.is_some() => Process::Orphaned,
+            None if self.hosts[node].server.is_some() => self.childless(node),
             None => {
                 if let Some(daemon) = self.hosts[node].daemon.as_mut() {
                     daemon.tether.unswept = false;
@@ -49,6 +50,7 @@ impl World {
         let Some(daemon) = &self.hosts[node].daemon else { return };
         let gone_on = daemon.tether.unanswered(self.now).filter(|(lasts, _)| *lasts > UNGUARDED_MAX);
         let process = match (gone_on, self.hosts[node].server.is_some()) {
+            (_, true) if self.childless(node) != Process::Orphaned => self.childless(node),
             (Some(_), true) | (Some((_, true)), false) => Process::Orphaned,
             (None, true) => Process::Silent,
             (_, false) => Process::Unsettled,
@@ -59,6 +61,9 @@ impl World {
     fn observe(&mut self, node: usize, number: u64, process: Process) {
         let takes = self.dice.between((500, 4_000));
         let now = self.now;
+        if let Some(daemon) = self.hosts[node].daemon.as_mut() {
+            daemon.strange = matches!(process, Process::Stranger { .. });
+        }
         self.vet(node, process);
         let host = &self.hosts[node];
         let Some(daemon) = host.daemon.as_ref().filter(|daemon| daemon.look == Some(number)) else { return };

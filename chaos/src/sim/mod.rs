@@ -24,6 +24,7 @@ mod promises;
 mod run;
 mod shrink;
 mod story;
+mod stranger;
 mod streaming;
 mod tally;
 mod tether;

@@ -214,8 +214,10 @@ pub(super) enum Nature {
 #[derive(Clone, Debug)]
 pub(super) struct Server {
     pub(super) pid: u32,
-    /// The guard that is its parent.
+    /// The guard that is its parent; zero for one that an operator started.
     pub(super) guard: u64,
+    /// When it began.
+    pub(super) began: u64,
     pub(super) nature: Nature,
     pub(super) up: bool,
     /// It has recovered in place so often, and its checkpointer is another one each time.
@@ -252,6 +254,11 @@ impl Server {
             Nature::Standby => None,
             Nature::Promoting(epoch) | Nature::Primary(epoch) => Some(epoch),
         }
+    }
+
+    /// An operator started it.
+    pub(super) const fn is_strange(&self) -> bool {
+        self.guard == 0
     }
 
     /// Whether a session could commit something now.

@@ -87,6 +87,8 @@ pub enum Fault {
     PutBack(usize, u64),
     /// A standby is started by hand without its signal file, writes so many records, and is a standby again when the host is back.
     WriteUnsigned(usize, u64, u64),
+    /// Where no server runs an operator starts one, which writes so many records if the node is the primary; it is stopped after that time.
+    StartByHand(Who, u64, u64),
     /// The daemon is told to end (SIGTERM), and started again after that time.
     Terminate(Who, u64),
     /// An operator asks that node for a switchover: to that node, or to whoever is best.
@@ -152,6 +154,10 @@ impl Story {
         if dice.one_in(3) {
             faults.extend(crashes(&mut dice, nodes, heal_at));
         }
+        let mut dice = Dice::new(seed, 6);
+        if dice.one_in(5) {
+            faults.extend(strangers(&mut dice, nodes, heal_at));
+        }
         faults.sort_by_key(|timed| timed.at);
         Self { seed, beyond, nodes, heal_at, faults }
     }
@@ -190,8 +196,26 @@ fn crashes(dice: &mut Dice, nodes: usize, heal_at: u64) -> Vec<Timed> {
     faults
 }
 
+/// A server is gone, in good order or not, and an operator starts one in its place before Witch does.
+fn strangers(dice: &mut Dice, nodes: usize, heal_at: u64) -> Vec<Timed> {
+    let node = usize::try_from(dice.below(nodes as u64)).expect("a small number");
+    let at = dice.between((heal_at - heal_at.min(25_000), heal_at - 1_000));
+    let (records, span) = (dice.between((0, 30)), dice.between((500, 15_000)));
+    let down = dice.between((500, 12_000));
+    let by_hand = |who, after: u64| Timed { at: (at + after).min(heal_at - 1), fault: Fault::StartByHand(who, records, span) };
+    match dice.below(3) {
+        0 => vec![Timed { at, fault: Fault::Terminate(Who::Node(node), down) }, by_hand(Who::Node(node), dice.between((2_000, 9_000)))],
+        1 => vec![
+            Timed { at, fault: Fault::KillDaemon(Who::Primary, down) },
+            Timed { at: at + 1, fault: Fault::KillServer(Who::Primary) },
+            by_hand(Who::Primary, dice.between((300, 2_500))),
+        ],
+        _ => vec![Timed { at, fault: Fault::KillServer(Who::Node(node)) }, by_hand(Who::Node(node), dice.between((2, 300)))],
+    }
+}
+
 /// Every kind of fault, by the name under which it is counted.
-pub const KIND_NAMES: [&str; 27] = [
+pub const KIND_NAMES: [&str; 28] = [
     "kill-daemon",
     "stop-daemon",
     "kill-guard",
@@ -219,6 +243,7 @@ pub const KIND_NAMES: [&str; 27] = [
     "put-back",
     "write-unsigned",
     "kill-backend",
+    "start-by-hand",
 ];
 
 /// So many of them are drawn one by one; the others come in pairs or at their time.
@@ -256,6 +281,7 @@ impl Fault {
             Self::PutBack(..) => 24,
             Self::WriteUnsigned(..) => 25,
             Self::KillBackend(..) => 26,
+            Self::StartByHand(..) => 27,
         }]
     }
 }

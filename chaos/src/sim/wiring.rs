@@ -150,7 +150,10 @@ impl World {
                 pg::Effect::Kill => self.kill_server(node),
                 pg::Effect::Look { number } => self.look(node, number),
                 pg::Effect::Probe { number, timeout } => self.probe_server(node, life, number, timeout),
-                pg::Effect::Report(reported) => self.tell_fsm(node, fsm::Input::Reported(Box::new(reported))),
+                pg::Effect::Report(reported) => {
+                    self.judge_reported(node, reported.database.server);
+                    self.tell_fsm(node, fsm::Input::Reported(Box::new(reported)));
+                }
                 pg::Effect::Note { rule, text, because, .. } => {
                     self.tally.rule(rule);
                     self.tell_story(|| format!("node {}: database: {text} by {rule}: {because}", node + 1));

@@ -99,6 +99,7 @@ impl Shop {
     /// Takes a look.
     pub(super) async fn look(&self) -> Observation {
         let process = self.process().await;
+        self.strange.store(matches!(process, Process::Stranger { .. }), Ordering::Relaxed);
         let on_disk = self.read_disk().await;
         let running = if let Process::Running { life, .. } = process { Some(life.0) } else { None };
         let (mut conditions, upkeep) = self.survey(running).await;
@@ -251,7 +252,7 @@ impl Shop {
 }
 
 /// Who is in the directory of a guard that has no child. `unswept`: there may be somebody though no lock file says so.
-fn childless(site: &Site, unswept: bool) -> Process {
+pub(super) fn childless(site: &Site, unswept: bool) -> Process {
     let postmaster = first_number(&site.data_dir().join("postmaster.pid"));
     if postmaster.is_none() && !unswept {
         return Process::Gone;
