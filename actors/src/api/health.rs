@@ -3,6 +3,7 @@
 use super::Problem;
 use crate::machine::Timestamp;
 use crate::model::{Condition, NodeId, Role, Server, Status};
+use crate::pg::conditions::crashes::IN_PLACE;
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
@@ -103,7 +104,8 @@ fn server(server: Server) -> &'static str {
 
 fn why_not_writable(status: &Status) -> String {
     let Some(database) = &status.database else { return "it has no database".to_owned() };
-    let details = [database.trouble.as_deref(), status.waiting_for.as_deref()];
+    let recovers = database.conditions.iter().find(|condition| condition.id == IN_PLACE.id).map(|condition| condition.text.as_str());
+    let details = [recovers, database.trouble.as_deref(), status.waiting_for.as_deref()];
     details.into_iter().flatten().fold(server(database.server).to_owned(), |said, detail| said + "; " + detail)
 }
 

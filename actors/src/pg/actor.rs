@@ -22,13 +22,13 @@ mod work;
 
 pub use tether::{Found, Held, Tether};
 
-use super::{Answer, Effect, Importance, Input, Life, Machine, Operation, Outcome, Outlook, Reported};
+use super::{Answer, Effect, Importance, Input, Life, Machine, Operation, Outcome, Outlook, Process, Reported};
 use crate::guard;
 use crate::machine::Timestamp;
 use crate::model::NodeId;
 use crate::tree::{Address, Hands};
 use aside::Aside;
-use look::Known;
+use look::{Known, childless};
 use make_way::Prepared;
 use operations::{Site, SqlFailure, Survey, try_login};
 use refusals::Refusals;
@@ -36,7 +36,7 @@ use server_log::ServerLog;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -83,6 +83,8 @@ struct Shop {
     refusals: Arc<Refusals>,
     /// The server whose process is known to be noted as Witch's own.
     noted: AtomicU32,
+    /// The last look has seen a server that Witch did not start: whoever orders a kill from now on means that one.
+    strange: AtomicBool,
     prepared: Mutex<Prepared>,
     /// Held while something that was discarded is removed.
     removing: Arc<tokio::sync::Mutex<()>>,
@@ -113,6 +115,7 @@ impl PgHands {
             disk: Aside::default(),
             refusals: Arc::default(),
             noted: AtomicU32::default(),
+            strange: AtomicBool::default(),
             prepared: Mutex::default(),
             removing: Arc::default(),
         };
@@ -185,7 +188,9 @@ impl PgHands {
     /// It outlives the actor: a kill that was ordered is carried out.
     fn kill(&self) {
         let tether = self.shop.surroundings.tether.clone();
-        tokio::spawn(async move { tether.kill_server().await });
+        let (site, known) = (self.shop.site().clone(), self.shop.strange.load(Ordering::Relaxed));
+        let spares = move || !known && matches!(childless(&site, true), Process::Stranger { .. });
+        tokio::spawn(async move { tether.kill_server_but(spares).await });
     }
 }
 

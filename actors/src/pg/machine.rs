@@ -170,7 +170,7 @@ impl crate::machine::Machine for Machine {
         match input {
             Input::Woken => {}
             Input::Ordered { number, order, hurry } => self.ordered(now, Ordered { number, order, hurry }, &mut effects),
-            Input::Observed { number, observation } => self.observed(now, number, *observation),
+            Input::Observed { number, observation } => self.observed(now, number, *observation, &mut effects),
             Input::ServerExited { life, fenced } => self.server_exited(now, life, fenced, &mut effects),
             Input::Probed { number, answer } => self.probed(number, answer),
             Input::Progressed { id, percent, detail } => {

@@ -20,6 +20,10 @@ pub struct Observation {
     pub process: Process,
     /// The server's own account; None if it gave none in time.
     pub sight: Option<Sight>,
+    /// By its lock file the server takes connections, and it turns everybody away as one does that starts.
+    pub turned_away: bool,
+    /// What its log says of the process whose end was the reason for that. A hint, for people.
+    pub crash: Option<String>,
     /// Where the log of a stopped server provably ends.
     pub end: Option<Position>,
     /// The server's log hints that the standby can never stream as it is, since it was last told what to follow. A hint is asked about, and
@@ -126,6 +130,8 @@ pub struct Sight {
     pub stream: Option<Stream>,
     /// The promotions that its timeline comes from, oldest first, with its own as the last. Empty: not known.
     pub lineage: Vec<Promotion>,
+    /// The process id of its checkpointer. A server that recovers in place keeps its postmaster and gets another one of these. None: not known.
+    pub checkpointer: Option<u32>,
 }
 
 /// What holds a standby's replay up.

@@ -46,6 +46,10 @@ pub(super) struct Run {
     pub(super) replay_seen: Timestamp,
     /// Since when it lacks room.
     pub(super) cramped: Option<Timestamp>,
+    /// The checkpointer that it was seen with.
+    pub(super) checkpointer: Option<u32>,
+    /// Since when it recovers in place.
+    pub(super) recovers: Option<Timestamp>,
 }
 
 /// A stop that was asked for.
@@ -79,6 +83,8 @@ impl Run {
             replayed: None,
             replay_seen: now,
             cramped: None,
+            checkpointer: None,
+            recovers: None,
         }
     }
 
@@ -108,6 +114,25 @@ impl Run {
             self.replayed = Some((lsn, now));
         }
         self.cramped = matches!(sight.hold, Some(Hold::Room { .. })).then(|| self.cramped.unwrap_or(now));
+    }
+
+    /// Keeps the account of its recoveries in place. True: one has begun, or was begun and was over between two looks.
+    pub(super) fn crashed(&mut self, now: Timestamp, seen: &Observation) -> bool {
+        let checkpointer = seen.sight.as_ref().and_then(|sight| sight.checkpointer);
+        let another = checkpointer.is_some() && self.checkpointer.is_some() && checkpointer != self.checkpointer;
+        self.checkpointer = checkpointer.or(self.checkpointer);
+        match (self.recovers, &seen.sight) {
+            (None, None) if seen.turned_away => self.came_up = false,
+            // It was too quick to be seen at it. Whoever decides shall see it at it all the same, so it is believed to be well at the next look.
+            (None, Some(_)) if another => {}
+            (Some(_), Some(_)) => {
+                (self.recovers, self.stream_due) = (None, now);
+                return false;
+            }
+            _ => return false,
+        }
+        self.recovers = Some(now);
+        true
     }
 
     /// Whether its end is no surprise.
@@ -145,10 +170,15 @@ fn running(seen: &Observation, run: Option<&Run>, hang_after: u32) -> Server {
     if run.is_some_and(|run| run.came_up && run.misses >= hang_after) {
         return Server::Hung;
     }
+    let may_become_writable = run.is_none_or(|run| run.promoting);
+    // While it recovers in place it lets nobody in, and may write again at any instant.
+    if let Some(run) = run.filter(|run| run.recovers.is_some()) {
+        let standby = !run.wrote && !may_become_writable && is_surely_standby(seen, Some(run));
+        return if standby { Server::StartingStandby } else { Server::StartingPrimary };
+    }
     if run.is_some_and(|run| run.wrote) {
         return Server::Primary;
     }
-    let may_become_writable = run.is_none_or(|run| run.promoting);
     match &seen.sight {
         Some(sight) if !sight.in_recovery => Server::Primary,
         Some(_) if may_become_writable => Server::StartingPrimary,
@@ -168,8 +198,8 @@ fn running(seen: &Observation, run: Option<&Run>, hang_after: u32) -> Server {
 /// killed, until somebody who knows says that it is gone. A server that was never seen may have been promoted.
 fn unguarded(seen: &Observation, run: Option<&Run>) -> Server {
     match run {
-        Some(run) if run.wrote => Server::Primary,
-        Some(run) if !run.promoting && is_surely_standby(seen, Some(run)) => Server::Standby,
+        Some(run) if run.wrote && run.recovers.is_none() => Server::Primary,
+        Some(run) if !run.wrote && !run.promoting && is_surely_standby(seen, Some(run)) => Server::Standby,
         _ => Server::StartingPrimary,
     }
 }
@@ -197,6 +227,7 @@ mod tests {
             hold: None,
             stream: None,
             lineage: Vec::new(),
+            checkpointer: None,
         });
         Observation {
             directory: Directory::Database { system_identifier: SystemIdentifier(7), timeline: Timeline(1) },
@@ -204,6 +235,8 @@ mod tests {
             standby_signal,
             process: Process::Running { life: Life(1), promoting: false },
             sight,
+            turned_away: false,
+            crash: None,
             end: None,
             hint: false,
             last_words: None,

@@ -5,6 +5,7 @@
 //!
 //! Usage: as every test binary, with parts of names as arguments.
 
+mod crashes;
 mod guards;
 mod node;
 #[path = "../common/ports.rs"]
@@ -18,6 +19,7 @@ use actors::guard::{Arguments, run};
 use actors::machine::Timestamp;
 use actors::model::{Directory, Server};
 use actors::pg::{Order, Upstream};
+use crashes::a_primary_that_recovers_in_place_is_none_meanwhile_and_has_died;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use guards::{
@@ -75,6 +77,7 @@ tests! {
     a_standby_whose_sessions_are_all_taken_is_told_whom_to_follow_and_can_be_promoted,
     a_locked_superuser_costs_nobody_the_primary,
     what_a_start_would_refuse_is_said_while_the_server_runs,
+    a_primary_that_recovers_in_place_is_none_meanwhile_and_has_died,
 }
 
 /// Found, lead, crash and restart in place; a second node clones and follows; the first is fenced, the second promoted; the first, which had

@@ -281,8 +281,11 @@ impl Host {
                     hold: None,
                     stream: from.map(|from| Stream { timeline, from: Some(from) }),
                     lineage: if in_recovery { Vec::new() } else { self.history.clone() },
+                    checkpointer: None,
                 }
             }),
+            turned_away: false,
+            crash: None,
             end: (server.is_none() && self.phase == Phase::ShutDown).then_some(position),
             hint: server.is_some_and(|server| server.diverged),
             last_words: None,

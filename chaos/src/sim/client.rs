@@ -17,6 +17,15 @@ pub(super) struct Commit {
     pub(super) node: usize,
 }
 
+/// A commit that waits for its flush.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Written {
+    client: usize,
+    number: u64,
+    end: u64,
+    began: u64,
+}
+
 impl World {
     /// A client beside each node, and its turn: it writes to the first primary that it finds, its own node first.
     pub(super) fn client_writes(&mut self, client: usize) {
@@ -36,14 +45,19 @@ impl World {
         let host = &mut self.hosts[node];
         let (Some(server), Some(data)) = (host.server.as_ref(), host.data.as_mut()) else { return };
         data.append(now, now + flush, number, size);
-        let (pid, end) = (server.pid, data.end().0);
+        let (pid, crashes, end) = (server.pid, server.crashes, data.end().0);
         self.note_written(node);
-        self.schedule(now + flush, Event::Server(node, pid, ServerEvent::Flushed { client, number, end, began: now }));
+        self.schedule(now + flush, Event::Server(node, pid, ServerEvent::Flushed(crashes, Written { client, number, end, began: now })));
     }
 
     /// The commit is on disk, so it is acknowledged; backends that outlive their postmaster do that, too.
-    pub(super) fn flushed(&mut self, node: usize, client: usize, number: u64, end: u64, began: u64) {
+    pub(super) fn flushed(&mut self, node: usize, crashes: u32, commit: Written) {
+        let Written { client, number, end, began } = commit;
         let Some(epoch) = self.hosts[node].server.as_ref().and_then(super::postgres::Server::epoch) else { return };
+        // The session that waited for it is gone, and the record may be.
+        if self.hosts[node].server.as_ref().is_some_and(|server| server.crashes != crashes) {
+            return;
+        }
         if let Some(data) = &mut self.hosts[node].data {
             data.flushed(end);
         }

@@ -44,6 +44,12 @@ pub(super) struct Daemon {
     pub(super) work: Option<super::work::Work>,
     /// The look under way.
     pub(super) look: Option<u64>,
+    /// The last look has seen a server that Witch did not start.
+    pub(super) strange: bool,
+    /// The kill under way was ordered while the node was to be fenced.
+    pub(super) fences: bool,
+    /// Since then no actor has died, and no guard was lost.
+    pub(super) quiet_since: u64,
     pub(super) stopping: bool,
     /// What the judge knows of this daemon's beliefs.
     pub(super) belief: super::invariants::Belief,
@@ -94,6 +100,9 @@ impl World {
             tether: Tether::new(life),
             work: None,
             look: None,
+            strange: false,
+            fences: false,
+            quiet_since: self.now,
             stopping: false,
             belief: super::invariants::Belief::default(),
         });
@@ -203,8 +212,9 @@ impl World {
 
     /// An actor dies; its supervisor takes over (L3).
     pub(super) fn actor_died(&mut self, node: usize, actor: Actor, cause: &str) {
-        let now = self.local(node);
+        let (now, true_now) = (self.local(node), self.now);
         let Some(daemon) = self.hosts[node].daemon.as_mut() else { return };
+        daemon.quiet_since = true_now;
         match actor {
             Actor::Fsm => daemon.fsm = None,
             Actor::Raft => {

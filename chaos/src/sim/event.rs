@@ -1,5 +1,6 @@
 //! What can happen in the world.
 
+use super::client::Written;
 use super::story::{Actor, Fault};
 use actors::guard::wire::{Answer, ExitStatus, Request};
 use actors::model::Epoch;
@@ -33,6 +34,8 @@ pub(super) enum Event {
     Client(usize),
     /// An operator moves the foreign database away.
     MoveAway(usize),
+    /// An operator stops the server that he started.
+    StopByHand(usize, u32),
     /// An operator lets failover go on.
     Resume,
     /// The core is healed.
@@ -99,6 +102,10 @@ pub(super) enum ServerEvent {
     Begins,
     /// It answers.
     Up,
+    /// After so many crashes it has replayed its log, and writes the checkpoint at the end of that.
+    Replayed(u32),
+    /// And answers again.
+    Recovered(u32),
     /// The promotion is done.
     Promoted,
     /// The stop that was asked for comes to its end.
@@ -109,6 +116,6 @@ pub(super) enum ServerEvent {
     Receive,
     /// A delivery arrives: so many records of the upstream's log.
     Delivered(usize),
-    /// A commit is flushed: the client, its record's number and end, and when it began.
-    Flushed { client: usize, number: u64, end: u64, began: u64 },
+    /// A commit is flushed that was written after so many crashes.
+    Flushed(u32, Written),
 }

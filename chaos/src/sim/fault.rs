@@ -83,12 +83,16 @@ impl World {
             }
             Fault::KillServer(who) => {
                 let node = self.whom(who);
-                let Some(server) = self.hosts[node].server.as_mut() else { return false };
+                let Some(server) = self.hosts[node].server.as_mut().filter(|server| !server.is_strange()) else { return false };
                 // Its backends live on until the guard has ended them.
                 server.dying = true;
                 let guard = server.guard;
                 let ended = super::event::GuardEvent::Ended(ExitStatus::Signal(9));
                 self.schedule(self.now + 100, Event::Guard(node, guard, ended));
+            }
+            Fault::KillBackend(who, takes) => {
+                let node = self.whom(who);
+                return self.kill_backend(node, takes * MILLI);
             }
             Fault::StopServer(who, span) => {
                 let (node, until) = (self.whom(who), until(span));
@@ -173,6 +177,10 @@ impl World {
             }
             Fault::PutBack(node, down) => return self.put_back(node, down),
             Fault::WriteUnsigned(node, records, down) => return self.write_unsigned(node, records, down),
+            Fault::StartByHand(who, records, span) => {
+                let node = self.whom(who);
+                return self.start_by_hand(node, records, span * MILLI);
+            }
             Fault::Terminate(who, down) => {
                 let node = self.whom(who);
                 let Some(daemon) = self.hosts[node].daemon.as_mut() else { return false };
@@ -191,7 +199,7 @@ impl World {
         true
     }
 
-    fn is_leaseholder(&self, node: usize) -> bool {
+    pub(super) fn is_leaseholder(&self, node: usize) -> bool {
         let holder = self.judge.newest.as_ref().and_then(|(_, state)| state.leaseholder());
         holder.is_some_and(|(holder, _)| super::network::index(holder) == node)
     }
@@ -256,7 +264,9 @@ impl World {
 
     /// The stop takes too long: the server is killed and the process ends.
     pub(super) fn overdue(&mut self, node: usize) {
-        self.server_ended(node, ExitStatus::Signal(9), "the daemon's last resort");
+        if !self.hosts[node].server.as_ref().is_some_and(super::postgres::Server::is_strange) {
+            self.server_ended(node, ExitStatus::Signal(9), "the daemon's last resort");
+        }
         self.end_guard(node);
         self.end_daemon(node);
     }

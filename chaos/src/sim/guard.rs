@@ -175,8 +175,11 @@ impl World {
         host.server = Some(Server {
             pid,
             guard,
+            began: now,
             nature,
             up: false,
+            crashes: 0,
+            recovers: None,
             follows,
             compared,
             streams: false,

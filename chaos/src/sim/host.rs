@@ -7,6 +7,7 @@ use super::guard::Guard;
 use super::postgres::{Data, Server};
 use actors::machine::Timestamp;
 use actors::model::Epoch;
+use actors::pg::Note;
 
 /// One host.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(super) struct Host {
     pub(super) data: Option<Data>,
     pub(super) server: Option<Server>,
     pub(super) pids: u32,
+    /// What Witch noted of the server that its guard started last.
+    pub(super) note: Option<Note>,
     /// What the guard has acknowledged: for which epoch, and until when.
     pub(super) lease: Option<(Epoch, Timestamp)>,
     /// What it was told to drop of that.
@@ -58,6 +61,7 @@ impl Host {
             data: None,
             server: None,
             pids: 100,
+            note: None,
             lease: None,
             dropped: None,
             exposed: false,

@@ -20,7 +20,11 @@ pub const RULES: &[(&str, &str)] = &[
     ("S3", "a lease counts from the sending of a request of this life, and only for the epoch that the node's applied state names"),
     ("S4", "a leader grants only what nobody has replaced, and what is granted overlaps with nobody's lease"),
     ("S5", "a replacing appointment is committed only when no lease of another node could still be valid"),
-    ("S6", "a server that may write lives only while its guard, or the sweep after it, can end it before the lease ends"),
+    (
+        "S6",
+        "a server that may write lives only while its guard, or the sweep after it, can end it before the lease ends; one that Witch did not start is \
+         never taken for its own, and nothing is done to it or beside it unless its node gives its epoch up",
+    ),
     (
         "S8",
         "a release is committed only when no server of that epoch can write, it is on the node's disk, and no lease of it is held or comes again",
@@ -37,7 +41,10 @@ pub const RULES: &[(&str, &str)] = &[
     ("D4", "a switchover that succeeds loses no acknowledged commit"),
     ("D5", "nobody starts to write with a copy from before its promotion, or with less than what it was appointed for"),
     ("D6", "nobody is appointed who told that its log is not the primary's"),
-    ("L1", "after the faults a healed majority with an eligible database accepts writes within the bound"),
+    (
+        "L1",
+        "after the faults a healed majority with an eligible database accepts writes within the bound; and nobody says that a server does which recovers in place",
+    ),
     ("L2", "after that every node of the core streams; and no standby ever streams what only looks like its continuation"),
     ("L3", "an actor that dies lives again, and no daemon ends for a reason that no fault gave"),
 ];

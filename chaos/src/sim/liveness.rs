@@ -55,6 +55,8 @@ impl World {
             }
             // What was stopped wakes up at its time, so that what waits for it stays in order; the clock of L1 starts then.
             healed_at = healed_at.max(host.daemon_wakes_at).max(host.guard_wakes_at).max(host.server_wakes_at);
+            let recovers = host.server.as_ref().and_then(|server| server.recovers);
+            healed_at = healed_at.max(recovers.map_or(0, |(_, until)| until));
             let absent = host.daemon.is_none();
             let leaving = host.daemon.as_ref().is_some_and(|daemon| daemon.stopping);
             if absent {
@@ -62,6 +64,9 @@ impl World {
             } else if leaving {
                 self.end_daemon(node);
                 self.start_later(node, SECOND / 2);
+            }
+            if let Some(pid) = self.hosts[node].server.as_ref().map(|server| server.pid) {
+                self.stop_by_hand(node, pid);
             }
             self.move_away(node);
         }

@@ -34,11 +34,12 @@ impl World {
         let process = match &status.server {
             Some(server) => match server.pid {
                 Some(pid) if !server.ending => {
+                    self.note_down(node, pid);
                     Process::Running { life: Life(pid), promoting: server.writable && server.as_primary.is_none() }
                 }
                 _ => Process::Unsettled,
             },
-            None if self.hosts[node].server.is_some() => Process::Orphaned,
+            None if self.hosts[node].server.is_some() => self.childless(node),
             None => {
                 if let Some(daemon) = self.hosts[node].daemon.as_mut() {
                     daemon.tether.unswept = false;
@@ -54,6 +55,7 @@ impl World {
         let Some(daemon) = &self.hosts[node].daemon else { return };
         let gone_on = daemon.tether.unanswered(self.now).filter(|(lasts, _)| *lasts > UNGUARDED_MAX);
         let process = match (gone_on, self.hosts[node].server.is_some()) {
+            (_, true) if self.childless(node) != Process::Orphaned => self.childless(node),
             (Some(_), true) | (Some((_, true)), false) => Process::Orphaned,
             (None, true) => Process::Silent,
             (_, false) => Process::Unsettled,
@@ -64,6 +66,9 @@ impl World {
     fn observe(&mut self, node: usize, number: u64, process: Process) {
         let takes = self.dice.between((500, 4_000));
         let now = self.now;
+        if let Some(daemon) = self.hosts[node].daemon.as_mut() {
+            daemon.strange = matches!(process, Process::Stranger { .. });
+        }
         self.vet(node, process);
         let told = self.standing(node);
         let host = &self.hosts[node];
@@ -90,6 +95,7 @@ impl World {
                 hold: None,
                 stream: from.map(|from| Stream { timeline: position.timeline, from: Some(from) }),
                 lineage: data.map(super::postgres::Data::lineage).unwrap_or_default(),
+                checkpointer: Some(server.crashes),
             }
         });
         let streams = sight.as_ref().is_some_and(|sight| sight.stream.is_some());
@@ -103,6 +109,8 @@ impl World {
             standby_signal: data.is_some_and(|data| data.standby_signal),
             process,
             sight,
+            turned_away: server.is_some_and(|server| server.recovers.is_some()) && !hangs,
+            crash: None,
             end: data.filter(|data| process == Process::Gone && data.phase() == Phase::ShutDown).map(|_| position),
             hint: server.is_some_and(|server| server.diverged && !streams || server.vetted == Some(false)),
             last_words: None,

@@ -6,6 +6,7 @@
 
 mod client;
 mod clock;
+mod crash;
 mod daemon;
 mod decisions;
 mod dice;
@@ -23,6 +24,7 @@ mod promises;
 mod run;
 mod shrink;
 mod story;
+mod stranger;
 mod streaming;
 mod tally;
 mod tether;

@@ -236,10 +236,16 @@ pub(super) enum Nature {
 #[derive(Clone, Debug)]
 pub(super) struct Server {
     pub(super) pid: u32,
-    /// The guard that is its parent.
+    /// The guard that is its parent; zero for one that an operator started.
     pub(super) guard: u64,
+    /// When it began.
+    pub(super) began: u64,
     pub(super) nature: Nature,
     pub(super) up: bool,
+    /// It has recovered in place so often, and its checkpointer is another one each time.
+    pub(super) crashes: u32,
+    /// Since when, and until when, it recovers in place.
+    pub(super) recovers: Option<(u64, u64)>,
     /// The upstream's node.
     pub(super) follows: Option<usize>,
     /// The epoch for which it was told to, if that one was promoted by then: so the histories should have been compared.
@@ -282,6 +288,11 @@ impl Server {
     pub(super) fn says(&self, now: u64, data: &Data) -> Position {
         let (records, until) = self.replayed;
         if self.received || now >= until || self.nature != Nature::Standby { data.position() } else { data.position_after(records) }
+    }
+
+    /// An operator started it.
+    pub(super) const fn is_strange(&self) -> bool {
+        self.guard == 0
     }
 
     /// Whether a session could commit something now.

@@ -51,6 +51,8 @@ pub enum Fault {
     StopGuard(Who, u64),
     /// The postmaster is killed.
     KillServer(Who),
+    /// A process of the server is killed, so that it recovers in place for that time.
+    KillBackend(Who, u64),
     /// All processes of the server are stopped for that time.
     StopServer(Who, u64),
     /// The host loses power and what was not on disk; it comes back after that time.
@@ -85,6 +87,8 @@ pub enum Fault {
     PutBack(usize, u64),
     /// A standby is started by hand without its signal file, writes so many records, and is a standby again when the host is back.
     WriteUnsigned(usize, u64, u64),
+    /// Where no server runs an operator starts one, which writes so many records if the node is the primary; it is stopped after that time.
+    StartByHand(Who, u64, u64),
     /// The daemon is told to end (SIGTERM), and started again after that time.
     Terminate(Who, u64),
     /// An operator asks that node for a switchover: to that node, or to whoever is best.
@@ -145,8 +149,16 @@ impl Story {
         let mut dice = Dice::new(seed, 4);
         if dice.one_in(6) {
             faults.extend(lies(&mut dice, nodes, heal_at));
-            faults.sort_by_key(|timed| timed.at);
         }
+        let mut dice = Dice::new(seed, 5);
+        if dice.one_in(3) {
+            faults.extend(crashes(&mut dice, nodes, heal_at));
+        }
+        let mut dice = Dice::new(seed, 6);
+        if dice.one_in(5) {
+            faults.extend(strangers(&mut dice, nodes, heal_at));
+        }
+        faults.sort_by_key(|timed| timed.at);
         Self { seed, beyond, nodes, heal_at, faults }
     }
 }
@@ -165,8 +177,45 @@ fn lies(dice: &mut Dice, nodes: usize, heal_at: u64) -> Vec<Timed> {
     vec![Timed { at: copied, fault: Fault::CopyDisk(node) }, Timed { at, fault: Fault::PutBack(node, down) }]
 }
 
+/// Processes of one server after another are killed, or of one again and again.
+fn crashes(dice: &mut Dice, nodes: usize, heal_at: u64) -> Vec<Timed> {
+    let often = dice.one_of(&[1, 1, 2, 4, 6]);
+    let pause = dice.one_of(&[(100, 1_500), (1_000, 8_000)]);
+    let mut at = dice.between((heal_at - heal_at.min(25_000), heal_at - 1_000));
+    let mut faults = Vec::new();
+    for _ in 0..often {
+        let who = match dice.below(5) {
+            0 => Who::Node(usize::try_from(dice.below(nodes as u64)).expect("a small number")),
+            1 => Who::Leader,
+            _ => Who::Primary,
+        };
+        let takes = dice.one_of(&[(20, 400), (20, 400), (400, 7_000), (20_000, 90_000)]);
+        faults.push(Timed { at, fault: Fault::KillBackend(who, dice.between(takes)) });
+        at = (at + dice.between(pause)).min(heal_at - 1);
+    }
+    faults
+}
+
+/// A server is gone, in good order or not, and an operator starts one in its place before Witch does.
+fn strangers(dice: &mut Dice, nodes: usize, heal_at: u64) -> Vec<Timed> {
+    let node = usize::try_from(dice.below(nodes as u64)).expect("a small number");
+    let at = dice.between((heal_at - heal_at.min(25_000), heal_at - 1_000));
+    let (records, span) = (dice.between((0, 30)), dice.between((500, 15_000)));
+    let down = dice.between((500, 12_000));
+    let by_hand = |who, after: u64| Timed { at: (at + after).min(heal_at - 1), fault: Fault::StartByHand(who, records, span) };
+    match dice.below(3) {
+        0 => vec![Timed { at, fault: Fault::Terminate(Who::Node(node), down) }, by_hand(Who::Node(node), dice.between((2_000, 9_000)))],
+        1 => vec![
+            Timed { at, fault: Fault::KillDaemon(Who::Primary, down) },
+            Timed { at: at + 1, fault: Fault::KillServer(Who::Primary) },
+            by_hand(Who::Primary, dice.between((300, 2_500))),
+        ],
+        _ => vec![Timed { at, fault: Fault::KillServer(Who::Node(node)) }, by_hand(Who::Node(node), dice.between((2, 300)))],
+    }
+}
+
 /// Every kind of fault, by the name under which it is counted.
-pub const KIND_NAMES: [&str; 26] = [
+pub const KIND_NAMES: [&str; 28] = [
     "kill-daemon",
     "stop-daemon",
     "kill-guard",
@@ -193,6 +242,8 @@ pub const KIND_NAMES: [&str; 26] = [
     "copy-disk",
     "put-back",
     "write-unsigned",
+    "kill-backend",
+    "start-by-hand",
 ];
 
 /// So many of them are drawn one by one; the others come in pairs or at their time.
@@ -229,6 +280,8 @@ impl Fault {
             Self::CopyDisk(..) => 23,
             Self::PutBack(..) => 24,
             Self::WriteUnsigned(..) => 25,
+            Self::KillBackend(..) => 26,
+            Self::StartByHand(..) => 27,
         }]
     }
 }

@@ -36,6 +36,10 @@ impl World {
                     self.schedule(now, Event::Server(node, pid, ServerEvent::Receive));
                 }
             }
+            ServerEvent::Replayed(crashes) => self.replayed(node, crashes),
+            ServerEvent::Recovered(crashes) => self.recovered(node, crashes),
+            // A promotion under which the server crashed is to be asked for again.
+            ServerEvent::Promoted if !server.up => {}
             ServerEvent::Promoted => {
                 let Nature::Promoting(epoch) = server.nature else { return };
                 if !data.is_consistent() {
@@ -60,7 +64,7 @@ impl World {
             ServerEvent::Gone => self.remove_server(node, "killed"),
             ServerEvent::Receive => self.receive(node, pid),
             ServerEvent::Delivered(upto) => self.delivered(node, upto),
-            ServerEvent::Flushed { client, number, end, began } => self.flushed(node, client, number, end, began),
+            ServerEvent::Flushed(crashes, commit) => self.flushed(node, crashes, commit),
         }
     }
 
@@ -111,6 +115,9 @@ impl World {
         if server.nature != Nature::Standby || server.stopping {
             return;
         }
+        if !server.up {
+            return self.schedule(now + RECEIVE_EVERY, Event::Server(node, pid, ServerEvent::Receive));
+        }
         // Only where the log on its disk ends does it ask for more.
         let replays = !server.received && now < server.replayed.1;
         let upstream = server.follows.filter(|upstream| !replays && *upstream != node && self.reaches(node, *upstream));
@@ -159,7 +166,8 @@ impl World {
     fn deliver(&mut self, from: usize, to: usize) {
         let latency = self.latency(from, to) + self.dice.between(self.setting.lag);
         let now = self.now;
-        if !self.reaches(from, to) || self.hosts[from].server_wakes_at > now || self.hosts[from].server.is_none() {
+        let sends = self.hosts[from].server.as_ref().is_some_and(|server| server.recovers.is_none());
+        if !self.reaches(from, to) || self.hosts[from].server_wakes_at > now || !sends {
             return;
         }
         let Some(source) = self.hosts[from].data.as_mut() else { return };

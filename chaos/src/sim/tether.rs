@@ -7,6 +7,7 @@ use actors::fsm;
 use actors::guard::wire::{Answer, ExitStatus, PROTOCOL, Refusal, Request};
 use actors::machine::Timestamp;
 use actors::model::Epoch;
+use actors::pg::Note;
 use std::collections::BTreeMap;
 
 /// A word over the local socket.
@@ -130,6 +131,7 @@ impl World {
         if daemon.tether.connected != Some(guard) {
             return;
         }
+        daemon.quiet_since = now;
         let open = std::mem::take(&mut daemon.tether.open);
         (daemon.tether.connected, daemon.tether.silent_since) = (None, None);
         self.begin_to_connect(node, RETURN_MAX);
@@ -214,10 +216,17 @@ impl World {
             }
             (Purpose::Drop(epoch), Answer::Done) => self.tell_fsm(node, fsm::Input::ReleaseRecorded { epoch }),
             (Purpose::Look(number), Answer::Status(status)) => self.see(node, number, &status),
-            (Purpose::Start(id), Answer::Started { pid }) => self.work_started(node, id, pid),
+            (Purpose::Start(id), Answer::Started { pid }) => {
+                self.hosts[node].note = Some(Note::Runs(pid));
+                self.work_started(node, id, pid);
+            }
             (Purpose::Expect(id, epoch, asked), Answer::Done) => self.promote(node, id, epoch, asked),
             (Purpose::Stop(id), Answer::Done) => self.work_done(node, id, actors::pg::Outcome::Done),
             (Purpose::Start(id) | Purpose::Expect(id, ..) | Purpose::Stop(id), Answer::Refused(refusal)) => {
+                // Nothing was begun, so whoever runs there from now on is somebody else's.
+                if matches!(purpose, Purpose::Start(_)) {
+                    self.hosts[node].note = None;
+                }
                 self.work_failed(node, id, &refusal.to_string(), true);
             }
             (Purpose::Kill, _) => {
@@ -238,6 +247,7 @@ impl World {
         if std::mem::replace(&mut daemon.tether.killing, true) {
             return;
         }
+        daemon.fences = matches!(daemon.order, Some((_, actors::pg::Order::Fence, _)));
         if daemon.tether.silent_since.is_some() || daemon.tether.connected.is_none() {
             return self.sweep(node);
         }
@@ -248,6 +258,13 @@ impl World {
     /// Kills every process in the data directory, the guard that does not answer included.
     fn sweep(&mut self, node: usize) {
         let takes = self.dice.between(self.setting.kill);
+        if self.spares(node) {
+            if let Some(daemon) = self.hosts[node].daemon.as_mut() {
+                daemon.tether.killing = false;
+            }
+            return;
+        }
+        self.judge_sweep(node);
         let Some(daemon) = &self.hosts[node].daemon else { return };
         let life = daemon.life;
         if let Some(server) = &mut self.hosts[node].server {

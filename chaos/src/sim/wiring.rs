@@ -80,7 +80,8 @@ impl World {
                 self.tally.rule(&refusal.rule);
                 self.tell_story(|| format!("node {}: refuses by {}: {}", node + 1, refusal.rule, refusal.reason));
             }
-            fsm::Effect::Publish(_) | fsm::Effect::Pulse => {}
+            fsm::Effect::Publish(status) => self.judge_published(node, status.writable),
+            fsm::Effect::Pulse => {}
             fsm::Effect::Exit => self.exits(node),
         }
     }
@@ -149,7 +150,10 @@ impl World {
                 pg::Effect::Kill => self.kill_server(node),
                 pg::Effect::Look { number } => self.look(node, number),
                 pg::Effect::Probe { number, timeout } => self.probe_server(node, life, number, timeout),
-                pg::Effect::Report(reported) => self.tell_fsm(node, fsm::Input::Reported(Box::new(reported))),
+                pg::Effect::Report(reported) => {
+                    self.judge_reported(node, reported.database.server);
+                    self.tell_fsm(node, fsm::Input::Reported(Box::new(reported)));
+                }
                 pg::Effect::Note { rule, text, because, .. } => {
                     self.tally.rule(rule);
                     self.tell_story(|| format!("node {}: database: {text} by {rule}: {because}", node + 1));

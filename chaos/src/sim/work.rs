@@ -2,14 +2,14 @@
 
 use super::daemon::node_at;
 use super::event::{Chore, Event, Mail, ServerEvent};
-use super::postgres::{Data, Nature};
+use super::postgres::{Data, Nature, Server};
 use super::tether::Purpose;
 use super::wiring::timing;
 use super::world::World;
 use actors::guard::wire::{Launch, Request, StopMode};
 use actors::machine::Timestamp;
 use actors::model::{Epoch, Position, SystemIdentifier};
-use actors::pg::{self, Fork, Kind, Life, Operation, Outcome, Outlook, Upstream};
+use actors::pg::{self, Fork, Kind, Life, Note, Operation, Outcome, Outlook, Upstream};
 
 /// The guard answers a start once the process exists; anything else sooner.
 const START_MAX: u64 = 10_000_000;
@@ -34,6 +34,7 @@ impl World {
             _ => self.dice.between((1_000, 20_000)),
         };
         self.judge_operation(node, &operation);
+        self.judge_beside(node, &operation);
         let host = &mut self.hosts[node];
         // Whatever it was, a rewind that is broken off leaves nothing that could be started.
         if let (Operation::Rewind(_), Some(data)) = (&operation, host.data.as_mut()) {
@@ -88,6 +89,12 @@ impl World {
             }
             Operation::StopFast => self.ask_guard(node, Purpose::Stop(id), Request::Stop(StopMode::Fast), BRIEF),
             Operation::StopImmediately => self.ask_guard(node, Purpose::Stop(id), Request::Stop(StopMode::Immediate), BRIEF),
+            // Each of them looks for a lock file first.
+            Operation::InitDb | Operation::Adopt | Operation::Rewind(_) | Operation::Clone(..)
+                if self.hosts[node].server.as_ref().is_some_and(Server::is_strange) =>
+            {
+                self.work_failed(node, id, "a server that Witch did not start runs there", true);
+            }
             operation => {
                 let outcome =
                     self.carry_out(node, &operation).unwrap_or_else(|(reason, outlook)| Outcome::Failed { reason: reason.into(), outlook });
@@ -111,6 +118,11 @@ impl World {
             working_dir: "/data".into(),
             log_file: "/log".into(),
         };
+        let second = self.now / 1_000_000;
+        let host = &mut self.hosts[node];
+        if host.daemon.as_ref().is_some_and(|daemon| daemon.tether.connected.is_some()) {
+            host.note = Some(Note::Starts(second));
+        }
         self.ask_guard(node, Purpose::Start(id), Request::Start(launch), START_MAX);
     }
 
@@ -133,7 +145,7 @@ impl World {
             return self.work_failed(node, id, "the server does not answer", true);
         };
         let pid = server.pid;
-        if server.nature == Nature::Standby {
+        if matches!(server.nature, Nature::Standby | Nature::Promoting(_)) {
             (server.nature, server.streams) = (Nature::Promoting(epoch), false);
             self.schedule(now + takes, Event::Server(node, pid, ServerEvent::Promoted));
             self.judge_writable(node);

@@ -314,6 +314,7 @@ impl World {
             Event::Struck(_) => {}
             Event::Client(client) => self.client_writes(client),
             Event::MoveAway(node) => self.move_away(node),
+            Event::StopByHand(node, pid) => self.stop_by_hand(node, pid),
             Event::Resume => self.resume(),
             Event::Heal => self.heal(),
             Event::Poll => self.poll(),
@@ -357,6 +358,7 @@ fn kind(event: &Event) -> u64 {
         Event::Struck(_) => 18,
         Event::Client(client) => of(13, *client),
         Event::MoveAway(node) => of(14, *node),
+        Event::StopByHand(node, _) => of(19, *node),
         Event::Resume => 15,
         Event::Heal => 16,
         Event::Poll => 17,

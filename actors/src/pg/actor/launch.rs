@@ -8,7 +8,7 @@ use super::operations::{
 use crate::guard;
 use crate::guard::wire::Launch;
 use crate::model::{Endpoint, Epoch};
-use crate::pg::{Life, Outcome};
+use crate::pg::{Life, Note, Outcome};
 use crate::tree::clock::wall;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -39,24 +39,15 @@ pub(super) fn pid_file(site: &Site) -> PathBuf {
     site.state_dir().join("postgres.pid")
 }
 
-/// Begins a note of a start of which nobody knows yet whether it came to something.
-const STARTS: &str = "starts at ";
-/// A server whose start was ordered at the noted time began within so many seconds, or somebody else started it.
-const BEGINS_MAX: u64 = 60;
-
-/// Whether a guard of ours started the server with that postmaster, which began at that second of the day's clock. A daemon may have died between its
-/// order and the guard's answer, so the order is noted before it is given.
+/// Whether a guard of ours started the server with that postmaster, which began at that second of the day's clock.
 pub(super) fn is_noted(site: &Site, postmaster: u32, began: Option<u64>) -> bool {
     let note = std::fs::read_to_string(pid_file(site)).unwrap_or_default();
-    match note.trim().strip_prefix(STARTS).and_then(|second| second.parse::<u64>().ok()) {
-        Some(ordered) => began.is_some_and(|began| began + 1 >= ordered && began <= ordered + BEGINS_MAX),
-        None => note.trim().parse() == Ok(postmaster),
-    }
+    Note::parse(&note).is_some_and(|note| note.is_of(postmaster, began))
 }
 
 /// Notes the server that the guard runs, where a daemon died before it could.
 pub(super) fn note_down(site: &Site, postmaster: u32) -> std::io::Result<()> {
-    std::fs::write(pid_file(site), postmaster.to_string())
+    std::fs::write(pid_file(site), Note::Runs(postmaster).to_string())
 }
 
 /// What the server is to be.
@@ -104,14 +95,14 @@ pub(super) async fn start(shop: &Shop, what: Start) -> Result<Outcome, NotStarte
     let prefix = if as_primary.is_some() { None } else { log_line_prefix(site).await };
     shop.with_log(move |log| log.begin_with(prefix.as_deref())).await;
     let second = wall().0 / 1000;
-    tokio::fs::write(pid_file(site), format!("{STARTS}{second}")).await.map_err(NotStarted::Note)?;
+    tokio::fs::write(pid_file(site), Note::Starts(second).to_string()).await.map_err(NotStarted::Note)?;
     let started = client.start(launch(site, as_primary, arguments), START_MAX).await;
     if matches!(started, Err(guard::Error::Refused(_))) {
         // Nothing was begun, so whoever runs there from now on is somebody else's.
         tokio::fs::remove_file(pid_file(site)).await.map_err(NotStarted::Note)?;
     }
     let pid = started?;
-    tokio::fs::write(pid_file(site), pid.to_string()).await.map_err(NotStarted::Note)?;
+    tokio::fs::write(pid_file(site), Note::Runs(pid).to_string()).await.map_err(NotStarted::Note)?;
     Survey::note(site, pid).await.map_err(NotStarted::Note)?;
     Ok(Outcome::Started(Life(pid)))
 }

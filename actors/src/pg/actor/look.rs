@@ -23,6 +23,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
+use tokio_postgres::error::SqlState;
 
 /// The guard answers within microseconds, unless the host is starved.
 const GUARD_MAX: Duration = Duration::from_millis(500);
@@ -42,6 +43,9 @@ const VET_AGAIN: Duration = Duration::from_secs(1);
 
 /// Within so many bytes of its beginning a timeline's first record may not be there yet.
 const YOUNG: u64 = 65536;
+
+/// A server that turns everybody away is asked again after a part of the time since it began to, within these bounds: each try is a line of its log.
+const AGAIN_AFTER: (u32, Duration, Duration) = (4, Duration::from_millis(50), Duration::from_secs(1));
 
 /// The line of `postmaster.pid` with the server's own word on how far it is.
 const POSTMASTER_STATUS: usize = 7;
@@ -75,6 +79,10 @@ pub(super) struct Known {
     pub(super) closed: Option<Closed>,
     /// Whether that run of the server listens where the file says.
     port: Option<(Life, Option<Condition>)>,
+    /// Asked once for each session: one that lives on shows that no process of the server was killed.
+    checkpointer: Option<u32>,
+    /// That run of the server takes connections by its lock file and turns everybody away: since when, and when it was asked last.
+    turned_away: Option<(Life, Instant, Instant)>,
 }
 
 /// Whether what a standby receives is the continuation of what it has. A walsender does not look; so once for each connection of its receiver
@@ -100,18 +108,24 @@ impl Shop {
     /// Takes a look.
     pub(super) async fn look(&self) -> Observation {
         let process = self.process().await;
+        self.strange.store(matches!(process, Process::Stranger { .. }), Ordering::Relaxed);
         let on_disk = self.read_disk().await;
         let running = if let Process::Running { life, .. } = process { Some(life.0) } else { None };
         let (mut conditions, upkeep) = self.survey(running).await;
         let mut known = self.known.lock().await;
         let sight = match process {
-            Process::Running { life, promoting } => match (known.sight(self.site(), life, self.before()).await, promoting) {
-                (None, true) => known.sight_on_disk(self.site(), life, &on_disk).await,
-                (None, false) if is_standby(&on_disk) && self.refusals.turns_away() => known.closed(self.site(), life).await,
-                // Who refuses a login has come up.
-                (None, false) if known.refused => known.sight_on_disk(self.site(), life, &on_disk).await,
-                (sight, _) => sight,
-            },
+            Process::Running { life, promoting } => {
+                let sight = known.sight(self.site(), life, self.before()).await;
+                // While a server recovers in place `pg_control` goes on to say for a while that it is in production.
+                match (sight, known.turned_away) {
+                    (None, Some(_)) => None,
+                    (None, None) if promoting => known.sight_on_disk(self.site(), life, &on_disk).await,
+                    (None, None) if is_standby(&on_disk) && self.refusals.turns_away() => known.closed(self.site(), life).await,
+                    // Who refuses a login has come up.
+                    (None, None) if known.refused => known.sight_on_disk(self.site(), life, &on_disk).await,
+                    (sight, _) => sight,
+                }
+            }
             _ => None,
         };
         let end = match process {
@@ -131,6 +145,8 @@ impl Shop {
             Process::Running { .. } if !streams => self.with_log(ServerLog::hint).await,
             _ => false,
         };
+        let turned_away = matches!(process, Process::Running { .. }) && known.turned_away.is_some();
+        let crash = if turned_away { self.with_log(ServerLog::crash).await } else { None };
         let last_words = match process {
             Process::Gone => self.with_log(ServerLog::last_words).await,
             _ => None,
@@ -157,6 +173,8 @@ impl Shop {
             standby_signal: on_disk.standby_signal,
             process,
             sight,
+            turned_away,
+            crash,
             end,
             hint,
             last_words,
@@ -252,7 +270,7 @@ impl Shop {
 }
 
 /// Who is in the directory of a guard that has no child. `unswept`: there may be somebody though no lock file says so.
-fn childless(site: &Site, unswept: bool) -> Process {
+pub(super) fn childless(site: &Site, unswept: bool) -> Process {
     let postmaster = first_number(&site.data_dir().join("postmaster.pid"));
     if postmaster.is_none() && !unswept {
         return Process::Gone;
@@ -273,7 +291,7 @@ impl Known {
     /// The next one may have its number, and another history.
     fn server_is_gone(&mut self) {
         (self.session, self.spare, self.geometry, self.lineage) = (None, None, None, None);
-        (self.database, self.rights) = (None, None);
+        (self.database, self.rights, self.turned_away) = (None, None, None);
     }
 
     fn conditions(&self) -> Vec<Condition> {
@@ -293,7 +311,23 @@ impl Known {
     }
 
     async fn sight(&mut self, site: &Site, life: Life, before: u8) -> Option<Sight> {
-        match self.ask(site, life, before).await {
+        if self.turned_away.is_some_and(|(of, since, last)| of == life && last.elapsed() < asked_again_after(last - since)) {
+            return None;
+        }
+        let had = self.session.as_ref().is_some_and(|(of, _)| *of == life);
+        let answer = match self.ask(site, life, before).await {
+            // A session that was ended says nothing of the server; whether a new one is let in does.
+            Err(failure) if had && !matches!(failure, SqlFailure::TooLate { .. }) && self.is_without_session() => {
+                self.session = None;
+                self.ask(site, life, before).await
+            }
+            answer => answer,
+        };
+        let refused = answer.as_ref().err().and_then(SqlFailure::state).is_some_and(|state| *state == SqlState::CANNOT_CONNECT_NOW);
+        let now = Instant::now();
+        let since = self.turned_away.filter(|(of, ..)| *of == life).map_or(now, |(_, since, _)| since);
+        self.turned_away = refused.then_some((life, since, now));
+        match answer {
             Ok(sight) => {
                 (self.complaint, self.refused) = (None, false);
                 self.database = self.session.as_ref().and_then(|(_, session)| in_another_database(session.database()));
@@ -314,6 +348,10 @@ impl Known {
         }
     }
 
+    fn is_without_session(&self) -> bool {
+        self.session.as_ref().is_none_or(|(_, session)| session.is_closed())
+    }
+
     /// None: it does not take connections yet, or nobody knows yet how far it is.
     async fn ask(&mut self, site: &Site, life: Life, before: u8) -> Result<Option<Sight>, SqlFailure> {
         if self.session.as_ref().is_none_or(|(of, session)| *of != life || session.is_closed() || session.is_makeshift_for(MAKESHIFT_MAX)) {
@@ -322,10 +360,16 @@ impl Known {
                 return Ok(None);
             }
             self.session = Some((life, Session::open(site, SIGHT_MAX).await?));
+            self.checkpointer = None;
         }
         let Some((_, session)) = self.session.as_mut() else { return Ok(None) };
         let seen = session.observe(SIGHT_MAX).await?;
         let Some(position) = self.is_at(site, life, &seen).await else { return Ok(None) };
+        if self.checkpointer.is_none()
+            && let Some((_, session)) = self.session.as_mut()
+        {
+            self.checkpointer = session.checkpointer(SIGHT_MAX).await?;
+        }
         if seen.in_recovery {
             self.recovered_on = Some((life, position.timeline));
         }
@@ -350,6 +394,7 @@ impl Known {
             hold,
             stream: stream.map(|receiver| Stream { timeline: receiver.timeline, from: receiver.upstream }),
             lineage,
+            checkpointer: self.checkpointer,
         }))
     }
 
@@ -397,7 +442,7 @@ impl Known {
         let began = Some(began).filter(|_| is_new)?;
         let position = Position { timeline: began.timeline, lsn: began.lsn.max(control.checkpoint) };
         let lineage = timeout(SIGHT_MAX, self.lineage(site, life, position)).await.ok().filter(|lineage| !lineage.is_empty())?;
-        Some(Sight { open: false, in_recovery: false, position, replayed: None, hold: None, stream: None, lineage })
+        Some(Sight { open: false, in_recovery: false, position, replayed: None, hold: None, stream: None, lineage, checkpointer: None })
     }
 
     /// Where its timeline comes from: that changes only with the timeline, once its first record is there. Empty: it cannot be read just now.
@@ -439,6 +484,11 @@ impl Known {
         }
         self.end.map(|(_, end)| Position { timeline: end.timeline.max(head.timeline), lsn: end.lsn })
     }
+}
+
+fn asked_again_after(lasts: Duration) -> Duration {
+    let (part, least, most) = AGAIN_AFTER;
+    (lasts / part).clamp(least, most)
 }
 
 fn in_another_database(name: &str) -> Option<Condition> {

@@ -27,6 +27,7 @@ pub(super) struct ServerLog {
     read_to: u64,
     hint: bool,
     last_words: Option<LastWords>,
+    crash: Option<String>,
     /// No client chooses what stands before a line's severity.
     trusted: bool,
 }
@@ -34,7 +35,7 @@ pub(super) struct ServerLog {
 impl ServerLog {
     /// What was written before does not count.
     pub(super) fn from_its_end(path: PathBuf) -> Self {
-        let mut log = Self { path, read_to: 0, hint: false, last_words: None, trusted: false };
+        let mut log = Self { path, read_to: 0, hint: false, last_words: None, crash: None, trusted: false };
         log.begin_anew();
         log
     }
@@ -42,7 +43,7 @@ impl ServerLog {
     /// The server was told something else to follow: what it said before does not count.
     pub(super) fn begin_anew(&mut self) {
         self.read_to = std::fs::metadata(&self.path).map_or(0, |file| file.len());
-        (self.hint, self.last_words) = (false, None);
+        (self.hint, self.last_words, self.crash) = (false, None, None);
     }
 
     /// The same for a new server, which writes this before each line.
@@ -63,8 +64,15 @@ impl ServerLog {
         self.last_words.clone()
     }
 
+    /// Of which process's end a server that lives on spoke last.
+    pub(super) fn crash(&mut self) -> Option<String> {
+        self.take_in();
+        self.crash.clone()
+    }
+
     fn take_in(&mut self) {
         let Some(text) = self.read_on() else { return };
+        self.crash = classify::crash(&text).or_else(|| self.crash.take());
         self.hint |= classify::hint(&text);
         self.last_words = classify::last_words(&text, self.trusted).or_else(|| self.last_words.take());
     }

@@ -50,7 +50,7 @@ impl Known {
         let position = self.closed?.end;
         self.recovered_on = Some((life, position.timeline));
         let lineage = timeout(END_MAX, self.lineage(site, life, position)).await.unwrap_or_default();
-        Some(Sight { open: false, in_recovery: true, position, replayed: None, hold: None, stream: None, lineage })
+        Some(Sight { open: false, in_recovery: true, position, replayed: None, hold: None, stream: None, lineage, checkpointer: None })
     }
 
     /// What is to be said of a standby that lets nobody in.

@@ -143,6 +143,19 @@ pub fn hint(log: &str) -> bool {
     log.lines().filter_map(Line::parse).any(hints)
 }
 
+/// So many letters of a line are shown.
+const SHOWN_MAX: usize = 200;
+
+/// What the postmaster says of a process whose end makes it recover in place. A client could have chosen the words, so they are for people only.
+#[must_use]
+pub fn crash(log: &str) -> Option<String> {
+    let ended = |message: &str| {
+        message.contains(" (PID ") && [" was terminated by ", " exited with exit code "].iter().any(|how| message.contains(how))
+    };
+    let message = log.lines().rev().filter_map(Line::parse).find(|line| ended(line.message))?.message;
+    Some(message.chars().take(SHOWN_MAX).collect())
+}
+
 /// What a program's failure means, by the last of its words that are known.
 #[must_use]
 pub fn program(by: From, output: &str) -> Option<&'static Row> {

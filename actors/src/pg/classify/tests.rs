@@ -155,3 +155,14 @@ fn a_program_is_understood_by_the_last_words_that_are_known() {
     assert_eq!(program(From::Copy, output).map(|row| (row.id, row.consequence)), Some(("copy-of-damage", Consequence::Operator)));
     assert!(program(From::Rewind, output).is_none(), "another program's words");
 }
+
+#[test]
+fn a_crash_is_told_in_the_postmasters_own_words_and_briefly() {
+    let fifteen = "2026-12-01 04:36:34.200 UTC [29496] LOG:  server process (PID 29517) was terminated by signal 9: Killed\n";
+    let eighteen =
+        "[30049] LOG:  client backend (PID 30060) exited with exit code 2\n[30049] LOG:  terminating any other active server processes\n";
+    assert_eq!(crash(fifteen).as_deref(), Some("server process (PID 29517) was terminated by signal 9: Killed"));
+    assert_eq!(crash(&format!("{fifteen}{eighteen}")).as_deref(), Some("client backend (PID 30060) exited with exit code 2"));
+    assert_eq!(crash("[7] LOG:  database system was interrupted\n"), None);
+    assert!(crash(&format!("[7] LOG:  {} (PID 7) was terminated by signal 9", "x".repeat(1000))).is_some_and(|text| text.len() == 200));
+}

@@ -5,6 +5,7 @@
 
 pub mod addresses;
 pub mod copies;
+pub mod crashes;
 pub mod files;
 pub mod leftovers;
 pub mod ownership;
@@ -52,6 +53,7 @@ pub fn rows() -> impl Iterator<Item = &'static Row> {
         ownership::ROWS,
         leftovers::ROWS,
         copies::ROWS,
+        crashes::ROWS,
         addresses::ROWS,
     ];
     topics.into_iter().flatten().copied()

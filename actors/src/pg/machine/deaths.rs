@@ -22,12 +22,29 @@ impl Machine {
         self.last_dead = Some(run.life);
         self.doubt();
         if !fenced && !self.killed && !run.is_ending() {
-            self.count_death(now, run.came_up);
+            // The end of a server that could not recover in place, or was not to, is counted already.
+            if run.recovers.is_none() {
+                self.deaths.push_back(now);
+            }
+            self.slow_down(now, run.came_up || run.recovers.is_some());
         }
     }
 
-    pub(super) fn count_death(&mut self, now: Timestamp, came_up: bool) {
+    /// A process of the server was ended, and with it all but its postmaster. It costs clients what a death does, and says as much of this node.
+    pub(super) fn crashed_in_place(&mut self, now: Timestamp, life: Life, crash: Option<&str>, effects: &mut Vec<Effect>) {
         self.deaths.push_back(now);
+        self.slow_down(now, true);
+        let how = crash.unwrap_or("one of its processes was ended");
+        effects.push(Effect::Note {
+            importance: Importance::Warning,
+            rule: "pg-death",
+            because: "PostgreSQL ends all sessions when one of its processes crashes, and recovers in place",
+            text: format!("the server (process {}) recovers in place: {how}; {} deaths within ten minutes", life.0, self.deaths.len()),
+        });
+    }
+
+    /// How soon a server is started again.
+    fn slow_down(&mut self, now: Timestamp, came_up: bool) {
         self.forget_deaths(now);
         if !came_up {
             self.ladder.start_failed();
@@ -76,7 +93,8 @@ impl Machine {
             self.last_dead = Some(life);
             self.doubt();
             if surprising {
-                self.count_death(now, false);
+                self.deaths.push_back(now);
+                self.slow_down(now, false);
             }
         } else {
             return;

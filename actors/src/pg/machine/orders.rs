@@ -45,7 +45,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn observed(&mut self, now: Timestamp, number: u64, observation: Observation) {
+    pub(super) fn observed(&mut self, now: Timestamp, number: u64, observation: Observation, effects: &mut Vec<Effect>) {
         if number != self.looking.number || number < self.looking.believed_from {
             return;
         }
@@ -63,6 +63,7 @@ impl Machine {
                     Run { began_as_standby: begun_here, ..Run::new(life, now) }
                 });
                 run.promoting |= promoting;
+                let crashed = run.crashed(now, &observation) && !run.is_ending();
                 run.came_up |= observation.sight.as_ref().is_some_and(|sight| sight.open);
                 if run.came_up {
                     self.died_of = None;
@@ -72,6 +73,9 @@ impl Machine {
                 run.shut = observation.leftover.as_ref().filter(|_| told).map(|left| (since, left.awaited));
                 run.replays(now, observation.sight.as_ref());
                 run.wrote |= observation.sight.as_ref().is_some_and(|sight| !sight.in_recovery);
+                if crashed {
+                    self.crashed_in_place(now, life, observation.crash.as_deref(), effects);
+                }
             }
             Process::Unsettled | Process::Silent => {}
             _ if self.run.is_some() => self.died(now, false),

@@ -4,6 +4,7 @@ use super::Machine;
 use crate::machine::Timestamp;
 use crate::model::{Condition, Database, Directory, Operation, Position, Server, Timeline};
 use crate::pg::conditions::copies::OLDER_COPY;
+use crate::pg::conditions::crashes::IN_PLACE;
 use crate::pg::conditions::refusals::CLONES_SPENT;
 use crate::pg::conditions::replay;
 use crate::pg::plan::{Step, Stop, Wish, plan};
@@ -72,7 +73,7 @@ impl Machine {
                     detail: working.detail.clone(),
                 }),
                 trouble: self.trouble(now),
-                conditions: self.conditions(observation),
+                conditions: self.conditions(now, observation),
                 deaths: u32::try_from(self.deaths.len()).unwrap_or(u32::MAX),
                 overdue: self.starting_since.is_some_and(|since| now.since(since) > self.timing.start_timeout),
             },
@@ -82,13 +83,21 @@ impl Machine {
     }
 
     /// The most severe first, so that whoever shows only one shows that.
-    fn conditions(&self, seen: &Observation) -> Vec<Condition> {
+    fn conditions(&self, now: Timestamp, seen: &Observation) -> Vec<Condition> {
         let mut conditions = seen.conditions.clone();
         conditions.extend(self.older.as_deref().map(|what| OLDER_COPY.seen(what)));
         conditions.extend(self.spent(seen).map(|why| CLONES_SPENT.seen(why)));
         conditions.extend(self.replay_condition(seen));
+        conditions.extend(self.recovery_condition(now, seen));
         conditions.sort_by_key(|condition| Reverse(condition.bars));
         conditions
+    }
+
+    /// What a server does that lets nobody in.
+    fn recovery_condition(&self, now: Timestamp, seen: &Observation) -> Option<Condition> {
+        let lasts = now.since(self.run.as_ref()?.recovers?).as_secs();
+        let how = seen.crash.as_deref().unwrap_or("one of its processes was ended, and its log names none");
+        Some(IN_PLACE.seen(format!("{how}: the server has been recovering in place for {lasts} s")))
     }
 
     /// What keeps a standby from replaying what it has.
@@ -157,6 +166,8 @@ mod tests {
             standby_signal: false,
             process: Process::Gone,
             sight: None,
+            turned_away: false,
+            crash: None,
             end: Some(Position { timeline: Timeline(1), lsn: Lsn(0x4000) }),
             hint: false,
             last_words: None,

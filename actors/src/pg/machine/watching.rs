@@ -26,7 +26,7 @@ impl Machine {
         match answer {
             Answer::Silent => run.misses = run.misses.saturating_add(1),
             // Who serves others, and be it by refusing this login, has come up.
-            Answer::Served => (run.misses, run.came_up) = (0, true),
+            Answer::Served => (run.misses, run.came_up) = (0, run.came_up || run.recovers.is_none()),
             Answer::Refused => run.misses = 0,
         }
     }

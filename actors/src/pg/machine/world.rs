@@ -85,6 +85,8 @@ pub(super) struct World {
     pub(super) closed: bool,
     /// The server does not answer.
     pub(super) frozen: bool,
+    /// What the server's log says of a process that ended.
+    pub(super) crash: Option<String>,
     /// How long a start takes.
     pub(super) start: u64,
     /// How long it takes to look after the slots.
@@ -97,6 +99,8 @@ pub(super) struct Fake {
     pub(super) life: Life,
     primary: bool,
     up_at: Timestamp,
+    recovers: bool,
+    checkpointer: u32,
     pub(super) follows: Option<Endpoint>,
 }
 
@@ -137,6 +141,7 @@ impl World {
             unreadable: false,
             closed: false,
             frozen: false,
+            crash: None,
             start: 300,
             slots_take: 10,
             next_life: 100,
@@ -178,7 +183,8 @@ impl World {
         if primary {
             self.phase = Phase::Production;
         }
-        self.server = Some(Fake { life, primary, up_at: now + Duration::from_millis(after), follows });
+        let up_at = now + Duration::from_millis(after);
+        self.server = Some(Fake { life, primary, up_at, recovers: false, checkpointer: life.0 + 1000, follows });
         life
     }
 
@@ -210,7 +216,10 @@ impl World {
                 hold: self.hold,
                 stream: stream.clone(),
                 lineage: lineage.clone(),
+                checkpointer: self.server.as_ref().map(|server| server.checkpointer),
             }),
+            turned_away: up.is_none() && !self.frozen && self.server.as_ref().is_some_and(|server| server.recovers),
+            crash: self.crash.clone(),
             end: (self.server.is_none() && !self.unreadable).then_some(position),
             hint: stream.is_none() && (hint || self.planted),
             last_words: self.last_words.clone().filter(|_| self.server.is_none()),
@@ -389,6 +398,14 @@ impl Bench {
     pub(super) fn crash(&mut self) -> &mut Self {
         let life = self.world.server.take().expect("a server runs").life;
         self.happen(Event::Tell(Input::ServerExited { life, fenced: false }));
+        self
+    }
+
+    /// A process of the server is killed: the server takes so long to recover in place.
+    pub(super) fn kill_a_backend(&mut self, millis: u64) -> &mut Self {
+        let server = self.world.server.as_mut().expect("a server runs");
+        (server.recovers, server.up_at) = (true, self.now + Duration::from_millis(millis));
+        server.checkpointer += 1;
         self
     }
 

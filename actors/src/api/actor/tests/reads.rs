@@ -2,6 +2,7 @@
 
 use super::world::*;
 use crate::model::{Database, LeaseStatus, NodeId, Server, Status};
+use crate::pg::conditions::crashes::IN_PLACE;
 use serde_json::Value;
 
 async fn codes(world: &World) -> [u16; 3] {
@@ -14,6 +15,21 @@ async fn a_primary_and_a_standby_answer_as_what_they_are() {
     assert_eq!(codes(&world).await, [200, 200, 503]);
     world.publish(standby());
     assert_eq!(codes(&world).await, [200, 503, 200]);
+}
+
+#[tokio::test]
+async fn a_primary_that_recovers_in_place_is_none_and_says_what_happened() {
+    let world = world(config()).await;
+    let mut status = Status { writable: false, ..primary() };
+    let database = status.database.as_mut().expect("it has one");
+    database.server = Server::StartingPrimary;
+    database.conditions = vec![IN_PLACE.seen("server process (PID 7) was terminated by signal 9: Killed: for 3 s")];
+    world.publish(status);
+    assert_eq!(codes(&world).await, [503, 503, 503]);
+    for path in ["/primary", "/health"] {
+        let reason = world.get(path).await.reason();
+        assert!(reason.contains("signal 9") && reason.contains("start_timeout_ms"), "{reason}");
+    }
 }
 
 #[tokio::test]

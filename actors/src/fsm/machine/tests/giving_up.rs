@@ -39,6 +39,23 @@ fn deaths_before_the_appointment_and_of_a_server_that_is_well_again_do_not_count
     assert_eq!(*bench.order(), Order::Fence, "the third death in office");
 }
 
+/// A recovery in place is shown as a start, with its death, however short it was.
+#[test]
+fn a_primary_that_recovers_in_place_keeps_its_right_until_it_has_died_too_often() {
+    let mut bench = Bench::founded(1, 1);
+    bench.report(database(Server::Standby, 100));
+    bench.observe(2, Health::Green, database(Server::Standby, 100), 1);
+    bench.grant();
+    for deaths in 1..=2 {
+        bench.report(Database { deaths, ..database(Server::StartingPrimary, 100) });
+        assert_eq!(*bench.order(), lead(1), "{deaths} deaths are borne in place");
+        bench.report(Database { deaths, ..database(Server::Primary, 100) });
+        assert_eq!(*bench.order(), lead(1));
+    }
+    bench.report(Database { deaths: 3, ..database(Server::StartingPrimary, 100) });
+    assert_eq!(*bench.order(), Order::Fence);
+}
+
 #[test]
 fn a_primary_that_does_not_come_up_in_time_is_given_up_if_somebody_can_take_over() {
     let mut bench = Bench::founded(1, 1);

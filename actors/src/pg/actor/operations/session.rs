@@ -84,6 +84,10 @@ const OBSERVE: &str = "
            w.sender_host, w.sender_port, w.received_tli, w.pid AS receiver
       FROM (SELECT pg_catalog.pg_is_in_recovery() AS in_recovery OFFSET 0) AS r LEFT JOIN pg_catalog.pg_stat_wal_receiver AS w ON true";
 
+/// It ends only with the server, or with all processes but the postmaster, before the server recovers in place.
+const CHECKPOINTER: &str = "
+    SELECT a.pid FROM (SELECT) AS one LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.backend_type OPERATOR(pg_catalog.=) 'checkpointer'";
+
 const SLOTS: &str = "
     SELECT s.slot_name, s.active, s.restart_lsn, coalesce(s.wal_status OPERATOR(pg_catalog.=) 'lost', false) AS lost,
            s.xmin IS NOT NULL OR s.catalog_xmin IS NOT NULL AS holds_rows,
@@ -158,6 +162,16 @@ impl Session {
             })
         });
         Ok(Observation { in_recovery, position, received, replayed, receiver: receiver.transpose()? })
+    }
+
+    /// Asks for the process id of the checkpointer. None: there is none yet.
+    ///
+    /// # Errors
+    /// As with every query.
+    pub async fn checkpointer(&mut self, within: Duration) -> Result<Option<u32>, SqlFailure> {
+        let what = "name its checkpointer";
+        let row = self.connection.ask_one(what, CHECKPOINTER, within).await?;
+        self.connection.optional(what, &row, "pid")
     }
 
     /// The timeline in the name of the log file that is being written.

@@ -104,6 +104,84 @@ fn many_crashes_are_counted_and_slow_the_restarts_down() {
     assert_eq!(bench.last().database.deaths, 0, "they are forgotten after ten minutes");
 }
 
+/// Clients get 57P03 meanwhile, so whoever asks for the primary must not be sent here; and the lease goes on, since the server is not started anew.
+#[test]
+fn a_primary_that_recovers_in_place_is_on_its_way_up_and_has_died_once() {
+    let mut bench = Bench::new(World::running_primary());
+    bench.order(lead(), 5_000).transcript();
+    bench.world.crash = Some("server process (PID 7) was terminated by signal 9: Killed".into());
+    bench.kill_a_backend(8_000).pass(1_500);
+    assert_eq!((bench.server(), bench.last().database.deaths), (Server::StartingPrimary, 1));
+    let conditions = bench.last().database.conditions.clone();
+    assert_eq!(conditions.iter().map(|condition| condition.id.as_str()).collect::<Vec<_>>(), ["recovers-in-place"]);
+    assert!(conditions[0].text.contains("terminated by signal 9"), "{}", conditions[0].text);
+    bench.pass(9_000);
+    assert_eq!((bench.server(), bench.last().database.deaths), (Server::Primary, 1));
+    assert_eq!((bench.last().database.conditions.len(), bench.transcript()), (0, nothing()), "nobody touches it");
+}
+
+/// Most of them take a fraction of a second.
+#[test]
+fn a_recovery_in_place_between_two_looks_is_a_death_that_is_shown_at_once() {
+    let mut bench = Bench::new(World::running_primary());
+    bench.order(lead(), 5_000);
+    for deaths in 1..=3 {
+        let begins = bench.reports.len();
+        bench.kill_a_backend(0).pass(3_000);
+        let shown =
+            |(_, report): &(Timestamp, Reported)| (report.database.server, report.database.deaths) == (Server::StartingPrimary, deaths);
+        assert!(bench.reports[begins..].iter().any(shown), "whoever decides about a server that dies again and again sees it at it");
+        assert_eq!((bench.server(), bench.last().database.deaths), (Server::Primary, deaths));
+    }
+}
+
+#[test]
+fn a_recovery_in_place_that_takes_too_long_is_overdue_like_a_start() {
+    let mut bench = Bench::new(World::running_primary());
+    bench.order(lead(), 5_000);
+    bench.kill_a_backend(90_000).pass(58_000);
+    assert!(!bench.last().database.overdue);
+    bench.pass(5_000);
+    assert_eq!((bench.server(), bench.last().database.overdue), (Server::StartingPrimary, true));
+    bench.pass(40_000);
+    assert_eq!((bench.server(), bench.last().database.overdue), (Server::Primary, false));
+}
+
+/// As with restart_after_crash = off, or with a log that cannot be replayed.
+#[test]
+fn a_server_that_ends_instead_of_recovering_in_place_has_died_once() {
+    let mut bench = Bench::new(World::running_primary());
+    bench.order(lead(), 5_000).transcript();
+    bench.kill_a_backend(90_000).pass(2_000);
+    bench.crash();
+    assert_eq!((bench.server(), bench.last().database.deaths), (Server::Stopped, 1));
+    assert_eq!(bench.pass(100).transcript(), ["start as a primary"], "at once");
+    bench.pass(2_000);
+    assert_eq!((bench.server(), bench.last().database.deaths), (Server::Primary, 1));
+}
+
+#[test]
+fn an_adapter_that_finds_a_server_at_it_knows_what_it_does() {
+    let mut world = World::running_primary();
+    world.start = 0;
+    let mut bench = Bench::new(world);
+    bench.kill_a_backend(20_000);
+    bench.machine = Machine::new(Timing::default());
+    bench.order(lead(), 5_000);
+    assert_eq!((bench.server(), bench.last().database.conditions.len()), (Server::StartingPrimary, 1));
+}
+
+#[test]
+fn a_standby_that_recovers_in_place_is_no_standby_for_so_long_and_is_left_to_it() {
+    let mut bench = Bench::new(World::running_standby());
+    bench.order(follow(), 5_000).transcript();
+    bench.kill_a_backend(30_000).pass(20_000);
+    assert_eq!((bench.server(), bench.last().database.streaming), (Server::StartingStandby, false));
+    bench.pass(15_000);
+    assert!(bench.last().database.streaming);
+    assert_eq!(bench.transcript(), nothing());
+}
+
 #[test]
 fn a_server_that_dies_at_every_start_is_not_restarted_hot() {
     let mut bench = Bench::new(World { dies: true, ..World::stopped_primary() });
