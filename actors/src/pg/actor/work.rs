@@ -1,5 +1,6 @@
 //! The operations of the machine, composed of the operations on PostgreSQL.
 
+use super::commands::{Owner, Usher};
 use super::launch::{NotStarted, Start, start};
 use super::make_way::make_way;
 use super::operations::{
@@ -175,6 +176,9 @@ async fn configure(shop: &Shop, upstream: Option<&Upstream>) -> Result<(), Why> 
 
 /// A failure here delays no stop, but for one: a target that could not take over.
 async fn prepare_stop(shop: &Shop) -> Result<(), Why> {
+    if let Some(mut usher) = usher(shop).await {
+        usher.free_the_checkpointer().await;
+    }
     let mut session = session(shop).await.map_err(Why::NoCheckpoint)?;
     session.checkpoint(CHECKPOINT_MAX).await.map_err(|failure| Why::NoCheckpoint(failure.into()))?;
     match make_way(shop, &mut session).await.map_err(Why::NoCheckpoint)? {
@@ -222,7 +226,21 @@ fn remove_meanwhile(shop: &Shop) {
 
 async fn stop(shop: &Shop, mode: StopMode) -> Result<(), Why> {
     let client = shop.surroundings.tether.client().ok_or(Why::Unguarded)?;
-    Ok(client.stop(mode, BRIEF).await?)
+    let usher = if mode == StopMode::Fast { usher(shop).await } else { None };
+    let Some(mut usher) = usher else { return Ok(client.stop(mode, BRIEF).await?) };
+    // Of a primary that was seen to before, while everybody could write.
+    if tokio::fs::try_exists(shop.site().data_dir().join("standby.signal")).await.unwrap_or(false) {
+        usher.free_the_checkpointer().await;
+    }
+    client.stop(mode, BRIEF).await?;
+    usher.goes_on(&[Owner::Checkpointer, Owner::Startup, Owner::Session]);
+    Ok(())
+}
+
+/// Who looks after the commands of the server that runs. None: nobody knows of one.
+async fn usher(shop: &Shop) -> Option<Usher> {
+    let status = shop.surroundings.tether.client()?.status(BRIEF).await.ok()?;
+    Some(Usher::new(shop.site(), status.server?.pid?))
 }
 
 /// How what is here relates to the upstream's history.
