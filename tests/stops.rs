@@ -172,7 +172,8 @@ async fn a_switchover_waits_for_nobody_but_its_target() -> Result<()> {
 }
 
 /// Aim: no command that a server runs outside of itself holds up a stop or a promotion, nor outlives the role that it was for.
-/// Method: in one cluster, one after the other: a session copies from a program that says nothing; the target's archive_cleanup_command hangs, and it is
+/// Method: in one cluster, one after the other: a session copies from a program that says nothing; processes of the
+/// primary's server are stopped; the target's archive_cleanup_command hangs, and it is
 /// promoted, writes checkpoints, and gives the role back; its recovery_end_command hangs; the restore_command of both standbys hangs when the primary's
 /// node dies.
 #[tokio::test]
@@ -190,6 +191,14 @@ async fn commands_that_hang_hold_up_neither_a_stop_nor_a_promotion() -> Result<(
     scene.cluster.wait_until("the copy from a program", HEAL, copies).await?;
     switch(&scene, "a copy from a program that says nothing").await?;
     drop(copy);
+
+    let node = scene.cluster.node(scene.cluster.await_settled(HEAL).await?);
+    for kind in ["checkpointer", "walwriter", "background writer"] {
+        let process = node.query(&format!("SELECT pid FROM pg_stat_activity WHERE backend_type = '{kind}'")).await?;
+        let process: i32 = process.first().and_then(|row| row.first()?.as_ref()).context("there is none")?.parse()?;
+        kill(Pid::from_raw(process), Signal::SIGSTOP)?;
+    }
+    switch(&scene, "processes of the server that somebody stopped").await?;
 
     let primary = scene.cluster.await_settled(HEAL).await?;
     let target = usize::from(primary == 0);

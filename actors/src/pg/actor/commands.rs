@@ -6,6 +6,9 @@
 //! `COPY` keeps its session, and so the stop. Who gets on is waited for; who stands still, or takes too long, is ended. The archive command of a
 //! primary that steps down is seen to elsewhere (`make_way`).
 //!
+//! A process of the server that somebody stopped (SIGSTOP, or a shell's Ctrl-Z on a debugger) hears of nothing either. It is let go on: the
+//! alternative is to kill the whole server once its time is over, after an outage of that length. One that a debugger holds cannot be.
+//!
 //! A server whose process that replays loses its command to a signal ends itself. Then it is started anew without such commands: its promotion
 //! calls them again and again.
 
@@ -58,14 +61,32 @@ pub(super) struct Command {
     signs: (u64, u64),
 }
 
+/// A process of the server that does nothing, since somebody stopped it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Halted {
+    pub(super) process: u32,
+    pub(super) title: String,
+    pub(super) owner: Owner,
+    /// By a debugger, which alone can let it go on.
+    pub(super) traced: bool,
+}
+
+/// What is seen of a server's processes.
+#[derive(Debug, Default)]
+pub(super) struct Sight {
+    pub(super) commands: Vec<Command>,
+    pub(super) halted: Vec<Halted>,
+}
+
 /// What the kernel tells of a process.
 struct Told {
+    state: char,
     parent: u32,
     ticks: u64,
 }
 
-/// The commands of that server. It may block.
-pub(super) fn commands(postmaster: u32, cluster: &str) -> Vec<Command> {
+/// The commands of that server, and whom somebody stopped. It may block.
+pub(super) fn look(postmaster: u32, cluster: &str) -> Sight {
     let numbers = fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let all: BTreeMap<u32, Told> = numbers.filter_map(|process| Some((process, told(process)?))).collect();
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
@@ -84,7 +105,13 @@ pub(super) fn commands(postmaster: u32, cluster: &str) -> Vec<Command> {
         let bytes = processes.iter().map(|process| moved(*process)).sum();
         Command { owner: owner(&line(server), cluster), line: line(first), processes, signs: (ticks, bytes) }
     });
-    commands.collect()
+    let commands = commands.collect();
+    let halted = of(postmaster).filter_map(|process| {
+        let state = all.get(&process)?.state;
+        let title = line(process);
+        matches!(state, 'T' | 't').then(|| Halted { process, owner: owner(&title, cluster), title, traced: state == 't' })
+    });
+    Sight { commands, halted: halted.collect() }
 }
 
 /// None: it is gone, or dead and not reaped yet.
@@ -94,7 +121,8 @@ fn told(process: u32) -> Option<Told> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
     let number = |field: usize| fields.get(field)?.parse::<u64>().ok();
     let parent = u32::try_from(number(1)?).ok()?;
-    (*fields.first()? != "Z").then_some(Told { parent, ticks: number(11)? + number(12)? })
+    let state = fields.first()?.chars().next()?;
+    (state != 'Z').then_some(Told { state, parent, ticks: number(11)? + number(12)? })
 }
 
 /// What it read and wrote so far. A program that hides that is judged by its time alone.
@@ -158,18 +186,41 @@ pub(super) struct Usher {
     cluster: String,
     watch: Watch,
     asked: BTreeMap<u32, Instant>,
+    /// The process that replays is let go on as well, if somebody stopped it. Not for a promotion: others are appointed before that one.
+    stops: bool,
 }
 
 impl Usher {
-    pub(super) fn new(site: &Site, postmaster: u32) -> Self {
-        Self { postmaster, cluster: site.settings.cluster.clone(), watch: Watch::default(), asked: BTreeMap::new() }
+    pub(super) fn of_a_promotion(site: &Site, postmaster: u32) -> Self {
+        Self { stops: false, ..Self::of_a_stop(site, postmaster) }
+    }
+
+    pub(super) fn of_a_stop(site: &Site, postmaster: u32) -> Self {
+        Self { postmaster, cluster: site.settings.cluster.clone(), watch: Watch::default(), asked: BTreeMap::new(), stops: true }
+    }
+
+    /// Lets those go on whom somebody stopped. Answers whom only a debugger can let go.
+    pub(super) async fn let_go(&mut self) -> Vec<Halted> {
+        let (postmaster, cluster) = (self.postmaster, self.cluster.clone());
+        let sight = blocking(move || look(postmaster, &cluster)).await;
+        self.continue_those(sight.halted)
+    }
+
+    fn continue_those(&self, halted: Vec<Halted>) -> Vec<Halted> {
+        let (traced, stopped): (Vec<_>, Vec<_>) = halted.into_iter().partition(|halted| halted.traced);
+        for halted in stopped.iter().filter(|halted| self.stops || halted.owner != Owner::Startup) {
+            tracing::warn!(process = halted.process, title = halted.title, "somebody stopped this process of the server: it is let go on");
+            let _ = kill(Pid::from_raw(halted.process.cast_signed()), Signal::SIGCONT);
+        }
+        traced
     }
 
     /// Ends the commands of those owners that have had their time. Answers who is there still, and whether it was asked to end.
     pub(super) async fn step(&mut self, owners: &[Owner]) -> Vec<(Command, bool)> {
         let (postmaster, cluster) = (self.postmaster, self.cluster.clone());
-        let commands = blocking(move || commands(postmaster, &cluster)).await;
-        let watched = self.watch.look(commands).into_iter().filter(|(command, ..)| owners.contains(&command.owner));
+        let sight = blocking(move || look(postmaster, &cluster)).await;
+        self.continue_those(sight.halted);
+        let watched = self.watch.look(sight.commands).into_iter().filter(|(command, ..)| owners.contains(&command.owner));
         let mut there = Vec::new();
         for (command, seen, still) in watched {
             let overdue = match command.owner {
@@ -237,7 +288,7 @@ mod tests {
 
         /// It, as a command of a server: this process would be one of the server's, and its parent the postmaster.
         fn seen(&self) -> Option<Command> {
-            commands(parent_id(), "c").into_iter().find(|command| command.processes.first() == Some(&self.0.id()))
+            look(parent_id(), "c").commands.into_iter().find(|command| command.processes.first() == Some(&self.0.id()))
         }
     }
 
@@ -281,7 +332,7 @@ mod tests {
             }
         };
         let command = tokio::time::timeout(Duration::from_secs(20), both).await.expect("two processes");
-        let mut usher = Usher { postmaster: 0, cluster: "c".into(), watch: Watch::default(), asked: BTreeMap::new() };
+        let mut usher = Usher { postmaster: 0, cluster: "c".into(), watch: Watch::default(), asked: BTreeMap::new(), stops: true };
         usher.end(&command, Duration::ZERO);
         sleep(END_MAX).await;
         usher.end(&command, Duration::ZERO);
@@ -291,6 +342,28 @@ mod tests {
             }
         };
         tokio::time::timeout(Duration::from_secs(20), gone).await.expect("both are ended");
+    }
+
+    #[tokio::test]
+    async fn who_was_stopped_is_let_go_on() {
+        // A child of this process, which would be the postmaster.
+        let shell = Shell::run("sleep 600; true");
+        let pid = Pid::from_raw(shell.0.id().cast_signed());
+        let mut usher =
+            Usher { postmaster: std::process::id(), cluster: "c".into(), watch: Watch::default(), asked: BTreeMap::new(), stops: true };
+        let is_halted = || look(std::process::id(), "c").halted.iter().any(|halted| halted.process == shell.0.id() && !halted.traced);
+        kill(pid, Signal::SIGSTOP).unwrap();
+        while !is_halted() {
+            sleep(STEP).await;
+        }
+        assert!(usher.let_go().await.is_empty(), "nobody debugs it");
+        tokio::time::timeout(Duration::from_secs(20), async {
+            while is_halted() {
+                sleep(STEP).await;
+            }
+        })
+        .await
+        .expect("it goes on");
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub(super) async fn promote(shop: &Shop, epoch: Epoch, least: Option<Position>) 
         tracing::info!("the standby's replay was held up, and is let go");
     }
     let (begun, mut cleared) = (Instant::now(), Instant::now());
-    let (mut usher, mut ushered) = (Usher::new(site, postmaster), Instant::now());
+    let (mut usher, mut ushered) = (Usher::of_a_promotion(site, postmaster), Instant::now());
     while !is_in_production(site, postmaster).await? {
         if ushered.elapsed() >= commands::STEP {
             ushered = Instant::now();

@@ -64,6 +64,11 @@ pub(super) enum Why {
         "the switchover's target {0}; the primary goes on, and steps down as soon as the target is ready, or the switchover is called off"
     )]
     TargetNotReady(String),
+    #[error(
+        "a debugger holds process {process} of the server ({title}), and the server would not stop before that is let go; the primary goes on, \
+         and steps down once it is, or the switchover is called off"
+    )]
+    Traced { process: u32, title: String },
     #[error(transparent)]
     NoCheckpoint(Failure),
 }
@@ -177,6 +182,9 @@ async fn configure(shop: &Shop, upstream: Option<&Upstream>) -> Result<(), Why> 
 /// A failure here delays no stop, but for one: a target that could not take over.
 async fn prepare_stop(shop: &Shop) -> Result<(), Why> {
     if let Some(mut usher) = usher(shop).await {
+        if let Some(held) = usher.let_go().await.into_iter().next() {
+            return Err(Why::Traced { process: held.process, title: held.title });
+        }
         usher.free_the_checkpointer().await;
     }
     let mut session = session(shop).await.map_err(Why::NoCheckpoint)?;
@@ -240,7 +248,7 @@ async fn stop(shop: &Shop, mode: StopMode) -> Result<(), Why> {
 /// Who looks after the commands of the server that runs. None: nobody knows of one.
 async fn usher(shop: &Shop) -> Option<Usher> {
     let status = shop.surroundings.tether.client()?.status(BRIEF).await.ok()?;
-    Some(Usher::new(shop.site(), status.server?.pid?))
+    Some(Usher::of_a_stop(shop.site(), status.server?.pid?))
 }
 
 /// How what is here relates to the upstream's history.

@@ -74,6 +74,16 @@ pub static WITHOUT_COMMANDS: Row = Row {
     way_out: "mend the command; it counts again from the next start of this server",
 };
 
+/// One that does nothing, and says nothing of it.
+pub static HALTED: Row = Row {
+    id: "process-stopped",
+    sign: "`postgres: ...: walwriter` (process 4711) is stopped, or held by a debugger",
+    meaning: "somebody stopped this process of the server (SIGSTOP, gdb, strace), and whoever needs it waits; at a stop and at a promotion Witch \
+              lets it go on, unless a debugger holds it",
+    bars: Bar::LastChoice,
+    way_out: "end the debugger, or send the process SIGCONT",
+};
+
 /// The rows of this topic.
 pub static ROWS: &[&Row] =
-    &[&STANDS_STILL, &HELD_BY_READERS, &PAUSED, &DELAYED, &NEEDS_ROOM, &RESTORE_HANGS, &COMMAND_HANGS, &WITHOUT_COMMANDS];
+    &[&STANDS_STILL, &HELD_BY_READERS, &PAUSED, &DELAYED, &NEEDS_ROOM, &RESTORE_HANGS, &COMMAND_HANGS, &WITHOUT_COMMANDS, &HALTED];

@@ -6,7 +6,7 @@ use super::user_files::{self, UserFiles};
 use super::{Installation, NotInstalled, Site};
 use crate::model::Condition;
 use crate::pg::Upkeep;
-use crate::pg::actor::commands::{Owner, Watch, commands};
+use crate::pg::actor::commands::{self, Owner, Watch};
 use crate::pg::conditions::{leftovers, ownership, programs, replay};
 use crate::pg::owned;
 use crate::pg::said::alike;
@@ -116,8 +116,8 @@ impl Survey {
             return;
         }
         self.watched = Some((Instant::now(), running));
-        let there = running.map(|pid| commands(pid, &site.settings.cluster)).unwrap_or_default();
-        let hanging = self.watch.look(there).into_iter().filter(|(_, _, still)| *still >= COMMAND_MAX);
+        let there = running.map(|pid| commands::look(pid, &site.settings.cluster)).unwrap_or_default();
+        let hanging = self.watch.look(there.commands).into_iter().filter(|(_, _, still)| *still >= COMMAND_MAX);
         let hanging = hanging.filter_map(|(command, _, still)| {
             let (row, whose) = match command.owner {
                 Owner::Startup => (&replay::RESTORE_HANGS, "the process that replays"),
@@ -129,6 +129,12 @@ impl Survey {
             Some(row.seen(format!("`{line}` (process {process}) of {whose} has stood still for {seconds} s")))
         });
         self.hanging = hanging.collect();
+        // The process that replays has a row of its own.
+        let halted = there.halted.into_iter().filter(|halted| halted.owner != Owner::Startup);
+        self.hanging.extend(halted.map(|halted| {
+            let how = if halted.traced { "is held by a debugger" } else { "is stopped" };
+            replay::HALTED.seen(format!("`{}` (process {}) {how}", halted.title, halted.process))
+        }));
         let arguments = running.and_then(|pid| fs::read(format!("/proc/{pid}/cmdline")).ok()).unwrap_or_default();
         if arguments.split(|byte| *byte == 0).any(|argument| argument == b"restore_command=") {
             self.hanging.push(replay::WITHOUT_COMMANDS.seen("this server was started without restore_command and its like"));
@@ -212,12 +218,22 @@ fn left_behind(site: &Site, files: &UserFiles, running: Option<u32>) -> Vec<Cond
     if site.settings.synchronizes_slots(&files.said) && is("hot_standby_feedback", "off") {
         conditions.push(leftovers::SLOT_SYNC.seen("sync_replication_slots = on and hot_standby_feedback = off"));
     }
+    if running.is_some_and(|pid| is_left_under(site, pid, "backup_label")) {
+        conditions.push(leftovers::BACKUP_LABEL.seen("`backup_label` lies in the directory of the running server"));
+    }
     let standby = site.data_dir().join("standby.signal").exists();
     let unarchived = if running.is_some() && standby && is("archive_mode", "on") { unarchived(site) } else { 0 };
     if unarchived > UNARCHIVED_MAX {
         conditions.push(leftovers::UNARCHIVED.seen(format!("{unarchived} files of a standby wait for the archive")));
     }
     conditions
+}
+
+/// Whether the file lies there though the server has been up for long: it puts such files away once it is past them.
+fn is_left_under(site: &Site, pid: u32, name: &str) -> bool {
+    let opened = fs::read_to_string(site.data_dir().join("postmaster.pid")).unwrap_or_default();
+    let is_up = opened.lines().nth(7).is_some_and(|status| matches!(status.trim(), "ready" | "standby"));
+    is_up && opened.lines().next().is_some_and(|first| first.trim().parse() == Ok(pid)) && site.data_dir().join(name).exists()
 }
 
 fn unarchived(site: &Site) -> usize {
