@@ -128,6 +128,14 @@ impl Scene {
         self.cluster.await_settled(HEAL).await?;
         self.writer.acknowledged_after(chaos::live::now(), TAKE_OVER).await?;
         self.watch.verdict()?;
+        for node in self.cluster.nodes() {
+            // Only Witch's statements name the catalogue's schema everywhere.
+            let log = std::fs::read(node.witch_directory().join("postgres.log")).unwrap_or_default();
+            let log = String::from_utf8_lossy(&log);
+            let failed =
+                log.lines().find(|line| line.contains("ERROR:") && line.contains("pg_catalog.") && line.contains("does not exist"));
+            ensure!(failed.is_none(), "a statement of Witch fails on {}: {}", node.name(), failed.unwrap_or_default());
+        }
         let reconciled = self.writer.reconcile().await?;
         ensure!(reconciled.duplicated == 0, "{} writes are there more than once", reconciled.duplicated);
         let forbidden: Vec<_> = match loss {

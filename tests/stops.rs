@@ -168,6 +168,99 @@ async fn a_switchover_waits_for_nobody_but_its_target() -> Result<()> {
     Ok(())
 }
 
+/// Aim: no command that a server runs outside of itself holds up a stop or a promotion, nor outlives the role that it was for.
+/// Method: in one cluster, one after the other: a session copies from a program that says nothing; processes of the
+/// primary's server are stopped; the target's archive_cleanup_command hangs, and it is
+/// promoted, writes checkpoints, and gives the role back; its recovery_end_command hangs; the restore_command of both standbys hangs when the primary's
+/// node dies.
+#[tokio::test]
+async fn commands_that_hang_hold_up_neither_a_stop_nor_a_promotion() -> Result<()> {
+    let scene = Scene::open().await?;
+    let primary = scene.cluster.await_settled(HEAL).await?;
+    let node = scene.cluster.node(primary);
+    node.query("CREATE TABLE copied (line text)").await?;
+    let copy = client(node, "psql", &["-c", "COPY copied FROM PROGRAM 'sleep 300'"])?;
+    let copies = async || {
+        let rows = node.query("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'COPY copied%' AND state = 'active'").await?;
+        ensure!(rows.len() == 1, "nobody copies");
+        Ok(())
+    };
+    scene.cluster.wait_until("the copy from a program", HEAL, copies).await?;
+    switch(&scene, "a copy from a program that says nothing").await?;
+    drop(copy);
+
+    let node = scene.cluster.node(scene.cluster.await_settled(HEAL).await?);
+    for kind in ["checkpointer", "walwriter", "background writer"] {
+        let process = node.query(&format!("SELECT pid FROM pg_stat_activity WHERE backend_type = '{kind}'")).await?;
+        let process: i32 = process.first().and_then(|row| row.first()?.as_ref()).context("there is none")?.parse()?;
+        kill(Pid::from_raw(process), Signal::SIGSTOP)?;
+    }
+    switch(&scene, "processes of the server that somebody stopped").await?;
+
+    let primary = scene.cluster.await_settled(HEAL).await?;
+    let target = usize::from(primary == 0);
+    let node = scene.cluster.node(target);
+    set(node, "archive_cleanup_command", "sleep 300").await?;
+    let hangs = async || {
+        scene.cluster.node(primary).query("CHECKPOINT").await?;
+        node.query("CHECKPOINT").await
+    };
+    // The checkpointer of the standby does not come back from this one.
+    ensure!(tokio::time::timeout(Duration::from_secs(4), hangs()).await.is_err(), "the restart point came to its end");
+    switch_to(&scene, target, "an archive_cleanup_command that hangs").await?;
+    let checkpoint = async || node.query("CHECKPOINT").await;
+    scene.cluster.wait_until("a checkpoint of the new primary", TAKE_OVER, checkpoint).await?;
+    switch(&scene, "a former archive_cleanup_command").await?;
+    scene.cluster.await_settled(HEAL).await?;
+    set(node, "archive_cleanup_command", "").await?;
+
+    set(node, "recovery_end_command", "sleep 300").await?;
+    let begun = chaos::live::now();
+    let asked = async || {
+        let answer = scene.cluster.switchover(2, Some(node.name())).await?;
+        ensure!(!answer.body.contains("candidate-is-close"), "{}", answer.body);
+        Ok(answer)
+    };
+    scene.cluster.wait_until("the target to be close", HEAL, asked).await?;
+    scene.writer.acknowledged_after(begun, HEAL).await?;
+    scene.await_write_on(target).await?;
+    let outage = scene.writer.ledger().longest_outage_since(begun).context("nothing was written")?.duration();
+    println!("write outage of a switchover with a recovery_end_command that hangs: {outage:?}");
+    ensure!(outage < TAKE_OVER, "nobody could write for {outage:?}");
+    set(node, "recovery_end_command", "").await?;
+
+    let primary = scene.cluster.await_settled(HEAL).await?;
+    for node in scene.cluster.nodes() {
+        set(node, "restore_command", "sleep 300").await?;
+    }
+    let begun = chaos::live::now();
+    scene.cluster.node(primary).kill_node()?;
+    let successor = scene.await_successor(primary, begun).await?;
+    let outage = scene.writer.ledger().longest_outage_since(begun).context("nothing was written")?.duration();
+    println!("write outage of a failover with a restore_command that hangs: {outage:?}");
+    for (index, node) in scene.cluster.nodes().iter().enumerate() {
+        if index != primary {
+            set(node, "restore_command", "").await?;
+        }
+        if index != primary && index != successor {
+            // Nobody is appointed here: its command would have half a minute before it is ended.
+            node.kill_server()?;
+        }
+    }
+    let automatic = scene.cluster.node(primary).database_directory().join("postgresql.auto.conf");
+    let text = std::fs::read_to_string(&automatic)?;
+    std::fs::write(&automatic, text.replace("sleep 300", "false"))?;
+    scene.cluster.node(primary).start()?;
+    scene.finish(Loss::AroundTheFault(begun)).await?;
+    Ok(())
+}
+
+async fn set(node: &Node, name: &str, value: &str) -> Result<()> {
+    node.query(&format!("ALTER SYSTEM SET {name} = '{value}'")).await?;
+    node.query("SELECT pg_reload_conf()").await?;
+    Ok(())
+}
+
 /// Aim: a candidate that cannot replay costs nobody a minute.
 /// Method: freeze the startup process of the standby that would be appointed, and kill the primary's node; the other one writes as soon as ever.
 #[tokio::test]

@@ -8,6 +8,7 @@ pub mod operations;
 
 mod archiver;
 mod aside;
+mod commands;
 mod kill;
 mod launch;
 mod look;
@@ -72,6 +73,9 @@ pub struct PgHands {
     rotated: Option<Instant>,
 }
 
+/// A server that ends for a command of recovery is started anew within this time.
+const COMMANDS_OFF: Duration = Duration::from_secs(60);
+
 /// What the tasks share.
 #[derive(Debug)]
 struct Shop {
@@ -86,6 +90,8 @@ struct Shop {
     /// The last look has seen a server that Witch did not start: whoever orders a kill from now on means that one.
     strange: AtomicBool,
     prepared: Mutex<Prepared>,
+    /// When a command of recovery hung last, and its server has to end with it: the next one does without such commands.
+    command_hung: Mutex<Option<Instant>>,
     /// Held while something that was discarded is removed.
     removing: Arc<tokio::sync::Mutex<()>>,
 }
@@ -93,6 +99,17 @@ struct Shop {
 impl Shop {
     fn site(&self) -> &Site {
         &self.surroundings.site
+    }
+
+    /// A command of recovery hangs.
+    fn command_hangs(&self) {
+        *self.command_hung.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Whether the server that is started now comes after one that ended for a command of recovery. Once.
+    fn does_without_commands(&self) -> bool {
+        let hung = self.command_hung.lock().unwrap_or_else(PoisonError::into_inner).take();
+        hung.is_some_and(|at| at.elapsed() < COMMANDS_OFF)
     }
 
     /// Works with the server's log.
@@ -117,6 +134,7 @@ impl PgHands {
             noted: AtomicU32::default(),
             strange: AtomicBool::default(),
             prepared: Mutex::default(),
+            command_hung: Mutex::default(),
             removing: Arc::default(),
         };
         Self { shop: Arc::new(shop), work: None, look: None, rotated: None }

@@ -150,6 +150,8 @@ pub enum Hold {
     Delay,
     /// The process that replays is stopped, as by SIGSTOP.
     Stopped,
+    /// Nothing: it has replayed every whole record that is there, and waits for the rest of one, which an idle primary may send many seconds later.
+    Rest,
 }
 
 /// What a standby streams.

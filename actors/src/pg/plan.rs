@@ -472,7 +472,7 @@ pub static RULES: &[Rule] = &[
         id: "pg-renew",
         when: |v| v.upkeep == Upkeep::Restart && v.server == Server::Standby && v.promoted && v.aimed,
         then: Step::Begin(Kind::StopFast),
-        because: "the standby does not stream, and its programs were replaced while it ran: the new ones can, once it is started with them",
+        because: "the standby does not stream, and its programs were replaced while it ran, or its restore_command hangs; a new start mends both",
     },
     Rule {
         id: "pg-not-promoted",

@@ -110,7 +110,8 @@ impl Run {
             self.stream_due = now;
         }
         // What has replayed all that is there stands still for a good reason.
-        if let Some(lsn) = sight.replayed.filter(|lsn| moved(lsn) || *lsn >= sight.position.lsn) {
+        let waits = sight.hold == Some(Hold::Rest);
+        if let Some(lsn) = sight.replayed.filter(|lsn| moved(lsn) || waits || *lsn >= sight.position.lsn) {
             self.replayed = Some((lsn, now));
         }
         self.cramped = matches!(sight.hold, Some(Hold::Room { .. })).then(|| self.cramped.unwrap_or(now));

@@ -5,7 +5,7 @@ use crate::statements::statements;
 use actors::model::{Endpoint, NodeId, Position, Timeline};
 use actors::pg::actor::operations::{
     Answer, Whom, adopt, basebackup, checkpoint_remote, end_of_wal, follow, initdb, introduce, preserve_diverged, probe_fresh, relate,
-    reload, rewind, upstream_ancestry,
+    reload, rewind, unfit_roles, upstream_ancestry,
 };
 use actors::pg::ancestry::Relation;
 use actors::pg::sql::{Name, names};
@@ -174,6 +174,11 @@ fn witchs_sessions_take_nothing_from_what_users_make_or_set() {
         assert!(session.senders(LONG).await.unwrap().is_empty());
         reload(&one.site, first.pid()).await.unwrap();
         assert!(!session.observe(LONG).await.unwrap().in_recovery);
+        quietly(&first, "ALTER ROLE replicator VALID UNTIL 'tomorrow'").await;
+        let unfit = unfit_roles(&one.site, &mut session, LONG).await.unwrap();
+        assert_eq!(unfit, ["role replicator has a password that is or will soon be invalid (VALID UNTIL)"]);
+        quietly(&first, "ALTER ROLE replicator VALID UNTIL 'infinity'").await;
+        assert!(unfit_roles(&one.site, &mut session, LONG).await.unwrap().is_empty());
         session.terminate_foreign_walsenders(&both, LONG).await.unwrap();
         assert_eq!(probe_fresh(&one.site, Whom::Local, LONG).await, Answer::Ok);
         assert_eq!(probe_fresh(&two.site, Whom::Remote(&one.endpoint()), LONG).await, Answer::Ok);

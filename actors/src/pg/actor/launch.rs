@@ -1,6 +1,7 @@
 //! How the guard is told to start the server.
 
 use super::Shop;
+use super::commands::OF_RECOVERY;
 use super::operations::{
     Failure, NotInstalled, Site, Survey, installed, log_line_prefix, remove_stale_locks, server_arguments, set_standby_signal,
     standby_arguments, write_configuration,
@@ -90,7 +91,11 @@ pub(super) async fn start(shop: &Shop, what: Start) -> Result<Outcome, NotStarte
     write_configuration(site, upstream.as_ref()).await?;
     set_standby_signal(site, as_primary.is_none()).await?;
     remove_stale_locks(site).await?;
-    let arguments = if as_primary.is_some() { server_arguments(site).await } else { standby_arguments(site).await? };
+    let mut arguments = if as_primary.is_some() { server_arguments(site).await } else { standby_arguments(site).await? };
+    // This once: what stands on the command line holds against every file.
+    if as_primary.is_none() && shop.does_without_commands() {
+        arguments.extend(OF_RECOVERY.iter().flat_map(|name| ["-c".to_owned(), format!("{name}=")]));
+    }
     // Only a server that does not come up is judged by its words, and a primary's are only shown.
     let prefix = if as_primary.is_some() { None } else { log_line_prefix(site).await };
     shop.with_log(move |log| log.begin_with(prefix.as_deref())).await;

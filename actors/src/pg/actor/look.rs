@@ -14,6 +14,7 @@ use crate::model::{Condition, Lsn, Position, Promotion, Timeline};
 use crate::pg::ancestry::Relation;
 use crate::pg::conditions::copies::ANOTHER_HISTORY;
 use crate::pg::conditions::ownership::OLD_KILL_MARGIN;
+use crate::pg::conditions::replay::RESTORE_HANGS;
 use crate::pg::conditions::sessions;
 use crate::pg::control::{CAPACITIES, ControlHead, ControlState};
 use crate::pg::wal::Geometry;
@@ -112,6 +113,9 @@ impl Shop {
         let on_disk = self.read_disk().await;
         let running = if let Process::Running { life, .. } = process { Some(life.0) } else { None };
         let (mut conditions, upkeep) = self.survey(running).await;
+        if conditions.iter().any(|condition| condition.id == RESTORE_HANGS.id) {
+            self.command_hangs();
+        }
         let mut known = self.known.lock().await;
         let sight = match process {
             Process::Running { life, promoting } => {

@@ -3,6 +3,7 @@
 //! The promotion itself needs no session: sessions may all be taken, or the password be wrong. One is used, if it can be had, to end the readers that
 //! hold the replay up.
 
+use super::commands::{self, Owner, Usher};
 use super::operations::{Failure, Replay, Session, Site, controldata, is_in_production, lacks, reload, trigger_promotion};
 use super::work::Why;
 use super::{Known, Shop};
@@ -47,7 +48,12 @@ pub(super) async fn promote(shop: &Shop, epoch: Epoch, least: Option<Position>) 
         tracing::info!("the standby's replay was held up, and is let go");
     }
     let (begun, mut cleared) = (Instant::now(), Instant::now());
+    let (mut usher, mut ushered) = (Usher::of_a_promotion(site, postmaster), Instant::now());
     while !is_in_production(site, postmaster).await? {
+        if ushered.elapsed() >= commands::STEP {
+            ushered = Instant::now();
+            end_commands(shop, &mut usher).await;
+        }
         if begun.elapsed() >= PROMOTE_MAX {
             return Err(Why::NotPromoted { within: PROMOTE_MAX });
         }
@@ -60,7 +66,23 @@ pub(super) async fn promote(shop: &Shop, epoch: Epoch, least: Option<Position>) 
             }
         }
     }
+    // What cleans the archive up is a standby's, and keeps the checkpointer of the new primary from its work.
+    usher.goes_on(&[Owner::Checkpointer]);
     Ok(Outcome::Done)
+}
+
+/// Ends the commands that hold the promotion up. The server ends with one of the process that replays, and is started anew without any.
+async fn end_commands(shop: &Shop, usher: &mut Usher) {
+    for (command, ended) in usher.step(&[Owner::Checkpointer, Owner::Startup]).await {
+        if ended && command.owner == Owner::Startup {
+            shop.command_hangs();
+            tracing::warn!(
+                command = command.line,
+                "a command of recovery held the promotion up and is ended; the server ends with it, and is started anew without restore_command, \
+                 recovery_end_command and archive_cleanup_command"
+            );
+        }
+    }
 }
 
 /// How far the running standby says that it is. None: it lets nobody in, and its log has to tell.

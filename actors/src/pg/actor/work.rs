@@ -1,6 +1,7 @@
 //! The operations of the machine, composed of the operations on PostgreSQL.
 
 use super::archiver::try_archiver;
+use super::commands::{Owner, Usher};
 use super::launch::{NotStarted, Start, start};
 use super::make_way::{Prepared, make_way};
 use super::operations::{
@@ -65,6 +66,11 @@ pub(super) enum Why {
         "the switchover's target {0}; the primary goes on, and steps down as soon as the target is ready, or the switchover is called off"
     )]
     TargetNotReady(String),
+    #[error(
+        "a debugger holds process {process} of the server ({title}), and the server would not stop before that is let go; the primary goes on, \
+         and steps down once it is, or the switchover is called off"
+    )]
+    Traced { process: u32, title: String },
     #[error(transparent)]
     NoCheckpoint(Failure),
 }
@@ -184,6 +190,12 @@ async fn configure(shop: &Shop, upstream: Option<&Upstream>) -> Result<(), Why> 
 /// A failure here delays no stop, but for one: a target that could not take over.
 async fn prepare_stop(shop: &Shop) -> Result<(), Why> {
     *shop.prepared() = Prepared::default();
+    if let Some(mut usher) = usher(shop).await {
+        if let Some(held) = usher.let_go().await.into_iter().next() {
+            return Err(Why::Traced { process: held.process, title: held.title });
+        }
+        usher.free_the_checkpointer().await;
+    }
     let mut session = session(shop).await.map_err(Why::NoCheckpoint)?;
     // First, because what is written while it is tried is a part of the checkpoint, and who receives has to be looked at last.
     shop.prepared().archiver = Some(try_archiver(shop, &mut session).await.map_err(Why::NoCheckpoint)?);
@@ -233,7 +245,21 @@ fn remove_meanwhile(shop: &Shop) {
 
 async fn stop(shop: &Shop, mode: StopMode) -> Result<(), Why> {
     let client = shop.surroundings.tether.client().ok_or(Why::Unguarded)?;
-    Ok(client.stop(mode, BRIEF).await?)
+    let usher = if mode == StopMode::Fast { usher(shop).await } else { None };
+    let Some(mut usher) = usher else { return Ok(client.stop(mode, BRIEF).await?) };
+    // Of a primary that was seen to before, while everybody could write.
+    if tokio::fs::try_exists(shop.site().data_dir().join("standby.signal")).await.unwrap_or(false) {
+        usher.free_the_checkpointer().await;
+    }
+    client.stop(mode, BRIEF).await?;
+    usher.goes_on(&[Owner::Checkpointer, Owner::Startup, Owner::Session]);
+    Ok(())
+}
+
+/// Who looks after the commands of the server that runs. None: nobody knows of one.
+async fn usher(shop: &Shop) -> Option<Usher> {
+    let status = shop.surroundings.tether.client()?.status(BRIEF).await.ok()?;
+    Some(Usher::of_a_stop(shop.site(), status.server?.pid?))
 }
 
 /// How what is here relates to the upstream's history.

@@ -58,5 +58,15 @@ pub static UNARCHIVED: Row = Row {
     way_out: "see whether the archive has them (pg_wal/archive_status/*.ready) and copy what is missing by hand, or take a new base backup",
 };
 
+/// A file that the next start obeys.
+pub static BACKUP_LABEL: Row = Row {
+    id: "backup-label-left",
+    sign: "`backup_label` lies in the directory of a running server",
+    meaning: "a backup tool or a restore left it, or an exclusive backup (14 and before) goes on; the next start replays from where that backup began, \
+              and does not come up if that log is gone",
+    bars: Bar::Nothing,
+    way_out: "end the backup (pg_stop_backup) if one goes on; otherwise move the file out of the data directory, while the server runs",
+};
+
 /// The rows of this topic.
-pub static ROWS: &[&Row] = &[&READ_ONLY, &UNSAFE, &RECOVERY_END, &SLOT_SYNC, &SLOT_NAME_CLASH, &UNARCHIVED];
+pub static ROWS: &[&Row] = &[&READ_ONLY, &UNSAFE, &RECOVERY_END, &SLOT_SYNC, &SLOT_NAME_CLASH, &UNARCHIVED, &BACKUP_LABEL];

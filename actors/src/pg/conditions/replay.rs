@@ -64,5 +64,56 @@ pub static NOT_CONSISTENT: Row = Row {
               backup",
 };
 
+/// A command that PostgreSQL waits for.
+pub static RESTORE_HANGS: Row = Row {
+    id: "restore-command-hangs",
+    sign: "`sh -c ...` (process 4711) of the process that replays has stood still for 75 s",
+    meaning: "restore_command does not come to its end, and until then this standby neither replays, streams nor hears of a promotion; to be promoted, \
+              or to stream if that is due, the server is started anew without it",
+    bars: Bar::LastChoice,
+    way_out: "see why the archive does not answer, and have the command give up by itself (`timeout 30 ...`); once it ends, the standby goes on",
+};
+/// The others.
+pub static COMMAND_HANGS: Row = Row {
+    id: "command-hangs",
+    sign: "`sh -c ...` (process 4711) of the archiver, or of the checkpointer, has stood still for 75 s",
+    meaning: "archive_command, or archive_cleanup_command on a standby, does not come to its end: the log is not archived and piles up in pg_wal, or \
+              this standby makes no restart points; at a stop and at a promotion it is ended",
+    bars: Bar::Nothing,
+    way_out: "see why the archive does not answer, and have the command give up by itself (`timeout 30 ...`)",
+};
+
+/// What became of one.
+pub static WITHOUT_COMMANDS: Row = Row {
+    id: "started-without-commands",
+    sign: "the server's command line sets restore_command to nothing",
+    meaning: "restore_command or recovery_end_command hung, so Witch started this server without restore_command, recovery_end_command and \
+              archive_cleanup_command; it streams, and fetches nothing from the archive",
+    bars: Bar::Nothing,
+    way_out: "mend the command; it counts again from the next start of this server",
+};
+
+/// One that does nothing, and says nothing of it.
+pub static HALTED: Row = Row {
+    id: "process-stopped",
+    sign: "`postgres: ...: walwriter` (process 4711) is stopped, or held by a debugger",
+    meaning: "somebody stopped this process of the server (SIGSTOP, gdb, strace), and whoever needs it waits; at a stop and at a promotion Witch \
+              lets it go on, unless a debugger holds it",
+    bars: Bar::LastChoice,
+    way_out: "end the debugger, or send the process SIGCONT",
+};
+
 /// The rows of this topic.
-pub static ROWS: &[&Row] = &[&STANDS_STILL, &HELD_BY_READERS, &PAUSED, &DELAYED, &NEEDS_ROOM, &NOT_OPEN, &NOT_CONSISTENT];
+pub static ROWS: &[&Row] = &[
+    &STANDS_STILL,
+    &HELD_BY_READERS,
+    &PAUSED,
+    &DELAYED,
+    &NEEDS_ROOM,
+    &NOT_OPEN,
+    &NOT_CONSISTENT,
+    &RESTORE_HANGS,
+    &COMMAND_HANGS,
+    &WITHOUT_COMMANDS,
+    &HALTED,
+];

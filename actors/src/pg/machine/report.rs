@@ -116,7 +116,7 @@ impl Machine {
                 let what = format!("{behind} bytes of the log wait to be replayed, and nothing of it was within {} s", stands.as_secs());
                 return Some(replay::STANDS_STILL.seen(what));
             }
-            (_, None) => return None,
+            (Some(Hold::Rest), _) | (_, None) => return None,
         };
         Some(row.seen(format!("{behind} bytes of the log wait to be replayed")))
     }

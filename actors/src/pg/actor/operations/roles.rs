@@ -17,7 +17,7 @@ pub async fn unfit_roles(site: &Site, session: &mut Session, within: Duration) -
         format!(
             "SELECT {name}::pg_catalog.text AS name, r.oid IS NULL AS missing, NOT r.rolcanlogin AS nologin,
                     NOT (r.rolsuper OR r.{right}) AS powerless,
-                    {by_password} AND r.rolvaliduntil OPERATOR(pg_catalog.<) pg_catalog.now() OPERATOR(pg_catalog.+) '7 days'::pg_catalog.interval AS expires,
+                    {by_password} AND r.rolvaliduntil OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.+) '7 days'::pg_catalog.interval) AS expires,
                     {by_password} AND pg_catalog.left(r.rolpassword, 3) OPERATOR(pg_catalog.=) 'md5' AS md5
                FROM (SELECT) one LEFT JOIN pg_catalog.pg_authid r ON r.rolname OPERATOR(pg_catalog.=) {name}::pg_catalog.name"
         )

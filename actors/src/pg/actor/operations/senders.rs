@@ -52,6 +52,9 @@ const REPLAY: &str = "
            pg_catalog.current_setting('max_locks_per_transaction'::pg_catalog.text) AS max_locks_per_transaction
       FROM (SELECT) AS one LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.backend_type OPERATOR(pg_catalog.=) 'startup'::pg_catalog.text";
 
+/// What the process that replays waits for once there is no whole record left, while a receiver is at work.
+const AWAITS_LOG: &str = "RecoveryWalStream";
+
 /// Ends whoever holds the replay up: of a conflict over a snapshot nobody outside of the replay knows how old the snapshot may be, so every reader
 /// that has one goes; of one over a lock, those who hold that lock; of one over a page, whoever is in a transaction.
 const END_READERS: &str = "
@@ -145,6 +148,7 @@ impl Session {
         let hold = match (text("paused")? == "t", conflict, text("delay")?.as_str()) {
             (true, _, _) => Some(Hold::Pause),
             (_, true, _) => Some(Hold::Readers),
+            (_, _, "0") if event == AWAITS_LOG => Some(Hold::Rest),
             (_, _, "0") => None,
             _ => Some(Hold::Delay),
         };

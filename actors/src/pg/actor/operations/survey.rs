@@ -6,7 +6,8 @@ use super::user_files::{self, UserFiles};
 use super::{Installation, NotInstalled, Site, next_start};
 use crate::model::Condition;
 use crate::pg::Upkeep;
-use crate::pg::conditions::{leftovers, ownership, programs};
+use crate::pg::actor::commands::{self, Owner, Watch};
+use crate::pg::conditions::{leftovers, ownership, programs, replay};
 use crate::pg::owned;
 use crate::pg::said::alike;
 use std::fs;
@@ -24,6 +25,10 @@ const SHOWN: Duration = Duration::from_secs(600);
 const SHOWN_MAX: usize = 8;
 /// A few segments are on their way to the archive at any time.
 const UNARCHIVED_MAX: usize = 2;
+/// The commands of the server are looked at so often: every process of the host is read for it.
+const COMMANDS_EVERY: Duration = Duration::from_secs(10);
+/// A command that stands still for so long is worth a word.
+const COMMAND_MAX: Duration = Duration::from_secs(30);
 
 /// What is kept from one to the next.
 #[derive(Debug, Default)]
@@ -38,6 +43,10 @@ pub(in crate::pg::actor) struct Survey {
     installed: Option<Installation>,
     /// What was seen when the slots were looked after.
     slots: Vec<Condition>,
+    /// The commands of the server, and what is to be said of them.
+    watched: Option<(Instant, Option<u32>)>,
+    watch: Watch,
+    hanging: Vec<Condition>,
 }
 
 /// With which programs a server was started.
@@ -87,7 +96,10 @@ impl Survey {
             self.conditions.extend(ownership(site, &files));
             self.conditions.extend(left_behind(site, &files, running));
             self.conditions.extend(next_start::survey(site, &files));
-            self.upkeep = Some(match (lapsed, outdated) {
+            self.look_at_commands(site, running);
+            self.conditions.extend(self.hanging.iter().cloned());
+            let hangs = self.hanging.iter().any(|condition| condition.id == replay::RESTORE_HANGS.id);
+            self.upkeep = Some(match (lapsed, outdated || hangs) {
                 (true, _) => Upkeep::Configure,
                 (false, true) => Upkeep::Restart,
                 (false, false) => Upkeep::Nothing,
@@ -98,6 +110,36 @@ impl Survey {
         let mended = self.mended.iter().map(|(_, what)| ownership::REWRITTEN.seen(what));
         let slots = self.slots.iter().filter(|_| running.is_some()).cloned();
         (self.conditions.iter().cloned().chain(mended).chain(slots).collect(), self.upkeep.unwrap_or(Upkeep::Nothing))
+    }
+
+    fn look_at_commands(&mut self, site: &Site, running: Option<u32>) {
+        if self.watched.is_some_and(|(at, of)| at.elapsed() < COMMANDS_EVERY && of == running) {
+            return;
+        }
+        self.watched = Some((Instant::now(), running));
+        let there = running.map(|pid| commands::look(pid, &site.settings.cluster)).unwrap_or_default();
+        let hanging = self.watch.look(there.commands).into_iter().filter(|(_, _, still)| *still >= COMMAND_MAX);
+        let hanging = hanging.filter_map(|(command, _, still)| {
+            let (row, whose) = match command.owner {
+                Owner::Startup => (&replay::RESTORE_HANGS, "the process that replays"),
+                Owner::Checkpointer => (&replay::COMMAND_HANGS, "the checkpointer"),
+                Owner::Archiver => (&replay::COMMAND_HANGS, "the archiver"),
+                Owner::Session => return None,
+            };
+            let (line, process, seconds) = (command.line, command.processes.first()?, still.as_secs());
+            Some(row.seen(format!("`{line}` (process {process}) of {whose} has stood still for {seconds} s")))
+        });
+        self.hanging = hanging.collect();
+        // The process that replays has a row of its own.
+        let halted = there.halted.into_iter().filter(|halted| halted.owner != Owner::Startup);
+        self.hanging.extend(halted.map(|halted| {
+            let how = if halted.traced { "is held by a debugger" } else { "is stopped" };
+            replay::HALTED.seen(format!("`{}` (process {}) {how}", halted.title, halted.process))
+        }));
+        let arguments = running.and_then(|pid| fs::read(format!("/proc/{pid}/cmdline")).ok()).unwrap_or_default();
+        if arguments.split(|byte| *byte == 0).any(|argument| argument == b"restore_command=") {
+            self.hanging.push(replay::WITHOUT_COMMANDS.seen("this server was started without restore_command and its like"));
+        }
     }
 
     /// What is installed, compared with what runs. True: a restart would bring up another program.
@@ -177,12 +219,22 @@ fn left_behind(site: &Site, files: &UserFiles, running: Option<u32>) -> Vec<Cond
     if site.settings.synchronizes_slots(&files.said) && is("hot_standby_feedback", "off") {
         conditions.push(leftovers::SLOT_SYNC.seen("sync_replication_slots = on and hot_standby_feedback = off"));
     }
+    if running.is_some_and(|pid| is_left_under(site, pid, "backup_label")) {
+        conditions.push(leftovers::BACKUP_LABEL.seen("`backup_label` lies in the directory of the running server"));
+    }
     let standby = site.data_dir().join("standby.signal").exists();
     let unarchived = if running.is_some() && standby && is("archive_mode", "on") { unarchived(site) } else { 0 };
     if unarchived > UNARCHIVED_MAX {
         conditions.push(leftovers::UNARCHIVED.seen(format!("{unarchived} files of a standby wait for the archive")));
     }
     conditions
+}
+
+/// Whether the file lies there though the server has been up for long: it puts such files away once it is past them.
+fn is_left_under(site: &Site, pid: u32, name: &str) -> bool {
+    let opened = fs::read_to_string(site.data_dir().join("postmaster.pid")).unwrap_or_default();
+    let is_up = opened.lines().nth(7).is_some_and(|status| matches!(status.trim(), "ready" | "standby"));
+    is_up && opened.lines().next().is_some_and(|first| first.trim().parse() == Ok(pid)) && site.data_dir().join(name).exists()
 }
 
 fn unarchived(site: &Site) -> usize {

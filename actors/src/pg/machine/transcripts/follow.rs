@@ -362,6 +362,9 @@ fn a_replay_that_stands_still_is_told_after_a_moment_and_one_that_is_done_is_not
     bench.world.replayed = Some(Lsn(0x4000));
     bench.pass(6_000);
     assert!(told(&bench).is_empty(), "{:?}", told(&bench));
+    (bench.world.replayed, bench.world.hold) = (Some(Lsn(0x3f00)), Some(Hold::Rest));
+    bench.pass(6_000);
+    assert!(told(&bench).is_empty(), "the rest of a record has yet to come: {:?}", told(&bench));
     bench.world.hold = Some(Hold::Stopped);
     bench.pass(1_500);
     assert_eq!(told(&bench), ["replay-stands-still"], "a stopped process is seen at once");
