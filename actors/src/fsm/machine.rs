@@ -77,6 +77,8 @@ struct Office {
     idle_since: Option<Timestamp>,
     /// How far its promotion was seen to be when that changed last, and when that was.
     progress: Option<(Progress, Timestamp)>,
+    /// How far its log reached when its server was seen stopped last. While a server comes up it says nothing of that.
+    ended_at: Option<Lsn>,
 }
 
 /// How far a standby that is being promoted has come.

@@ -2,7 +2,7 @@
 
 use super::{Machine, Office, Ordered, REDESCRIBE, REPROPOSE, progress};
 use crate::fsm::addresses::description;
-use crate::fsm::candidates::{best, name, written};
+use crate::fsm::candidates::{all, best, name, written};
 use crate::fsm::founding::{Founding, founder};
 use crate::fsm::io::Effect;
 use crate::fsm::requests::{check, is_taken};
@@ -151,7 +151,7 @@ impl Machine {
         if self.recording == Some(epoch) {
             return;
         }
-        let successor = best(&self.facts, state, Some(self.config.node)).is_some();
+        let successor = self.has_successor(state);
         let switchover = state.switchover.as_ref().filter(|switchover| switchover.epoch == epoch);
         let leaving = self.leaving.as_ref().filter(|(of, ..)| *of == epoch).map(|(_, how, _)| *how);
         if let Some(switchover) = switchover
@@ -171,6 +171,13 @@ impl Machine {
         self.leaving = failing.map(|why| (epoch, Leaving::AtOnce, why)).or(soon);
     }
 
+    /// Whether somebody may be appointed once this node has given its right up: its report says then how far its log reaches.
+    fn has_successor(&self, state: &ClusterState) -> bool {
+        let ended_at = self.office.and_then(|office| office.ended_at).unwrap_or_default();
+        all(&self.facts, state, Some(self.config.node))
+            .any(|candidate| ended_at.ahead_of(candidate.position.lsn) <= state.settings.max_replication_lag)
+    }
+
     /// Remembers since when this node could lead and does not, and how often its server had died before it was appointed.
     fn time_in_office(&mut self, now: Timestamp, epoch: Epoch) {
         let database = self.facts.own.as_ref().map(|own| &own.database);
@@ -180,11 +187,13 @@ impl Machine {
         let may_lead = founded && !writes && self.keeper.held_until(now, self.facts.holder()).is_some();
         let office = match self.office {
             Some(office) if office.epoch == epoch => office,
-            _ => Office { epoch, deaths_before: deaths, idle_since: None, progress: None },
+            _ => Office { epoch, deaths_before: deaths, idle_since: None, progress: None, ended_at: None },
         };
         let idle_since = may_lead.then(|| office.idle_since.unwrap_or(now));
         let progress = progress::of(now, database.filter(|_| may_lead), office.progress);
-        self.office = Some(Office { idle_since, progress, deaths_before: office.deaths_before.min(deaths), ..office });
+        let stopped = database.filter(|database| database.server == Server::Stopped);
+        let ended_at = stopped.map_or(office.ended_at, |database| database.position.map(|position| position.lsn));
+        self.office = Some(Office { idle_since, progress, ended_at, deaths_before: office.deaths_before.min(deaths), ..office });
     }
 
     /// Why the server of this primary cannot go on, if that is so.

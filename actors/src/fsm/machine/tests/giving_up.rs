@@ -81,6 +81,23 @@ fn a_primary_that_does_not_come_up_in_time_is_given_up_if_somebody_can_take_over
     assert_eq!(*bench.order(), Order::Fence, "more than 60 s");
 }
 
+/// A server that comes up says nothing of how far its log is. To give it up for a standby that lacks too much, and to start it again because of that
+/// once it has stopped, would go on for ever.
+#[test]
+fn a_primary_that_does_not_come_up_in_time_goes_on_if_everybody_else_is_too_far_behind() {
+    let mut bench = Bench::founded(1, 1);
+    bench.report(database(Server::Standby, 100));
+    bench.grant();
+    bench.observe(2, Health::Green, database(Server::Standby, 100), 1);
+    bench.report(database(Server::Stopped, 100 + 2 * Settings::default().max_replication_lag));
+    assert_eq!(*bench.order(), lead(1));
+    let comes_up = Database { overdue: true, position: None, ..database(Server::StartingPrimary, 0) };
+    bench.report(comes_up.clone());
+    assert_eq!(*bench.order(), lead(1), "node 2 may not be appointed");
+    bench.observe(2, Health::Green, database(Server::Standby, 100 + 2 * Settings::default().max_replication_lag), 2);
+    assert_eq!(*bench.order(), Order::Fence);
+}
+
 #[test]
 fn an_older_copy_in_the_place_of_the_primarys_database_is_given_up_and_not_appointed_again() {
     let older = || alloc::vec![OLDER_COPY.seen("it ends at 0/32")];
