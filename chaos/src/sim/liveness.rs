@@ -126,9 +126,9 @@ impl World {
             told.iter().chain([state]).all(|history| history.is_in_line(position, &lineage))
         };
         // With a copy from before its promotion, or its appointment, the primary leads no more (D5).
-        let told = state.primary.as_ref().filter(|primary| primary.promoted.is_none()).and_then(|primary| primary.was_at);
+        let least = state.least_to_lead().filter(|_| promotion.is_none());
         let leads_on = |data: &super::postgres::Data| {
-            told.is_none_or(|told| told.ahead_of(data.end()) <= state.settings.max_replication_lag)
+            least.is_none_or(|least| least.lsn <= data.end())
                 && promotion.is_none_or(|began| data.history.iter().any(|own| (own.timeline, own.lsn) == (began.timeline, began.lsn)))
         };
         let whole = |node: &usize| {

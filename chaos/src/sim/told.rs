@@ -118,7 +118,8 @@ impl Told {
         report.database.as_ref()
     }
 
-    /// Who could be appointed as well, and told that it has all that the chosen one has, and more. Of two that went different ways neither is better.
+    /// Who could be appointed as well and as soon, and told that it has all that the chosen one has, and more. Of two that went different ways neither
+    /// is better; nor is one whose promotion something is known to delay (decision 7).
     pub(super) fn better(&self, state: &ClusterState, chosen: NodeId) -> Option<NodeId> {
         let old = state.primary.as_ref().map(|primary| primary.node);
         let state = &self.history(state);
@@ -127,13 +128,14 @@ impl Told {
             let may = |database: &Database| database.conditions.iter().all(|condition| condition.bars != Bar::Promotion);
             let database = database.filter(|database| identifier(database) == state.system_identifier && may(database))?;
             let position = database.position.filter(|position| state.is_in_line(*position, &database.lineage))?;
-            Some((position, &database.lineage))
+            let prompt = database.conditions.iter().all(|condition| condition.bars != Bar::LastChoice);
+            Some((position, &database.lineage, prompt))
         };
-        let (best, line) = standby(chosen)?;
-        let has_all_and_more = |(position, lineage): (Position, &Vec<Promotion>)| {
+        let (best, line, soon) = standby(chosen)?;
+        let has_all_and_more = |(position, lineage, prompt): (Position, &Vec<Promotion>, bool)| {
             let went_the_same_way = line.iter().all(|ours| lineage.iter().any(|theirs| theirs.may_be(*ours)));
             let left_later = lineage.iter().filter(|next| next.timeline > best.timeline).all(|next| best.lsn <= next.lsn);
-            went_the_same_way && left_later && (position.timeline, position.lsn) > (best.timeline, best.lsn)
+            prompt >= soon && went_the_same_way && left_later && (position.timeline, position.lsn) > (best.timeline, best.lsn)
         };
         let tagged =
             |node: &NodeId| self.seen.get(node).and_then(|(_, report)| report.as_ref()).is_some_and(|report| report.tags.nofailover);

@@ -2,7 +2,7 @@
 
 use super::{Machine, Office, Ordered, REDESCRIBE, REPROPOSE, progress};
 use crate::fsm::addresses::description;
-use crate::fsm::candidates::{all, best, name, written};
+use crate::fsm::candidates::{all, best, final_lsn, name, written};
 use crate::fsm::founding::{Founding, founder};
 use crate::fsm::io::Effect;
 use crate::fsm::requests::{check, is_taken};
@@ -328,7 +328,8 @@ impl Machine {
             LeaderAction::AppointBest => best(&self.facts, state, old).map(|candidate| candidate.node),
             LeaderAction::AppointOld => old,
         };
-        let appointment = chosen.map(|node| (node, format!("Appoint {}", name(state, node)), self.loss(state, node), self.position(node)));
+        let appointment =
+            chosen.map(|node| (node, format!("Appoint {}", name(state, node)), self.loss(state, node), self.position(state, node)));
         let (basis, switchover) = (state.epoch, state.switchover.as_ref().map(|switchover| switchover.id));
         if self.leader_rule != rule.id && appointment.is_none() && view.in_charge {
             effects.push(self.remember(now, format!("{:?}", rule.then), rule.why()));
@@ -351,12 +352,14 @@ impl Machine {
 
     /// How much the old primary is known to have written that `node` does not have (D3).
     fn loss(&self, state: &ClusterState, node: NodeId) -> Option<u64> {
-        Some(written(&self.facts, state)?.ahead_of(self.position(node)?))
+        Some(written(&self.facts, state)?.ahead_of(self.position(state, node)?))
     }
 
-    /// How far that node tells that it is.
-    fn position(&self, node: NodeId) -> Option<Lsn> {
-        Some(self.facts.fresh(node)?.database.as_ref()?.position?.lsn)
+    /// How far that node is, as it tells itself and as the release of a primary that returns says.
+    fn position(&self, state: &ClusterState, node: NodeId) -> Option<Lsn> {
+        let told = self.facts.fresh(node).and_then(|report| Some(report.database.as_ref()?.position?.lsn));
+        let returns = state.primary.as_ref().is_some_and(|primary| primary.node == node);
+        told.max(final_lsn(state).filter(|_| returns))
     }
 
     /// The leader answers an operator's request, brought by `origin`.

@@ -26,6 +26,23 @@ fn a_switchover_whose_target_stays_behind_returns_to_the_old_primary() {
     assert_eq!(bench.appointed(), [(NodeId(1), "return-from-switchover".into())]);
 }
 
+/// D5, seed 8001604: its disk may be put back meanwhile.
+#[test]
+fn a_primary_that_returns_is_appointed_for_what_it_had_released() {
+    for position in [None, Some(Position { timeline: Timeline(1), lsn: Lsn(160) })] {
+        let mut bench = leader_with_two_standbys();
+        bench.commit(None, Command::BeginSwitchover { id: RequestId(9), to: NodeId(3) });
+        let final_lsn = Some(Lsn(160));
+        bench.commit(None, Command::Release { node: NodeId(1), timeline: Timeline(1), final_lsn, why: Why::default() });
+        bench.lead(true, Gate::Released);
+        bench.observe(1, Health::Green, Database { position, ..database(Server::Stopped, 160) }, 1);
+        bench.pass(5001);
+        let appointment = bench.proposals().into_iter().find(|proposal| matches!(proposal.command, Command::Appoint { .. }));
+        bench.commit_proposal(&appointment.expect("it returns"));
+        assert_eq!(bench.state.least_to_lead().map(|least| least.lsn), Some(Lsn(160)), "{position:?}");
+    }
+}
+
 #[test]
 fn a_switchover_that_the_primary_does_not_carry_out_is_aborted() {
     let mut bench = leader_with_two_standbys();
