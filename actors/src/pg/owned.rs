@@ -137,6 +137,8 @@ pub static OWNED: &[Owned] = &[
         "after a crash the server first brings its directory to disk: file by file that takes seconds, during which nobody can write",
     )
     .since(14),
+    // It is only for whom nobody sent away before the stop; the target has all but the last record by then.
+    at_start("wal_sender_shutdown_timeout", Value::Fixed("4s"), "a receiver that takes nothing must not keep a stop waiting").since(19),
     at_start("promote_trigger_file", Value::Fixed(""), "a file of that name would promote a standby behind Witch's back").until(15),
     at_reload(
         "synchronous_standby_names",

@@ -54,15 +54,16 @@ pub struct Receiver {
 /// in the other state. A receiver calls itself streaming before its upstream has agreed (its slot may be missing, or the timeline not be
 /// there); but until the first message comes, the times of sending and receipt are one and the same.
 ///
-/// Without a receiver nothing says on which timeline the last received byte lies: `pg_control` still names the timeline of the last
-/// checkpoint. The files tell it: of those that hold the place of that byte, the highest timeline's was written last.
+/// Without a receiver that streams (from 19 on one is there while it only connects) nothing says on which timeline the last received byte lies:
+/// `pg_control` still names the timeline of the last checkpoint. The files tell it: of those that hold the place of that byte, the highest
+/// timeline's was written last.
 const OBSERVE: &str = "
     SELECT r.in_recovery,
            CASE WHEN NOT r.in_recovery THEN pg_catalog.pg_current_wal_lsn() END AS written,
            CASE WHEN NOT r.in_recovery THEN pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()) END AS file,
            CASE WHEN r.in_recovery THEN pg_catalog.pg_last_wal_receive_lsn() END AS received,
            CASE WHEN r.in_recovery THEN pg_catalog.pg_last_wal_replay_lsn() END AS replayed,
-           CASE WHEN r.in_recovery AND w.pid IS NULL THEN (
+           CASE WHEN r.in_recovery AND (w.pid IS NULL OR w.status OPERATOR(pg_catalog.<>) 'streaming') THEN (
                SELECT pg_catalog.max(('x' OPERATOR(pg_catalog.||) pg_catalog.substr(f.name, 1, 8))::pg_catalog.bit(32)::pg_catalog.int8)
                  FROM pg_catalog.pg_ls_waldir() AS f CROSS JOIN
                       (SELECT pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size'))::pg_catalog.numeric AS segment_size,
