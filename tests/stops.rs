@@ -215,6 +215,14 @@ async fn commands_that_hang_hold_up_neither_a_stop_nor_a_promotion() -> Result<(
     set(node, "archive_cleanup_command", "").await?;
 
     set(node, "recovery_end_command", "sleep 300").await?;
+    // It may hold a secret, and everybody may read the status.
+    let named = async || {
+        let conditions = node.status().await?.database.context("it reports no database")?.conditions;
+        let told = conditions.iter().find(|condition| condition.id == "recovery-end-command").context("it is not named")?;
+        ensure!(!told.text.contains("sleep"), "{}", told.text);
+        Ok(())
+    };
+    scene.cluster.wait_until("the command to be named", HEAL, named).await?;
     let begun = chaos::live::now();
     let asked = async || {
         let answer = scene.cluster.switchover(2, Some(node.name())).await?;

@@ -24,7 +24,7 @@ pub static UNSAFE: Row = Row {
 /// A program that each promotion waits for.
 pub static RECOVERY_END: Row = Row {
     id: "recovery-end-command",
-    sign: "`recovery_end_command = '...'`",
+    sign: "`recovery_end_command is set`",
     meaning: "a restore left it: every promotion runs this program first, and accepts no writes before it ends",
     bars: Bar::Nothing,
     way_out: "take it out unless it is meant",

@@ -67,7 +67,7 @@ pub static NOT_CONSISTENT: Row = Row {
 /// A command that PostgreSQL waits for.
 pub static RESTORE_HANGS: Row = Row {
     id: "restore-command-hangs",
-    sign: "`sh -c ...` (process 4711) of the process that replays has stood still for 75 s",
+    sign: "`restore_command or recovery_end_command (process 4711) has stood still for 75 s`",
     meaning: "restore_command does not come to its end, and until then this standby neither replays, streams nor hears of a promotion; to be promoted, \
               or to stream if that is due, the server is started anew without it",
     bars: Bar::LastChoice,
@@ -76,7 +76,7 @@ pub static RESTORE_HANGS: Row = Row {
 /// The others.
 pub static COMMAND_HANGS: Row = Row {
     id: "command-hangs",
-    sign: "`sh -c ...` (process 4711) of the archiver, or of the checkpointer, has stood still for 75 s",
+    sign: "`archive_command (process 4711) has stood still for 75 s`, or archive_cleanup_command",
     meaning: "archive_command, or archive_cleanup_command on a standby, does not come to its end: the log is not archived and piles up in pg_wal, or \
               this standby makes no restart points; at a stop and at a promotion it is ended",
     bars: Bar::Nothing,
