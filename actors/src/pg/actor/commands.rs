@@ -13,6 +13,7 @@
 //! calls them again and again.
 
 use super::operations::{Site, blocking};
+use super::processes::{Told, line, moved, told};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,13 +79,6 @@ pub(super) struct Sight {
     pub(super) halted: Vec<Halted>,
 }
 
-/// What the kernel tells of a process.
-struct Told {
-    state: char,
-    parent: u32,
-    ticks: u64,
-}
-
 /// The commands of that server, and whom somebody stopped. It may block.
 pub(super) fn look(postmaster: u32, cluster: &str) -> Sight {
     let numbers = fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -112,29 +106,6 @@ pub(super) fn look(postmaster: u32, cluster: &str) -> Sight {
         matches!(state, 'T' | 't').then(|| Halted { process, owner: owner(&title, cluster), title, traced: state == 't' })
     });
     Sight { commands, halted: halted.collect() }
-}
-
-/// None: it is gone, or dead and not reaped yet.
-fn told(process: u32) -> Option<Told> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name stands in parentheses and may contain anything.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
-    let number = |field: usize| fields.get(field)?.parse::<u64>().ok();
-    let parent = u32::try_from(number(1)?).ok()?;
-    let state = fields.first()?.chars().next()?;
-    (state != 'Z').then_some(Told { state, parent, ticks: number(11)? + number(12)? })
-}
-
-/// What it read and wrote so far. A program that hides that is judged by its time alone.
-fn moved(process: u32) -> u64 {
-    let io = fs::read_to_string(format!("/proc/{process}/io")).unwrap_or_default();
-    let count = |line: &str| line.split_once("char: ")?.1.trim().parse::<u64>().ok();
-    io.lines().filter_map(count).sum()
-}
-
-fn line(process: u32) -> String {
-    let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&line).replace('\0', " ").trim().to_owned()
 }
 
 /// A process of a server says in its command line what it does: behind the name of the cluster.

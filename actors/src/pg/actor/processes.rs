@@ -6,11 +6,40 @@ use crate::model::Lsn;
 use nix::sys::signal::Signal;
 use std::fs;
 
+/// What the kernel tells of a process.
+pub(super) struct Told {
+    pub(super) state: char,
+    pub(super) parent: u32,
+    pub(super) ticks: u64,
+}
+
+/// None: it is gone, or dead and not reaped yet.
+pub(super) fn told(process: u32) -> Option<Told> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name stands in parentheses and may contain anything.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+    let number = |field: usize| fields.get(field)?.parse::<u64>().ok();
+    let parent = u32::try_from(number(1)?).ok()?;
+    let state = fields.first()?.chars().next()?;
+    (state != 'Z').then_some(Told { state, parent, ticks: number(11)? + number(12)? })
+}
+
+/// What it read and wrote so far. A program that hides that is judged by its time alone.
+pub(super) fn moved(process: u32) -> u64 {
+    let io = fs::read_to_string(format!("/proc/{process}/io")).unwrap_or_default();
+    let count = |line: &str| line.split_once("char: ")?.1.trim().parse::<u64>().ok();
+    io.lines().filter_map(count).sum()
+}
+
+pub(super) fn line(process: u32) -> String {
+    let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&line).replace('\0', " ").trim().to_owned()
+}
+
 /// A process of a server says in its command line what it does.
 pub(super) fn title(pid: u32) -> String {
-    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let line = String::from_utf8_lossy(&line).replace('\0', " ");
-    let title = line.trim().strip_prefix("postgres: ").unwrap_or(line.trim());
+    let line = line(pid);
+    let title = line.strip_prefix("postgres: ").unwrap_or(&line);
     if title.is_empty() { format!("process {pid}") } else { title.to_owned() }
 }
 

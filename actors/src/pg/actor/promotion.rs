@@ -5,6 +5,7 @@
 
 use super::commands::{self, Owner, Usher};
 use super::operations::{Failure, Replay, Session, Site, controldata, is_in_production, lacks, reload, trigger_promotion};
+use super::processes::told;
 use super::work::Why;
 use super::{Known, Shop};
 use crate::model::{Epoch, Position};
@@ -177,6 +178,5 @@ const REQUIRED_FOR: Duration = Duration::from_secs(1);
 
 /// Whether somebody has stopped that process.
 fn is_stopped(process: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+    told(process).is_some_and(|told| told.state == 'T')
 }
